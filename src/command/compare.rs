@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::transfer_failure::{log_problems, planned, planning_failure, usage};
-use super::transfer_input::{file, read, wish};
+use super::transfer_input::{file, read, transfer_options};
 use crate::cli::RowArgs;
 use crate::config::DatabaseConfig;
 use crate::context::RunContext;
@@ -21,7 +21,7 @@ use crate::transfer::target::TargetTable;
 /// # Errors
 /// Fails when one side cannot be read, when tables or columns are missing, and when rows differ.
 pub async fn compare(config: &DatabaseConfig, asked: &RowArgs, context: &RunContext) -> Result<String, Failure> {
-    let wish = wish(&asked.casts, PlanPurpose::Compare).map_err(usage)?;
+    let options = transfer_options(&asked.casts, PlanPurpose::Compare).map_err(usage)?;
     // The source is not kept open while the run waits for the server.
     let path = file(config, &asked.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let (mut database, _) = wait(&config.database, &config.history, &config.patience, &context.cancel).await?;
@@ -30,7 +30,7 @@ pub async fn compare(config: &DatabaseConfig, asked: &RowArgs, context: &RunCont
     tokio::select! {
         fault = probe.silence() => Err(failed(Cause::Database(fault))),
         reason = context.cancel.cancelled() => Err(failed(Cause::Stopped(reason))),
-        ended = open_both(config, path, &mut database, &wish, context) => {
+        ended = open_both(config, path, &mut database, &options, context) => {
             let ComparisonSummary { tables, rows } = ended?;
             Ok(format!("equal: {}, {}", counted(tables as u64, "table"), counted(rows, "row")))
         }
@@ -42,13 +42,13 @@ async fn open_both(
     config: &DatabaseConfig,
     path: PathBuf,
     database: &mut Database,
-    wish: &TransferOptions,
+    options: &TransferOptions,
     context: &RunContext,
 ) -> Result<ComparisonSummary, Failure> {
     let (source, contents) = read(config, path, &context.cancel).await?;
     let targets = database.target_tables().await.map_err(planning_failure)?;
-    let plan = planned(&contents, &targets, wish).map_err(log_problems)?;
-    for (name, why) in &plan.left {
+    let plan = planned(&contents, &targets, options).map_err(log_problems)?;
+    for (name, why) in &plan.skipped {
         tracing::info!("left alone: {name}, {why}");
     }
     let tables: Vec<TargetTable> = plan.pairs.iter().map(|pair| pair.target.clone()).collect();

@@ -142,7 +142,7 @@ fn chosen<T: AnyTable>(asked: &Export, tables: Vec<T>) -> Result<Vec<T>, Failure
     for (option, names) in [("--only", &asked.tables.only), ("--exclude", &asked.tables.exclude)] {
         for name in names.iter().filter(|name| !tables.iter().any(|it| it.name().eq_ignore_ascii_case(name))) {
             let reason = format!("{option} names it, and there is no such table");
-            objections.push(MappingError { place: name.clone(), reason, of: ErrorScope::Flags });
+            objections.push(MappingError { place: name.clone(), reason, scope: ErrorScope::Flags });
         }
     }
     let mut wanted: Vec<T> = Vec::new();
@@ -161,7 +161,7 @@ fn chosen<T: AnyTable>(asked: &Export, tables: Vec<T>) -> Result<Vec<T>, Failure
         if wanted.iter().any(|other| other.name().eq_ignore_ascii_case(table.name())) {
             let reason = "there are several such tables, which differ in case or schema: --exclude leaves them out";
             let place = table.name().to_owned();
-            objections.push(MappingError { place, reason: reason.into(), of: ErrorScope::Databases });
+            objections.push(MappingError { place, reason: reason.into(), scope: ErrorScope::Databases });
         }
         wanted.push(table);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::transfer_failure::{log_bad_values, planned, planning_failure, usage};
-use super::transfer_input::wish;
+use super::transfer_input::transfer_options;
 use crate::cli::Import;
 use crate::config::DatabaseConfig;
 use crate::context::RunContext;
@@ -28,7 +28,7 @@ use crate::transfer::plan::{PlanPurpose, PlanTarget, TransferOptions, TransferPl
 /// # Errors
 /// Fails when the file is not an export, as the upgrade does, or when rows do not fit; no row is loaded then.
 pub async fn run(config: &DatabaseConfig, asked: &Import, context: &RunContext) -> Result<String, Failure> {
-    let wish = wish(&asked.casts, PlanPurpose::Import).map_err(usage)?;
+    let options = transfer_options(&asked.casts, PlanPurpose::Import).map_err(usage)?;
     if config.dialect == Dialect::Sqlite && !asked.casts.cast.is_empty() {
         return Err(usage("--cast is for PostgreSQL: a column of SQLite takes values as they are".into()));
     }
@@ -41,8 +41,8 @@ pub async fn run(config: &DatabaseConfig, asked: &Import, context: &RunContext) 
     let settings = lock_settings(config);
     let ended =
         with_lock(&settings, &context.cancel, async |locked: &mut Locked, mut canceller| match config.dialect {
-            Dialect::Postgres => postgres(locked, &mut canceller, staged, &wish, most, context).await,
-            Dialect::Sqlite => sqlite(config, locked, staged, &wish, most, &context.cancel).await,
+            Dialect::Postgres => postgres(locked, &mut canceller, staged, &options, most, context).await,
+            Dialect::Sqlite => sqlite(config, locked, staged, &options, most, &context.cancel).await,
         });
     match ended.await {
         Ok(loaded) => {
@@ -59,12 +59,12 @@ async fn postgres(
     locked: &mut Locked,
     canceller: &mut Canceller,
     staged: StagedRows,
-    wish: &TransferOptions,
+    options: &TransferOptions,
     most: usize,
     context: &RunContext,
 ) -> Result<Vec<u64>, Failure> {
     let targets = locked.database().target_tables().await.map_err(planning_failure)?;
-    let plan = plan(&staged, &targets, wish)?;
+    let plan = plan(&staged, &targets, options)?;
     let limits = BadValueLimits { on_error: OnBadRow::Stop, max_errors: most };
     let loaded = transfer::transfer(locked, canceller, staged.source, Arc::new(plan), limits, context).await?;
     Ok(loaded.tables.into_iter().map(|table| table.rows).collect())
@@ -75,7 +75,7 @@ async fn sqlite(
     config: &DatabaseConfig,
     locked: &mut Locked,
     staged: StagedRows,
-    wish: &TransferOptions,
+    options: &TransferOptions,
     most: usize,
     cancel: &Cancel,
 ) -> Result<Vec<u64>, Failure> {
@@ -87,7 +87,7 @@ async fn sqlite(
     let tables = crate::stage::run(move |stop| SqliteSource::open(&path, patience, stop)?.tables());
     let tables = tables.await.map_err(planning_failure)?.tables;
     let targets: Vec<ImportTable> = tables.iter().map(ImportTable::from_source).collect();
-    let plan = plan(&staged, &targets, wish)?;
+    let plan = plan(&staged, &targets, options)?;
     let load = ImportRequest { plan, patience, max_errors: most };
     let loaded = import::load(database, staged, load, cancel).await;
     let loaded = loaded.map_err(|cause| Failure::new(Stage::Transfer, cause))?;
@@ -98,11 +98,15 @@ async fn sqlite(
 }
 
 /// Maps the tables and columns of the export to those of the target.
-fn plan<T: PlanTarget>(staged: &StagedRows, targets: &[T], wish: &TransferOptions) -> Result<TransferPlan<T>, Failure> {
+fn plan<T: PlanTarget>(
+    staged: &StagedRows,
+    targets: &[T],
+    options: &TransferOptions,
+) -> Result<TransferPlan<T>, Failure> {
     let failed = |error| Failure::new(Stage::Plan, Cause::Export(error));
     let contents = import::contents(staged, targets).map_err(failed)?;
-    let plan = planned(&contents, targets, wish)?;
-    for (name, why) in &plan.left {
+    let plan = planned(&contents, targets, options)?;
+    for (name, why) in &plan.skipped {
         tracing::info!("left alone: {name}, {why}");
     }
     Ok(plan)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::transfer_failure::{log_advice, mapping_failure, planned, planning_failure, usage};
-use super::transfer_input::{file, read, wish};
+use super::transfer_input::{file, read, transfer_options};
 use super::{CommandOutput, OutputFormat, transfer_call, transfer_plan};
 use crate::cli::{BadValueArg as Wished, Transfer};
 use crate::config::DatabaseConfig;
@@ -38,19 +38,19 @@ pub async fn run(
 
 /// Upgrades the schema to head, then copies the rows.
 async fn transfer(config: &DatabaseConfig, asked: &Transfer, context: &RunContext) -> Result<String, Failure> {
-    let wish = wish(&asked.rows.casts, PlanPurpose::Load).map_err(usage)?;
+    let options = transfer_options(&asked.rows.casts, PlanPurpose::Load).map_err(usage)?;
     let path = file(config, &asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let on_error = on_error(config, asked)?;
     // Read before anything is changed, so that a file that cannot be read is found first.
     let opened = read(config, path, &context.cancel).await?;
-    plan::check(&opened.1, &wish).map_err(mapping_failure)?;
+    plan::check(&opened.1, &options).map_err(mapping_failure)?;
     let request = MigrationRequest::new(config, &Target::At(RevisionName::Head), Direction::Up)?;
     let settled = entrypoint::run(config, &request, context).await?;
     let max_errors = usize::try_from(asked.max_errors).unwrap_or(usize::MAX);
     let limits = transfer::BadValueLimits { on_error, max_errors };
     let settings = lock_settings(config);
     let ended = with_lock(&settings, &context.cancel, async |locked: &mut Locked, mut canceller| {
-        copy(locked, &mut canceller, opened, &wish, limits, context).await
+        copy(locked, &mut canceller, opened, &options, limits, context).await
     });
     ended.await.map_err(|failure| {
         let failure = log_advice(Failure { done: settled.done, ..failure }, asked);
@@ -91,13 +91,13 @@ async fn copy(
     locked: &mut Locked,
     canceller: &mut Canceller,
     (source, contents): (SqliteSource, SourceContents),
-    wish: &TransferOptions,
+    options: &TransferOptions,
     limits: transfer::BadValueLimits,
     context: &RunContext,
 ) -> Result<String, Failure> {
     let targets = locked.database().target_tables().await.map_err(planning_failure)?;
-    let plan = planned(&contents, &targets, wish)?;
-    for (name, why) in &plan.left {
+    let plan = planned(&contents, &targets, options)?;
+    for (name, why) in &plan.skipped {
         tracing::info!("left alone: {name}, {why}");
     }
     let transferred = transfer::transfer(locked, canceller, source, Arc::new(plan), limits, context).await?;

@@ -60,9 +60,9 @@ fn warn_of_the_layer(file: &Path) {
 pub(super) fn planned<T: PlanTarget>(
     contents: &SourceContents,
     targets: &[T],
-    wish: &TransferOptions,
+    options: &TransferOptions,
 ) -> Result<TransferPlan<T>, Failure> {
-    plan::plan(contents, targets, wish).map_err(mapping_failure)
+    plan::plan(contents, targets, options).map_err(mapping_failure)
 }
 
 /// Turns errors of the mapping into a failure of the plan stage.

@@ -16,7 +16,7 @@ use crate::transfer::plan::{CastOverride, PlanPurpose, TransferOptions};
 use crate::transfer::source::SourceContents;
 
 /// Converts the options of the command line to those of the plan.
-pub(super) fn wish(asked: &CastArgs, purpose: PlanPurpose) -> Result<TransferOptions, String> {
+pub(super) fn transfer_options(asked: &CastArgs, purpose: PlanPurpose) -> Result<TransferOptions, String> {
     let ruled = |text: &String| match text.rsplit_once('=') {
         Some((place, rule)) if place.contains('.') => {
             CastRule::check_name(rule).map_err(|reason| format!("{place}: --cast: {reason}"))?;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::OutputFormat;
 use super::transfer_failure::{log_advice, mapping_failure, planned, planning_failure, usage};
-use super::transfer_input::{file, read, wish};
+use super::transfer_input::{file, read, transfer_options};
 use crate::cli::Transfer;
 use crate::config::DatabaseConfig;
 use crate::error::{Failure, Stage, counted};
@@ -94,10 +94,10 @@ pub async fn show(
     form: OutputFormat,
     cancel: &Cancel,
 ) -> Result<String, Failure> {
-    let wish = wish(&asked.rows.casts, PlanPurpose::Load).map_err(usage)?;
+    let options = transfer_options(&asked.rows.casts, PlanPurpose::Load).map_err(usage)?;
     let path = file(config, &asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let (_, contents) = read(config, path, cancel).await?;
-    plan::check(&contents, &wish).map_err(mapping_failure)?;
+    plan::check(&contents, &options).map_err(mapping_failure)?;
     let request = MigrationRequest::new(config, &Target::At(RevisionName::Head), Direction::Up)?;
     let (mut database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
     let (_, pending) = request.resolve(&applied)?;
@@ -106,7 +106,7 @@ pub async fn show(
         tracing::warn!("{steps} pending: a transfer applies them first, and this is of the tables as they are");
     }
     let targets = database.target_tables().await.map_err(planning_failure)?;
-    let plan = planned(&contents, &targets, &wish).map_err(|failure| log_advice(failure, asked))?;
+    let plan = planned(&contents, &targets, &options).map_err(|failure| log_advice(failure, asked))?;
     let tables: Vec<TableDocument<'_>> = plan.pairs.iter().map(TableDocument::from_mapping).collect();
     let text = match form {
         OutputFormat::Json => report::document(&TransferPlanDocument { tables }),

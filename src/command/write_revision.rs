@@ -7,7 +7,7 @@ use std::path::Path;
 use super::revision::{RevisionBase, next_version};
 use super::transfer_call::{self, flags};
 use super::transfer_failure::{log_problems, usage};
-use super::transfer_input::{read, source, wish};
+use super::transfer_input::{read, source, transfer_options};
 use crate::cli::{CastArgs, Transfer};
 use crate::config::DatabaseConfig;
 use crate::database::sqlite::source::SqliteSource;
@@ -30,13 +30,13 @@ use crate::transfer::source::SourceContents;
 /// Fails when the source cannot be read, when PostgreSQL cannot hold its data as it is, or when the folder is invalid.
 /// No file is left then.
 pub async fn write(config: &DatabaseConfig, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
-    let wish = wish(&asked.rows.casts, For::Load).map_err(usage)?;
+    let options = transfer_options(&asked.rows.casts, For::Load).map_err(usage)?;
     let path = source(&asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     // The folder is checked before the source is read, so that a missing one is found first.
     drop(files::lock_directory(&config.dir).map_err(|cause| Failure::new(Stage::Load, cause))?);
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let opened = read(config, path, cancel).await?;
-    let written = examine(config, opened, wish, cancel).await;
+    let written = examine(config, opened, options, cancel).await;
     let written = written.map_err(|cause| {
         let failure = log_problems(Failure::new(Stage::Plan, cause));
         if let Cause::Transfer(TransferError::Unwritable { casts, .. }) = &failure.cause {
@@ -44,7 +44,7 @@ pub async fn write(config: &DatabaseConfig, asked: &Transfer, cancel: &Cancel) -
         }
         failure
     })?;
-    for (name, why) in &written.left {
+    for (name, why) in &written.skipped {
         tracing::info!("left alone: {name}, {why}");
     }
     written.draft.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -55,7 +55,7 @@ pub async fn write(config: &DatabaseConfig, asked: &Transfer, cancel: &Cancel) -
 async fn examine(
     config: &DatabaseConfig,
     (source, contents): (SqliteSource, SourceContents),
-    wish: TransferOptions,
+    options: TransferOptions,
     cancel: &Cancel,
 ) -> Result<DraftedRevision, Cause> {
     let interrupter = source.interrupter();
@@ -63,7 +63,7 @@ async fn examine(
     let looking = blocking::run_interruptible(
         cancel,
         || interrupter.interrupt(),
-        move |stop| stage::write(&source, &contents, &wish, &history, stop),
+        move |stop| stage::write(&source, &contents, &options, &history, stop),
     );
     match with_progress("looking at every row of the source", looking).await {
         (_, Some(reason)) => Err(Cause::Stopped(reason)),
@@ -83,7 +83,7 @@ fn about(name: &str, asked: &CastArgs, written: &DraftedRevision) -> String {
         text = text.replace(" and these flags:\n", ".\n");
     }
     flags.iter().for_each(|flag| text += &line(&format!("  {flag}")));
-    for (name, why) in &written.left {
+    for (name, why) in &written.skipped {
         text += &line(&format!("Left alone: {name}, {why}."));
     }
     text + "\n"

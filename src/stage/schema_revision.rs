@@ -19,7 +19,7 @@ pub struct DraftedRevision {
     /// The number of tables in the revision.
     pub tables: usize,
     /// The objects that were left out, each as its name and the reason.
-    pub left: Vec<(String, String)>,
+    pub skipped: Vec<(String, String)>,
 }
 
 /// The problems that prevent a draft, a line each, and the values of `--cast` that may help.
@@ -38,13 +38,13 @@ struct DraftProblems {
 pub fn write(
     source: &SqliteSource,
     contents: &SourceContents,
-    wish: &TransferOptions,
+    options: &TransferOptions,
     history: &str,
     stop: &AtomicBool,
 ) -> Result<DraftedRevision, Cause> {
     let unmapped = |objections| Cause::Transfer(TransferError::Unmapped(objections));
     let failed = |fault| Cause::Transfer(TransferError::Source(fault));
-    let TableSelection { tables, left } = plan::select_tables(contents, wish).map_err(unmapped)?;
+    let TableSelection { tables, skipped } = plan::select_tables(contents, options).map_err(unmapped)?;
     let mut problems = DraftProblems::default();
     if tables.is_empty() {
         problems.found.push("there is no table to be carried".to_owned());
@@ -62,7 +62,7 @@ pub fn write(
                 .push(format!("{history}: Lockkeeper's own history has this name (--history-table changes it)"));
         }
         let definition = source.definition(table).map_err(failed)?;
-        match columns(source, table, &definition, wish, stop).map_err(failed)? {
+        match columns(source, table, &definition, options, stop).map_err(failed)? {
             Ok(columns) => examined.push(ExaminedTable { source: table.clone(), definition, columns }),
             Err(more) => {
                 problems.found.extend(more.found);
@@ -77,7 +77,7 @@ pub fn write(
     let texts = source.texts().map_err(failed)?;
     let draft = schema_conversion::convert(&examined, contents, &texts, source).map_err(failed)?;
     source.confirm().map_err(failed)?;
-    Ok(DraftedRevision { draft, tables: examined.len(), left })
+    Ok(DraftedRevision { draft, tables: examined.len(), skipped })
 }
 
 /// Returns the type of each column after reading each row once, or the problems with them. The outer error is that of a
@@ -86,16 +86,16 @@ fn columns(
     source: &SqliteSource,
     table: &SourceTable,
     definition: &TableDefinition,
-    wish: &TransferOptions,
+    options: &TransferOptions,
     stop: &AtomicBool,
 ) -> Result<Result<Vec<ChosenType>, DraftProblems>, DatabaseError> {
     let mut choosing = Vec::new();
     let mut problems = DraftProblems::default();
     for (column, usage) in table.columns.iter().zip(schema_conversion::uses(table, definition)) {
         let place = format!("{}.{}", table.name, column.name);
-        let ruled = wish.casts.iter().filter(|ruled| ruled.place.eq_ignore_ascii_case(&place));
+        let ruled = options.casts.iter().filter(|ruled| ruled.place.eq_ignore_ascii_case(&place));
         let rules = ruled.map(|ruled| ruled.rule.clone()).collect();
-        match TypeInference::new(place, &column.declared, usage, rules, wish.zone) {
+        match TypeInference::new(place, &column.declared, usage, rules, options.zone) {
             Ok(one) => choosing.push(one),
             Err(problem) => problems.found.push(problem),
         }

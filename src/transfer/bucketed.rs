@@ -139,12 +139,12 @@ impl SuspectBuckets {
 pub type KeyDigests = HashMap<u128, Digest>;
 
 /// Returns keys whose rows differ, at most `most` of them. The parts of each tuple are the hash of the key, the digest
-/// of its rows in `here`, and the digest of its rows in `there`.
-pub fn differing(here: &KeyDigests, there: &KeyDigests, most: usize) -> Vec<(u128, Digest, Digest)> {
-    let keys: BTreeSet<u128> = here.keys().chain(there.keys()).copied().collect();
+/// of its rows in `source`, and the digest of its rows in `target`.
+pub fn differing(source: &KeyDigests, target: &KeyDigests, most: usize) -> Vec<(u128, Digest, Digest)> {
+    let keys: BTreeSet<u128> = source.keys().chain(target.keys()).copied().collect();
     let of = |found: &KeyDigests, key| found.get(&key).copied().unwrap_or_default();
-    let both = keys.into_iter().map(|key| (key, of(here, key), of(there, key)));
-    both.filter(|(_, here, there)| here != there).take(most).collect()
+    let both = keys.into_iter().map(|key| (key, of(source, key), of(target, key)));
+    both.filter(|(_, source, target)| source != target).take(most).collect()
 }
 
 #[cfg(test)]

@@ -42,13 +42,13 @@ pub async fn compare(
     plan: Arc<TransferPlan>,
     progress: &ProgressLine,
 ) -> Result<ComparisonSummary, Cause> {
-    let here = SourceReader::new(source, Arc::clone(&plan));
-    let mut there = TargetReader::new(snapshot);
+    let source = SourceReader::new(source, Arc::clone(&plan));
+    let mut target = TargetReader::new(snapshot);
     let mut equal = ComparisonSummary { tables: 0, rows: 0 };
     let mut found = Vec::new();
     for (at, pair) in plan.pairs.iter().enumerate() {
         let meter = RowMeter::new(progress, format!("comparing {}", pair.source.name), pair.source.rows);
-        match metered(&meter, table(&here, &mut there, at, pair, &meter)).await? {
+        match metered(&meter, table(&source, &mut target, at, pair, &meter)).await? {
             ComparedTable::Equal(rows) => {
                 tracing::info!(rows, "{} and {} are equal", pair.source.name, pair.target.quoted());
                 equal.tables += 1;
@@ -57,9 +57,9 @@ pub async fn compare(
             ComparedTable::Differs(lines) => found.extend(lines),
         }
     }
-    there.end().await;
+    target.end().await;
     // Only now is it certain that all tables were read in one state of the file.
-    here.confirm().await?;
+    source.confirm().await?;
     match found.is_empty() {
         true => Ok(equal),
         false => Err(Cause::Transfer(TransferError::Differs(found))),
@@ -76,13 +76,13 @@ enum ComparedTable {
 
 /// Compares the table at position `at` of the plan.
 async fn table(
-    here: &SourceReader,
-    there: &mut TargetReader<'_>,
+    source: &SourceReader,
+    target: &mut TargetReader<'_>,
     at: usize,
     pair: &TableMapping,
     meter: &RowMeter,
 ) -> Result<ComparedTable, Cause> {
-    let (read, buckets) = tokio::try_join!(here.scan(at, MOST), there.scan(pair, meter))?;
+    let (read, buckets) = tokio::try_join!(source.scan(at, MOST), target.scan(pair, meter))?;
     let suspects = read.buckets.differing(&buckets, MOST);
     if suspects.is_empty() {
         return Ok(ComparedTable::Equal(buckets.total().rows()));
@@ -90,30 +90,30 @@ async fn table(
     meter.becomes(format!("looking for the rows of {} that differ", pair.source.name));
     let mut lines = vec![difference(pair, &read.buckets.total(), &buckets.total())];
     lines.extend(read.unfit);
-    lines.extend(rows(here, there, at, pair, suspects).await?);
+    lines.extend(rows(source, target, at, pair, suspects).await?);
     Ok(ComparedTable::Differs(lines))
 }
 
 /// Returns a line for each row that differs, for the first [`MOST`] of them.
 async fn rows(
-    here: &SourceReader,
-    there: &mut TargetReader<'_>,
+    source: &SourceReader,
+    target: &mut TargetReader<'_>,
     at: usize,
     pair: &TableMapping,
     suspects: SuspectBuckets,
 ) -> Result<Vec<String>, Cause> {
-    let (ours, theirs) = tokio::try_join!(here.find(at, suspects.clone()), there.find(pair, &suspects))?;
+    let (ours, theirs) = tokio::try_join!(source.find(at, suspects.clone()), target.find(pair, &suspects))?;
     let keys = differing(&ours, &theirs.found, MOST);
-    let wanted = keys.iter().filter(|(_, here, _)| here.rows() > 0).map(|(key, ..)| *key);
-    let ours: HashMap<u128, RowDetail> = here.details(at, wanted.collect()).await?;
+    let wanted = keys.iter().filter(|(_, in_source, _)| in_source.rows() > 0).map(|(key, ..)| *key);
+    let ours: HashMap<u128, RowDetail> = source.details(at, wanted.collect()).await?;
     let mut lines = Vec::new();
-    for (key, here, in_target) in &keys {
+    for (key, in_source, in_target) in &keys {
         let row = match theirs.places.get(key) {
-            Some(place) => there.detail(pair, *place).await?,
+            Some(place) => target.detail(pair, *place).await?,
             None => None,
         };
-        let counts = (here.rows(), in_target.rows());
-        lines.push(DifferingRows { pair, counts, here: ours.get(key), there: row.as_ref() }.to_string());
+        let counts = (in_source.rows(), in_target.rows());
+        lines.push(DifferingRows { pair, counts, source: ours.get(key), target: row.as_ref() }.to_string());
     }
     lines.sort();
     if lines.len() == MOST {

@@ -28,9 +28,9 @@ pub struct DifferingRows<'a> {
     /// The number of rows in the source, and the number in the target.
     pub counts: (u64, u64),
     /// The row of the source, if there is one.
-    pub here: Option<&'a RowDetail>,
+    pub source: Option<&'a RowDetail>,
     /// The row of the target, if there is one.
-    pub there: Option<&'a RowDetail>,
+    pub target: Option<&'a RowDetail>,
 }
 
 impl DifferingRows<'_> {
@@ -40,7 +40,7 @@ impl DifferingRows<'_> {
             none if none.is_empty() => (0..self.pair.columns.len().min(COLUMNS)).collect(),
             key => key,
         };
-        let Some(row) = self.here.or(self.there) else { return "a row".into() };
+        let Some(row) = self.source.or(self.target) else { return "a row".into() };
         let names: Vec<&str> = places.iter().map(|&at| self.column(at)).collect();
         let values: Vec<&str> = places.iter().map(|&at| row.values.get(at).map_or("?", String::as_str)).collect();
         match names.len() {
@@ -56,11 +56,11 @@ impl DifferingRows<'_> {
 
     /// Describes every column that differs.
     fn columns(&self) -> String {
-        let (Some(here), Some(there)) = (self.here, self.there) else { return "it differs".into() };
-        let differ = (0..self.pair.columns.len()).filter(|&at| here.fields.get(at) != there.fields.get(at));
+        let (Some(source), Some(target)) = (self.source, self.target) else { return "it differs".into() };
+        let differ = (0..self.pair.columns.len()).filter(|&at| source.fields.get(at) != target.fields.get(at));
         let values = differ.map(|at| {
             let value = |row: &RowDetail| row.values.get(at).cloned().unwrap_or_default();
-            format!("{} is {} in the source, {} in the target", self.column(at), value(here), value(there))
+            format!("{} is {} in the source, {} in the target", self.column(at), value(source), value(target))
         });
         values.collect::<Vec<_>>().join(", ")
     }
@@ -73,8 +73,8 @@ impl fmt::Display for DifferingRows<'_> {
             (1, 0) => f.write_str("only in the source"),
             (0, 1) => f.write_str("only in the target"),
             (1, 1) => f.write_str(&self.columns()),
-            (here, there) if here == there => write!(f, "{here} rows on each side, and not the same ones"),
-            (here, there) => write!(f, "{} in the source, {} in the target", times(here), times(there)),
+            (source, target) if source == target => write!(f, "{source} rows on each side, and not the same ones"),
+            (source, target) => write!(f, "{} in the source, {} in the target", times(source), times(target)),
         }
     }
 }

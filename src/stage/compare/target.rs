@@ -88,7 +88,7 @@ impl<'a> TargetReader<'a> {
     /// Reads the row at a location; `None` if there is none.
     pub async fn detail(&mut self, pair: &TableMapping, place: RowLocation) -> Result<Option<RowDetail>, Cause> {
         let RowLocation { table, block, offset } = place;
-        let there = format!(" WHERE tableoid = {table} AND ctid = '({block},{offset})'");
+        let condition = format!(" WHERE tableoid = {table} AND ctid = '({block},{offset})'");
         let columns: Vec<String> = pair.written().into_iter().map(identifier).collect();
         // Fetches no more than is shown, but for one character, which shows that the value is longer.
         let text = |(mapped, field): (&ColumnMapping, &String)| {
@@ -96,9 +96,9 @@ impl<'a> TargetReader<'a> {
             format!("pg_catalog.left({text}, {})", CHARACTERS + 1)
         };
         let texts = pair.columns.iter().zip(&columns).map(text);
-        let query = select(pair, texts.collect(), &there);
+        let query = select(pair, texts.collect(), &condition);
         let (mut keys, mut fields) = (KeyFinder::for_table(pair), None);
-        self.rows(pair, columns, &there, |row| fields = Some(keys.row(row.bytes()).fields())).await?;
+        self.rows(pair, columns, &condition, |row| fields = Some(keys.row(row.bytes()).fields())).await?;
         let texts = self.0.texts(query, pair.columns.len()).await.map_err(Cause::Database)?;
         let values = pair.columns.iter().zip(texts).map(|(mapped, text)| describe_value(mapped.cast.ty(), text));
         let values = values.collect();

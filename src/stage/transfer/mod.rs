@@ -25,7 +25,7 @@ use crate::transfer::digest::Digest;
 use crate::transfer::plan::{TableMapping, TransferPlan};
 use crate::transfer::target::TargetTable;
 use read::ReadResult;
-use reattach::put_back;
+use reattach::reattach;
 pub(super) use rejected_value::describe_cast_error;
 pub use rejects::{PublishedRejects, RejectDestination, RejectFile};
 use write::{OnBadValue, SentRows, copy};
@@ -169,7 +169,7 @@ async fn work(
             return Err(cause);
         }
     };
-    let (mut restored, removed) = put_back(load, &plan, &read.highest, &mut digests, rest, &state.progress).await?;
+    let (mut restored, removed) = reattach(load, &plan, &read.highest, &mut digests, rest, &state.progress).await?;
     let kept = async {
         let rejects = removed.found_in(read.source, read.rejects, most, Arc::clone(&state.stop)).await?;
         verify_digests(&mut restored, &plan, &digests, &state.progress).await?;

@@ -99,8 +99,8 @@ impl RemovedRows {
         let mut named = Vec::new();
         let plan = Arc::clone(&self.plan);
         for (pair, table) in plan.pairs.iter().zip(&mut self.tables) {
-            let mut finder =
-                OrphanFinder { pair, table, reasons: &self.reasons, bytes: Vec::new(), back: CanonicalRow::default() };
+            let (bytes, canonical) = (Vec::new(), CanonicalRow::default());
+            let mut finder = OrphanFinder { pair, table, reasons: &self.reasons, bytes, canonical };
             let mut left: u64 = finder.table.rows.values().map(|(rows, _)| rows).sum();
             if left == 0 {
                 continue;
@@ -140,19 +140,19 @@ struct OrphanFinder<'a> {
     table: &'a mut OrphanTable,
     reasons: &'a HashMap<usize, Vec<RejectedValue>>,
     bytes: Vec<u8>,
-    back: CanonicalRow,
+    canonical: CanonicalRow,
 }
 
 impl<'a> OrphanFinder<'a> {
     /// Returns the problems of a row, if it is one of those that were removed, and counts it as found.
     fn find(&mut self, row: &SourceRow<'_>) -> Option<&'a [RejectedValue]> {
         self.bytes.clear();
-        self.back.clear();
+        self.canonical.clear();
         for (mapped, value) in self.pair.columns.iter().zip(row.values()) {
             // A row with a value that does not fit was never sent.
-            mapped.cast.encode_with(value, &mut self.bytes, &mut self.back).ok()?;
+            mapped.cast.encode_with(value, &mut self.bytes, &mut self.canonical).ok()?;
         }
-        let hash = hash(self.back.row());
+        let hash = hash(self.canonical.row());
         let (rows, key) = self.table.rows.get_mut(&hash).filter(|(rows, _)| *rows > 0)?;
         *rows -= 1;
         self.reasons.get(key).map(Vec::as_slice)

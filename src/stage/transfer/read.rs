@@ -184,7 +184,7 @@ struct TableReader<'a, 'r> {
     /// The position of the rowid among the columns.
     rowid: Option<usize>,
     highest: Option<i64>,
-    back: CanonicalRow,
+    canonical: CanonicalRow,
     digest: Digest,
     bytes: Vec<u8>,
     rows: u64,
@@ -201,7 +201,7 @@ impl<'a, 'r> TableReader<'a, 'r> {
             pair,
             rowid,
             highest: None,
-            back: CanonicalRow::default(),
+            canonical: CanonicalRow::default(),
             digest: Digest::default(),
             bytes: Vec::with_capacity(CHUNK + CHUNK / 8),
             rows: 0,
@@ -213,7 +213,7 @@ impl<'a, 'r> TableReader<'a, 'r> {
         let start = self.bytes.len();
         let fields = i16::try_from(self.pair.columns.len()).expect("at most 1,600 columns");
         self.bytes.extend_from_slice(&fields.to_be_bytes());
-        self.back.clear();
+        self.canonical.clear();
         let (mut bad, mut number) = (Vec::new(), None);
         for (at, (mapped, value)) in self.pair.columns.iter().zip(row.values()).enumerate() {
             match self.encode(mapped, value) {
@@ -234,7 +234,7 @@ impl<'a, 'r> TableReader<'a, 'r> {
             }
             return self.reader.reject(self.pair, row, &bad);
         }
-        self.digest.add(self.back.row());
+        self.digest.add(self.canonical.row());
         self.rows += 1;
         if self.bytes.len() >= CHUNK { self.flush() } else { ControlFlow::Continue(()) }
     }
@@ -242,7 +242,7 @@ impl<'a, 'r> TableReader<'a, 'r> {
     /// Encodes one field. Returns the problem if the value does not fit.
     fn encode(&mut self, mapped: &ColumnMapping, value: Value<'_>) -> Result<(), RejectedValue> {
         let start = self.bytes.len();
-        match mapped.cast.encode_with(value, &mut self.bytes, &mut self.back) {
+        match mapped.cast.encode_with(value, &mut self.bytes, &mut self.canonical) {
             Err(bad) => Err(wrong(self.pair, mapped, &bad)),
             // In SQLite, primary keys may be NULL, too.
             Ok(()) if self.bytes[start..] == NULL && self.pair.target.columns[mapped.target].not_null => {

@@ -19,17 +19,17 @@ pub(super) fn json(ty: &WritableType, bytes: &[u8], out: &mut Vec<u8>) -> Result
     Ok(())
 }
 
-/// Converts a JSON text for a column of jsonb, and appends to `back` the field that the server will send back. Both are
+/// Converts a JSON text for a column of jsonb, and appends to `canonical` the field that the server will send back. Both are
 /// appended without their lengths.
 pub(super) fn jsonb(
     bytes: &[u8],
     out: &mut Vec<u8>,
     writer: &mut JsonbWriter,
-    back: &mut Vec<u8>,
+    canonical: &mut Vec<u8>,
 ) -> Result<(), CastError> {
     utf8(bytes)?;
-    back.push(VERSION);
-    writer.append(bytes, NumberStyle::Written, back).map_err(broken)?;
+    canonical.push(VERSION);
+    writer.append(bytes, NumberStyle::Written, canonical).map_err(broken)?;
     out.push(VERSION);
     out.extend_from_slice(bytes);
     Ok(())

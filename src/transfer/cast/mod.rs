@@ -106,14 +106,19 @@ impl Cast {
         encode(CastTarget { ty: &self.ty, rules: self.rules, zone: self.zone }, value, out)
     }
 
-    /// Appends the field as [`Cast::encode`] does, and appends to `back` the field that the server will send back. The
+    /// Appends the field as [`Cast::encode`] does, and appends to `canonical` the field that the server will send back. The
     /// two differ only for jsonb.
     ///
     /// # Errors
-    /// Fails when the value does not fit; the contents of `back` must not be used then.
-    pub fn encode_with(&self, value: Value<'_>, out: &mut Vec<u8>, back: &mut CanonicalRow) -> Result<(), CastError> {
+    /// Fails when the value does not fit; the contents of `canonical` must not be used then.
+    pub fn encode_with(
+        &self,
+        value: Value<'_>,
+        out: &mut Vec<u8>,
+        canonical: &mut CanonicalRow,
+    ) -> Result<(), CastError> {
         let start = out.len();
-        let CanonicalRow { row, writer } = back;
+        let CanonicalRow { row, writer } = canonical;
         match (&self.ty, value) {
             // The text is parsed once for both fields.
             (WritableType::Jsonb, Value::Text(text)) if !text.is_empty() => sized(row, |row| {

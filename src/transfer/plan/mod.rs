@@ -23,7 +23,7 @@ pub struct TransferPlan<T: PlanTarget = TargetTable> {
     /// The tables that are copied.
     pub pairs: Vec<TableMapping<T>>,
     /// Tables and other objects of the source that are not copied: the name, and the reason.
-    pub left: Vec<(String, String)>,
+    pub skipped: Vec<(String, String)>,
 }
 
 /// A table of the source, and the table of the target that receives its rows.
@@ -80,25 +80,25 @@ impl TableMapping {
 pub fn plan<T: PlanTarget>(
     contents: &SourceContents,
     targets: &[T],
-    wish: &TransferOptions,
+    options: &TransferOptions,
 ) -> Result<TransferPlan<T>, Vec<MappingError>> {
-    let mut planning = PlanBuilder { wish, objections: Vec::new(), used: vec![0; wish.casts.len()] };
-    let mut plan = TransferPlan { pairs: Vec::new(), left: planning.skipped_objects(contents) };
+    let mut planning = PlanBuilder { options, objections: Vec::new(), used: vec![0; options.casts.len()] };
+    let mut plan = TransferPlan { pairs: Vec::new(), skipped: planning.skipped_objects(contents) };
     let names: Vec<&str> = targets.iter().map(T::name).collect();
     for source in &contents.tables {
         match planning.chosen(source, &names) {
             Ok(()) => plan.pairs.extend(planning.pair(source, targets)),
-            Err(reason) => plan.left.push((source.name.clone(), reason)),
+            Err(reason) => plan.skipped.push((source.name.clone(), reason)),
         }
     }
     planning.check_duplicates(&plan.pairs);
     planning.unknown(contents);
-    plan.left.sort();
+    plan.skipped.sort();
     if planning.objections.is_empty() { Ok(plan) } else { Err(planning.objections) }
 }
 
 struct PlanBuilder<'a> {
-    wish: &'a TransferOptions,
+    options: &'a TransferOptions,
     objections: Vec<MappingError>,
     /// The number of columns to which each `--cast` option was applied.
     used: Vec<usize>,
@@ -110,35 +110,35 @@ impl PlanBuilder<'_> {
     }
 
     /// Records an error of the mapping.
-    fn against(&mut self, of: ErrorScope, place: impl Into<String>, reason: impl Into<String>) {
-        self.objections.push(MappingError { place: place.into(), reason: reason.into(), of });
+    fn against(&mut self, scope: ErrorScope, place: impl Into<String>, reason: impl Into<String>) {
+        self.objections.push(MappingError { place: place.into(), reason: reason.into(), scope });
     }
 
     /// Returns the objects of the source that have no rows of their own, with the reasons. A table that SQL cannot name
     /// is an error, unless `--exclude` names it.
     fn skipped_objects(&mut self, contents: &SourceContents) -> Vec<(String, String)> {
-        let mut left = Vec::new();
+        let mut skipped = Vec::new();
         for other in &contents.others {
-            if other.reason == SkipReason::Unnameable && !self.wish.exclude.contains(&other.name) {
+            if other.reason == SkipReason::Unnameable && !self.options.exclude.contains(&other.name) {
                 self.object(&other.name, format!("{}: --exclude leaves it out", other.reason));
             }
             // SQLite's internal tables are not reported.
             if other.reason != SkipReason::Internal {
-                left.push((other.name.clone(), other.reason.to_string()));
+                skipped.push((other.name.clone(), other.reason.to_string()));
             }
         }
-        left
+        skipped
     }
 
     /// Checks whether a table is to be copied. `targets` are the names of the target's tables. An error is the reason
     /// why not.
     fn chosen(&self, source: &SourceTable, targets: &[&str]) -> Result<(), String> {
         let named = |names: &[String]| names.iter().any(|name| name.eq_ignore_ascii_case(&source.name));
-        if named(&self.wish.exclude) {
+        if named(&self.options.exclude) {
             return Err("--exclude".into());
         }
-        if !self.wish.only.is_empty() {
-            return if named(&self.wish.only) { Ok(()) } else { Err("not among --only".into()) };
+        if !self.options.only.is_empty() {
+            return if named(&self.options.only) { Ok(()) } else { Err("not among --only".into()) };
         }
         if let Some(tool) = source.bookkeeping {
             return Err(format!("the bookkeeping of {tool}"));
@@ -164,7 +164,7 @@ impl PlanBuilder<'_> {
                 return None;
             }
         };
-        let is_load = self.wish.purpose != PlanPurpose::Compare;
+        let is_load = self.options.purpose != PlanPurpose::Compare;
         if is_load && !target.is_ours() {
             let reason = format!("{} belongs to another role", target.quoted());
             self.against(ErrorScope::Owner, &source.name, reason);
@@ -207,14 +207,14 @@ impl PlanBuilder<'_> {
     }
 
     fn cast<C: PlanColumn>(&mut self, place: &str, column: &C) -> Option<C::Cast> {
-        let mut cast = match column.cast(self.wish) {
+        let mut cast = match column.cast(self.options) {
             Ok(cast) => cast,
             Err(reason) => {
                 self.object(place, reason);
                 return None;
             }
         };
-        let casts = &self.wish.casts;
+        let casts = &self.options.casts;
         for (at, ruled) in casts.iter().enumerate().filter(|(_, ruled)| ruled.place.eq_ignore_ascii_case(place)) {
             self.used[at] += 1;
             cast = match C::with_rule(cast, &ruled.rule) {
@@ -259,13 +259,13 @@ impl PlanBuilder<'_> {
             let mut others = contents.others.iter().map(|other| &other.name);
             all.any(|known| known.eq_ignore_ascii_case(name)) || others.any(|known| known == name)
         };
-        let wish = self.wish;
-        for (option, names) in [("--only", &wish.only), ("--exclude", &wish.exclude)] {
+        let options = self.options;
+        for (option, names) in [("--only", &options.only), ("--exclude", &options.exclude)] {
             for name in names.iter().filter(|name| !is_there(name)) {
                 self.against(ErrorScope::Flags, name, format!("{option} names it, and the source has no such table"));
             }
         }
-        for (at, ruled) in wish.casts.iter().enumerate() {
+        for (at, ruled) in options.casts.iter().enumerate() {
             if self.used[at] == 0 {
                 self.against(ErrorScope::Flags, &ruled.place, "--cast names it, and no such column is copied");
             }

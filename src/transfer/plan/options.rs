@@ -48,7 +48,7 @@ pub struct MappingError {
     /// The reason, for a message.
     pub reason: String,
     /// The side that has to be corrected.
-    pub of: ErrorScope,
+    pub scope: ErrorScope,
 }
 
 /// The side that has to be corrected. Errors of a later variant have to be corrected before those of an earlier one.
@@ -65,7 +65,7 @@ pub enum ErrorScope {
 impl ErrorScope {
     /// Returns the scope among some errors that has to be corrected first.
     pub fn gravest(objections: &[MappingError]) -> ErrorScope {
-        objections.iter().map(|objection| objection.of).max().unwrap_or(ErrorScope::Databases)
+        objections.iter().map(|objection| objection.scope).max().unwrap_or(ErrorScope::Databases)
     }
 }
 

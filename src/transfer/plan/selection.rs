@@ -9,7 +9,7 @@ pub struct TableSelection<'a> {
     /// The tables that are to be copied.
     pub tables: Vec<&'a SourceTable>,
     /// The tables that are not copied: the name, and the reason.
-    pub left: Vec<(String, String)>,
+    pub skipped: Vec<(String, String)>,
 }
 
 /// Returns the tables that would be copied and those that would not, before the target is known.
@@ -18,16 +18,16 @@ pub struct TableSelection<'a> {
 /// Fails when SQL cannot name a table, or when an option names something that the source does not have.
 pub fn select_tables<'a>(
     contents: &'a SourceContents,
-    wish: &TransferOptions,
+    options: &TransferOptions,
 ) -> Result<TableSelection<'a>, Vec<MappingError>> {
-    check(contents, wish)?;
-    let mut planning = PlanBuilder { wish, objections: Vec::new(), used: Vec::new() };
+    check(contents, options)?;
+    let mut planning = PlanBuilder { options, objections: Vec::new(), used: Vec::new() };
     planning.skipped_objects(contents);
-    let mut selection = TableSelection { tables: Vec::new(), left: Vec::new() };
+    let mut selection = TableSelection { tables: Vec::new(), skipped: Vec::new() };
     for table in &contents.tables {
         match planning.chosen(table, &[]) {
             Ok(()) => selection.tables.push(table),
-            Err(reason) => selection.left.push((table.name.clone(), reason)),
+            Err(reason) => selection.skipped.push((table.name.clone(), reason)),
         }
     }
     if planning.objections.is_empty() { Ok(selection) } else { Err(planning.objections) }
@@ -37,14 +37,14 @@ pub fn select_tables<'a>(
 ///
 /// # Errors
 /// Returns an error for each name that the source does not have.
-pub fn check(contents: &SourceContents, wish: &TransferOptions) -> Result<(), Vec<MappingError>> {
+pub fn check(contents: &SourceContents, options: &TransferOptions) -> Result<(), Vec<MappingError>> {
     let has = |table: &SourceTable, place: &str| {
         let mut names = table.columns.iter().map(|column| format!("{}.{}", table.name, column.name));
         names.any(|name| name.eq_ignore_ascii_case(place))
     };
     let is_there = |ruled: &CastOverride| contents.tables.iter().any(|table| has(table, &ruled.place));
-    let used = wish.casts.iter().map(|ruled| usize::from(is_there(ruled))).collect();
-    let mut planning = PlanBuilder { wish, objections: Vec::new(), used };
+    let used = options.casts.iter().map(|ruled| usize::from(is_there(ruled))).collect();
+    let mut planning = PlanBuilder { options, objections: Vec::new(), used };
     planning.unknown(contents);
     if planning.objections.is_empty() { Ok(()) } else { Err(planning.objections) }
 }

@@ -36,9 +36,9 @@ pub(super) fn table<Q: RowQueries>(
     for at in 0..table.source.columns.len() {
         parts.push(it.column(at, taken, rows)?);
     }
-    let (checks, mut lost) = it.checks(rows)?;
+    let (checks, mut omitted) = it.checks(rows)?;
     for text in syntax.iter().flat_map(|syntax| &syntax.conflicts) {
-        lost += &comment(&format!("{}.", conflict(text)));
+        omitted += &comment(&format!("{}.", conflict(text)));
         it.warnings.push(format!("{name}: {}", conflict(text)));
     }
     let primary = it.keys.primary.as_ref().filter(|key| !is_inline(key));
@@ -48,7 +48,7 @@ pub(super) fn table<Q: RowQueries>(
     parts.extend(checks);
     // A comma follows each part but the last one, and comments are on the lines above a part.
     let lines: Vec<String> = parts.iter().map(|(above, line)| format!("{above}    {line}")).collect();
-    Ok(format!("CREATE TABLE {} (\n{}\n);\n{lost}", quoted(name), lines.join(",\n")))
+    Ok(format!("CREATE TABLE {} (\n{}\n);\n{omitted}", quoted(name), lines.join(",\n")))
 }
 
 /// Returns the comment on an ON CONFLICT clause, which PostgreSQL does not have.
@@ -78,17 +78,17 @@ impl TableWriter<'_> {
     fn remaining_comments(&self, at: usize) -> Vec<String> {
         let name = self.seen[at].name;
         let mut columns = self.syntax.iter().flat_map(|syntax| &syntax.columns);
-        let Some(said) = columns.find(|said| said.name.eq_ignore_ascii_case(name)) else { return Vec::new() };
+        let Some(written) = columns.find(|written| written.name.eq_ignore_ascii_case(name)) else { return Vec::new() };
         let is_text = matches!(self.seen[at].ty, WritableType::Text | WritableType::Varchar(_));
         let other = |name: &&String| is_text && !name.eq_ignore_ascii_case("BINARY");
-        let collation = said.collation.as_ref().filter(other).map(|name| {
+        let collation = written.collation.as_ref().filter(other).map(|name| {
             let otherwise = match name.eq_ignore_ascii_case("NOCASE") {
                 true => "tells upper and lower case apart where the column is compared",
                 false => "compares the column by its own collation",
             };
             format!("COLLATE {name} is not carried: PostgreSQL {otherwise}")
         });
-        collation.into_iter().chain(said.conflicts.iter().map(|text| conflict(text))).collect()
+        collation.into_iter().chain(written.conflicts.iter().map(|text| conflict(text))).collect()
     }
 
     /// Returns the definition of a column.
@@ -163,29 +163,29 @@ impl TableWriter<'_> {
         let is_plain = |(column, _): &(&SourceColumn, &ColumnInfo<'_>)| column.hidden == ColumnVisibility::No;
         let plain_ones = self.table.source.columns.iter().zip(&self.seen).filter(is_plain);
         let seen: Vec<ColumnInfo<'_>> = plain_ones.map(|(_, seen)| seen.clone()).collect();
-        let Some(said) = text.and_then(|text| translate(&parse(&text)?, &seen)) else { return Ok(Err(plain())) };
+        let Some(translation) = text.and_then(|text| translate(&parse(&text)?, &seen)) else { return Ok(Err(plain())) };
         let fits = match self.seen[at].ty {
-            WritableType::Boolean => said.class == ExpressionClass::Logical,
-            WritableType::SmallInt | WritableType::BigInt => said.class == ExpressionClass::Integer,
-            WritableType::Text | WritableType::Varchar(_) => said.class == ExpressionClass::Text,
+            WritableType::Boolean => translation.class == ExpressionClass::Logical,
+            WritableType::SmallInt | WritableType::BigInt => translation.class == ExpressionClass::Integer,
+            WritableType::Text | WritableType::Varchar(_) => translation.class == ExpressionClass::Text,
             _ => false,
         };
         let ruled = self.seen[at].is_ruled;
-        if !fits || ruled || self.overflow(&said, None, rows)?.is_some() {
+        if !fits || ruled || self.overflow(&translation, None, rows)?.is_some() {
             return Ok(Err(plain()));
         }
-        Ok(Ok(said.sql))
+        Ok(Ok(translation.sql))
     }
 
     /// Returns a row for which a condition does not hold, or whose numbers overflow the 64 bits of PostgreSQL's
     /// integers.
     fn overflow<Q: RowQueries>(
         &self,
-        said: &Translation,
+        translation: &Translation,
         condition: Option<&str>,
         rows: &Q,
     ) -> Result<Option<String>, Q::Error> {
-        let guards = said.guards.iter().map(|guard| format!("typeof({guard}) = 'real'"));
+        let guards = translation.guards.iter().map(|guard| format!("typeof({guard}) = 'real'"));
         let all: Vec<String> = condition.map(|text| format!("NOT ({text}\n)")).into_iter().chain(guards).collect();
         if all.is_empty() { Ok(None) } else { rows.first_where(&self.table.source, &all.join(" OR ")) }
     }
@@ -200,13 +200,13 @@ impl TableWriter<'_> {
     /// Returns the checks that have the same meaning in both databases, and comments on the others.
     fn checks<Q: RowQueries>(&mut self, rows: &Q) -> Result<(Vec<CommentedLine>, String), Q::Error> {
         let name = &self.table.source.name;
-        let mut lost = String::new();
+        let mut omitted = String::new();
         let Some(syntax) = self.syntax else {
             let words =
                 format!("{name}: its definition is not understood: checks, collations and ON CONFLICT are not carried");
-            lost += &comment(&words);
+            omitted += &comment(&words);
             self.warnings.push(words);
-            return Ok((Vec::new(), lost));
+            return Ok((Vec::new(), omitted));
         };
         let mut lines = Vec::new();
         let mut names = UsedNames::default();
@@ -215,11 +215,11 @@ impl TableWriter<'_> {
         for check in &syntax.checks {
             let reason = match parse(&check.text).and_then(|it| logical(&it, &self.seen)) {
                 None => "it is not certain to mean the same in PostgreSQL".to_owned(),
-                Some(said) => match self.overflow(&said, Some(&check.text), rows) {
+                Some(translation) => match self.overflow(&translation, Some(&check.text), rows) {
                     Ok(None) => {
                         let name = check.name.as_ref().map(|name| names.unused(name));
                         let name = name.map_or(String::new(), |name| format!("CONSTRAINT {} ", quoted(&name)));
-                        lines.push((String::new(), format!("{name}CHECK ({})", said.sql)));
+                        lines.push((String::new(), format!("{name}CHECK ({})", translation.sql)));
                         continue;
                     }
                     Ok(Some(row)) => format!("{row} breaks it"),
@@ -228,9 +228,9 @@ impl TableWriter<'_> {
             };
             let short = check.text.split_whitespace().collect::<Vec<_>>().join(" ");
             let words = format!("Not carried of {name}: CHECK ({short}): {reason}");
-            lost += &comment(&format!("{words}."));
+            omitted += &comment(&format!("{words}."));
             self.warnings.push(format!("{name}: CHECK ({short}) is not carried: {reason}"));
         }
-        Ok((lines, lost))
+        Ok((lines, omitted))
     }
 }

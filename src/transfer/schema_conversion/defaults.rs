@@ -19,13 +19,13 @@ pub(super) enum DefaultTranslation {
 /// Translates the default of a column with this cast.
 pub(super) fn default(text: &str, cast: &Cast) -> DefaultTranslation {
     let Some(expression) = parse(text) else { return DefaultTranslation::NotTranslated };
-    let said = match &expression {
+    let translated = match &expression {
         E::Null => return DefaultTranslation::None,
         E::Current(what) => current(what, cast.ty()),
         E::Call(name, arguments) => called(name, arguments, cast.ty()),
         other => constant(other, cast),
     };
-    said.map_or(DefaultTranslation::NotTranslated, DefaultTranslation::Translated)
+    translated.map_or(DefaultTranslation::NotTranslated, DefaultTranslation::Translated)
 }
 
 /// Translates the current date or time, which SQLite writes in UTC.
@@ -134,36 +134,36 @@ mod tests {
 
     #[test]
     fn defaults_are_said_or_left() {
-        let said = |sql: &str| DefaultTranslation::Translated(sql.to_owned());
+        let translated = |sql: &str| DefaultTranslation::Translated(sql.to_owned());
         let numeric = WritableType::Numeric(Some((5, 2)));
         for (text, ty, expected) in [
             ("NULL", &WritableType::Text, DefaultTranslation::None),
-            ("0", &WritableType::Boolean, said("false")),
-            ("'t'", &WritableType::Boolean, said("true")),
-            ("TRUE", &WritableType::BigInt, said("1")),
+            ("0", &WritableType::Boolean, translated("false")),
+            ("'t'", &WritableType::Boolean, translated("true")),
+            ("TRUE", &WritableType::BigInt, translated("1")),
             ("2", &WritableType::Boolean, DefaultTranslation::NotTranslated),
-            ("(-5)", &WritableType::BigInt, said("-5")),
-            ("'7'", &WritableType::BigInt, said("7")),
+            ("(-5)", &WritableType::BigInt, translated("-5")),
+            ("'7'", &WritableType::BigInt, translated("7")),
             ("'x'", &WritableType::BigInt, DefaultTranslation::NotTranslated),
             ("40000", &WritableType::SmallInt, DefaultTranslation::NotTranslated),
-            ("1.25", &numeric, said("1.25")),
+            ("1.25", &numeric, translated("1.25")),
             ("1.255", &numeric, DefaultTranslation::NotTranslated),
-            ("1e3", &WritableType::Double, said("1e3")),
-            ("'it''s'", &WritableType::Text, said("'it''s'")),
-            ("\"word\"", &WritableType::Text, said("'word'")),
-            ("5", &WritableType::Text, said("'5'")),
+            ("1e3", &WritableType::Double, translated("1e3")),
+            ("'it''s'", &WritableType::Text, translated("'it''s'")),
+            ("\"word\"", &WritableType::Text, translated("'word'")),
+            ("5", &WritableType::Text, translated("'5'")),
             ("'long'", &WritableType::Varchar(Some(3)), DefaultTranslation::NotTranslated),
-            ("'{}'", &WritableType::Jsonb, said("'{}'")),
+            ("'{}'", &WritableType::Jsonb, translated("'{}'")),
             ("'{'", &WritableType::Jsonb, DefaultTranslation::NotTranslated),
-            ("x'0AFF'", &WritableType::Bytea, said("'\\x0aff'")),
-            ("CURRENT_TIMESTAMP", &WritableType::TimestampTz(6), said("CURRENT_TIMESTAMP")),
-            ("(datetime('now'))", &WritableType::TimestampTz(6), said("CURRENT_TIMESTAMP")),
+            ("x'0AFF'", &WritableType::Bytea, translated("'\\x0aff'")),
+            ("CURRENT_TIMESTAMP", &WritableType::TimestampTz(6), translated("CURRENT_TIMESTAMP")),
+            ("(datetime('now'))", &WritableType::TimestampTz(6), translated("CURRENT_TIMESTAMP")),
             ("(datetime('now', 'localtime'))", &WritableType::TimestampTz(6), DefaultTranslation::NotTranslated),
-            ("(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))", &WritableType::TimestampTz(6), said("CURRENT_TIMESTAMP")),
+            ("(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))", &WritableType::TimestampTz(6), translated("CURRENT_TIMESTAMP")),
             ("(strftime('%s', 'now'))", &WritableType::BigInt, DefaultTranslation::NotTranslated),
-            ("CURRENT_DATE", &WritableType::Date, said("((CURRENT_TIMESTAMP AT TIME ZONE 'UTC')::date)")),
+            ("CURRENT_DATE", &WritableType::Date, translated("((CURRENT_TIMESTAMP AT TIME ZONE 'UTC')::date)")),
             ("CURRENT_TIMESTAMP", &WritableType::BigInt, DefaultTranslation::NotTranslated),
-            ("'2024-01-01T00:00:00Z'", &WritableType::TimestampTz(6), said("'2024-01-01T00:00:00Z'")),
+            ("'2024-01-01T00:00:00Z'", &WritableType::TimestampTz(6), translated("'2024-01-01T00:00:00Z'")),
             ("'2024-01-01 00:00:00'", &WritableType::TimestampTz(6), DefaultTranslation::NotTranslated),
             ("(random())", &WritableType::BigInt, DefaultTranslation::NotTranslated),
         ] {

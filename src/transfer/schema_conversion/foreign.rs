@@ -34,9 +34,9 @@ pub(super) fn keys<Q: RowQueries>(
     let parsed = if parsed.len() == table.source.foreign_keys.len() { parsed } else { &[] };
     for (number, key) in table.source.foreign_keys.iter().enumerate() {
         let action = table.definition.actions.get(number);
-        let said = parsed.get(number);
-        let name = said.and_then(|said| said.name.as_ref()).map(|name| names.unused(name));
-        let is_deferred = said.is_some_and(|said| said.deferred);
+        let written_key = parsed.get(number);
+        let name = written_key.and_then(|written_key| written_key.name.as_ref()).map(|name| names.unused(name));
+        let is_deferred = written_key.is_some_and(|written_key| written_key.deferred);
         let text = text(key, action, if is_deferred { " DEFERRABLE INITIALLY DEFERRED" } else { "" });
         match against(table, key, examined, kept, rows)? {
             Some(reason) => written.push(Err((text, reason))),

@@ -1,6 +1,6 @@
 //! Functions that have the same results in both databases.
 
-use super::translation::{ExpressionClass as C, Translation, call as said};
+use super::translation::{self, ExpressionClass as C, Translation};
 
 /// Translates a call of a function with translated arguments, or returns `None` when the result might differ.
 pub(super) fn call(name: &str, arguments: Vec<Translation>) -> Option<Translation> {
@@ -23,5 +23,5 @@ pub(super) fn call(name: &str, arguments: Vec<Translation>) -> Option<Translatio
         }
         _ => return None,
     };
-    Some(said(sql, class, arguments))
+    Some(translation::call(sql, class, arguments))
 }

@@ -35,9 +35,9 @@ pub(super) struct TableKeys {
     /// Lists of columns that are unique in PostgreSQL.
     pub kept: Vec<Vec<usize>>,
     /// Notes on constraints that differ slightly from those of SQLite.
-    pub told: Vec<String>,
+    pub notes: Vec<String>,
     /// Constraints and indexes that are not carried over: the text, and the reason.
-    pub lost: Vec<(String, String)>,
+    pub omitted: Vec<(String, String)>,
 }
 
 /// The context in which the keys of one table are examined.
@@ -105,12 +105,12 @@ impl KeyContext<'_> {
         let names = list(columns.iter().map(|&at| self.seen[at].name));
         let text = format!("{what} ({names})");
         if let Some(reason) = self.obstacle(index, rows)? {
-            keys.lost.push((text, reason));
+            keys.omitted.push((text, reason));
             return Ok(());
         }
         if is_primary && columns.iter().any(|&at| self.table.columns[at].nulls) {
             let reason = "some rows have NULL in it, which SQLite allows; UNIQUE takes its place";
-            keys.lost.push((text, reason.into()));
+            keys.omitted.push((text, reason.into()));
             keys.unique.push(self.constraint(columns.clone(), "key", taken));
         } else if is_primary {
             keys.primary = Some(self.constraint(columns.clone(), "pkey", taken));
@@ -118,7 +118,7 @@ impl KeyContext<'_> {
             keys.unique.push(self.constraint(columns.clone(), "key", taken));
         }
         keys.kept.push(columns.clone());
-        keys.told.extend(self.weaker(index));
+        keys.notes.extend(self.weaker(index));
         // An additional index refuses values that differ only in case.
         if index.parts.iter().any(|part| self.folds(part)) {
             let end: Vec<&str> = columns.iter().map(|&at| self.seen[at].name).collect();
@@ -193,7 +193,7 @@ impl KeyContext<'_> {
 
     /// Returns a column as a part of an index. NOCASE folds the letters of ASCII only, as the collation C does.
     fn part(&self, part: &IndexPart) -> Option<String> {
-        let name = match part.of {
+        let name = match part.value {
             IndexedValue::Column(at) => quoted(self.seen[at].name),
             IndexedValue::Rowid => quoted(self.seen[self.table.rowid()?].name),
             IndexedValue::Expression => return None,
@@ -218,33 +218,33 @@ impl KeyContext<'_> {
         rows: &Q,
     ) -> Result<(), Q::Error> {
         let name = names.get(&index.name).unwrap_or(&index.name);
-        let mut lose = |reason: String| {
-            keys.lost.push((index.sql.clone().unwrap_or_else(|| format!("INDEX {}", index.name)), reason));
+        let mut omit = |reason: String| {
+            keys.omitted.push((index.sql.clone().unwrap_or_else(|| format!("INDEX {}", index.name)), reason));
         };
         if let Some(reason) = self.obstacle(index, rows)? {
-            lose(reason);
+            omit(reason);
             return Ok(());
         }
         let Some((parts, condition)) = self.translated_index(index) else {
-            lose("it has an expression that is not certain to mean the same".into());
+            omit("it has an expression that is not certain to mean the same".into());
             return Ok(());
         };
-        let texts =
-            parts.iter().filter_map(|(_, said)| said.as_ref()).filter(|said| said.class == ExpressionClass::Text);
-        if texts.map(|said| said.longest).sum::<usize>() + self.bytes(index) > ENTRY {
-            lose("its expression may be longer than an entry of an index".into());
+        let expressions: Vec<&Translation> = parts.iter().filter_map(|(_, expression)| expression.as_ref()).collect();
+        let texts = expressions.iter().filter(|expression| expression.class == ExpressionClass::Text);
+        if texts.map(|text| text.longest).sum::<usize>() + self.bytes(index) > ENTRY {
+            omit("its expression may be longer than an entry of an index".into());
             return Ok(());
         }
-        let said = parts.iter().filter_map(|(_, said)| said.as_ref()).chain(&condition);
-        for guard in said.flat_map(|said| &said.guards) {
+        for guard in expressions.into_iter().chain(&condition).flat_map(|expression| &expression.guards) {
             if let Some(row) = rows.first_where(&self.table.source, &format!("typeof({guard}) = 'real'"))? {
-                lose(format!("in {row} its numbers are beyond 64 bits"));
+                omit(format!("in {row} its numbers are beyond 64 bits"));
                 return Ok(());
             }
         }
-        keys.told.extend(self.weaker(index));
+        keys.notes.extend(self.weaker(index));
         let shown: Vec<String> = parts.iter().map(|(sql, _)| sql.clone()).collect();
-        keys.indexes.push(self.create(index, name, &shown, condition.as_ref().map(|said| said.sql.as_str())));
+        let filter = condition.as_ref().map(|condition| condition.sql.as_str());
+        keys.indexes.push(self.create(index, name, &shown, filter));
         let plain = index.parts.iter().all(|part| column(part).is_some() && !self.folds(part));
         if index.unique && plain && condition.is_none() {
             keys.kept.push(index.parts.iter().filter_map(column).collect());
@@ -254,7 +254,7 @@ impl KeyContext<'_> {
 
     /// Translates the parts of an index and its condition; `None` means that one of them has no translation.
     fn translated_index(&self, index: &SourceIndex) -> Option<(Vec<TranslatedPart>, Option<Translation>)> {
-        let needs_text = index.partial || index.parts.iter().any(|part| part.of == IndexedValue::Expression);
+        let needs_text = index.partial || index.parts.iter().any(|part| part.value == IndexedValue::Expression);
         let text = match needs_text {
             true => Some(syntax::index(index.sql.as_deref()?)?),
             false => None,
@@ -265,12 +265,15 @@ impl KeyContext<'_> {
                 parts.push((sql, None));
                 continue;
             }
-            let said = translate(&parse(text.as_ref()?.parts.get(at)?)?, &self.seen)?;
-            let is_plain = part.collation.eq_ignore_ascii_case("BINARY") || said.class != ExpressionClass::Text;
+            let translation = translate(&parse(text.as_ref()?.parts.get(at)?)?, &self.seen)?;
+            let is_plain = part.collation.eq_ignore_ascii_case("BINARY") || translation.class != ExpressionClass::Text;
             let fits = is_plain
-                && matches!(said.class, ExpressionClass::Integer | ExpressionClass::Text | ExpressionClass::Logical);
+                && matches!(
+                    translation.class,
+                    ExpressionClass::Integer | ExpressionClass::Text | ExpressionClass::Logical
+                );
             let direction = if part.descending { " DESC" } else { "" };
-            parts.push((format!("({}){direction}", said.sql), fits.then_some(Some(said))?));
+            parts.push((format!("({}){direction}", translation.sql), fits.then_some(Some(translation))?));
         }
         let condition = match text.and_then(|text| text.condition) {
             None => None,
@@ -281,7 +284,7 @@ impl KeyContext<'_> {
 }
 
 fn column(part: &IndexPart) -> Option<usize> {
-    match part.of {
+    match part.value {
         IndexedValue::Column(at) => Some(at),
         _ => None,
     }

@@ -120,7 +120,7 @@ pub fn uses(source: &SourceTable, definition: &TableDefinition) -> Vec<ColumnUsa
     let mut uses = vec![ColumnUsage::default(); source.columns.len()];
     for index in &definition.indexes {
         for part in &index.parts {
-            if let IndexedValue::Column(at) = part.of {
+            if let IndexedValue::Column(at) = part.value {
                 uses[at].indexed = true;
                 uses[at].unique |= index.unique;
             }
@@ -178,7 +178,7 @@ pub fn convert<Q: RowQueries>(
         for key in &keys {
             match key {
                 Ok(sql) => schema.up += sql,
-                Err((text, reason)) => schema.lose(&table.source.name, text, reason),
+                Err((text, reason)) => schema.omit(&table.source.name, text, reason),
             }
         }
     }
@@ -204,19 +204,19 @@ impl ConvertedSchema {
         let keys = TableKeys::for_table(table, syntax, names, taken, rows)?;
         self.up.push_str(if self.up.is_empty() { "" } else { "\n" });
         self.up += &columns::table(table, syntax, &keys, taken, &mut self.warnings, rows)?;
-        for words in &keys.told {
+        for words in &keys.notes {
             self.up += &comment(&format!("{words}."));
             self.warnings.push(format!("{}: {words}", table.source.name));
         }
-        for (text, reason) in &keys.lost {
-            self.lose(&table.source.name, text, reason);
+        for (text, reason) in &keys.omitted {
+            self.omit(&table.source.name, text, reason);
         }
         keys.indexes.iter().for_each(|index| self.up += index);
         Ok(keys.kept)
     }
 
     /// Leaves out a constraint or an index: writes its text as a comment, and records a warning.
-    fn lose(&mut self, table: &str, text: &str, reason: &str) {
+    fn omit(&mut self, table: &str, text: &str, reason: &str) {
         self.up += &comment(&format!("Not carried of {table}: {reason}."));
         self.up += &indented(text);
         let short: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -225,8 +225,8 @@ impl ConvertedSchema {
 
     /// Writes comments on the objects that are no tables, and records warnings.
     fn others(&mut self, contents: &SourceContents, texts: &[(String, String)]) {
-        let told = |reason: &SkipReason| !matches!(reason, SkipReason::Internal | SkipReason::Shadow);
-        for other in contents.others.iter().filter(|other| told(&other.reason)) {
+        let is_reported = |reason: &SkipReason| !matches!(reason, SkipReason::Internal | SkipReason::Shadow);
+        for other in contents.others.iter().filter(|other| is_reported(&other.reason)) {
             self.up += &comment(&format!("Not carried: {}, {}.", other.name, other.reason));
             if let Some((_, text)) = texts.iter().find(|(name, _)| *name == other.name) {
                 self.up += &indented(text);

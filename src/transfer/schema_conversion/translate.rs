@@ -125,27 +125,27 @@ fn real(digits: &str) -> Option<Translation> {
 
 /// Translates a condition. An integer is true when it is not 0.
 pub(super) fn logical(expression: &Expression, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
-    let said = translate(expression, columns)?;
-    match said.class {
-        ExpressionClass::Logical => Some(said),
-        ExpressionClass::Integer if !said.literal => {
-            Some(compound(format!("{} <> 0", said.wrapped()), ExpressionClass::Logical).with_parts([said]))
-        }
+    let translation = translate(expression, columns)?;
+    match translation.class {
+        ExpressionClass::Logical => Some(translation),
+        ExpressionClass::Integer if !translation.literal => Some(
+            compound(format!("{} <> 0", translation.wrapped()), ExpressionClass::Logical).with_parts([translation]),
+        ),
         _ => None,
     }
 }
 
 /// Translates an expression whose value is a text.
 fn text(expression: &Expression, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
-    translate(expression, columns).filter(|said| said.class == ExpressionClass::Text)
+    translate(expression, columns).filter(|translation| translation.class == ExpressionClass::Text)
 }
 
 fn translate_binary(operator: &str, a: &Expression, b: &Expression, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
     let same = |inner: &Expression| matches!(inner, E::Binary(other, ..) if *other == operator);
-    let shown = |inner: &Expression, said: &Translation| {
+    let shown = |inner: &Expression, translation: &Translation| {
         // AND binds tighter than OR, and comparisons bind tighter than both.
         let loose = matches!(inner, E::Binary("OR" | "AND", ..)) && !same(inner);
-        if loose { said.wrapped() } else { said.sql.clone() }
+        if loose { translation.wrapped() } else { translation.sql.clone() }
     };
     let (left, right) = (logical(a, columns)?, logical(b, columns)?);
     let sql = format!("{} {operator} {}", shown(a, &left), shown(b, &right));
@@ -161,14 +161,14 @@ fn arithmetic(operator: &str, a: &Expression, b: &Expression, columns: &[ColumnI
     if !whole || (left.literal && right.literal) || (divides && (!right.literal || is_zero)) {
         return None;
     }
-    let wide = |said: &Translation| match columns.iter().find(|column| quoted(column.name) == said.sql) {
-        Some(column) if *column.ty != WritableType::BigInt => format!("CAST({} AS bigint)", said.sql),
-        _ => said.wrapped(),
+    let wide = |translation: &Translation| match columns.iter().find(|column| quoted(column.name) == translation.sql) {
+        Some(column) if *column.ty != WritableType::BigInt => format!("CAST({} AS bigint)", translation.sql),
+        _ => translation.wrapped(),
     };
     let sql = format!("{} {operator} {}", wide(&left), wide(&right));
-    let mut said = compound(sql.clone(), ExpressionClass::Integer).with_parts([left, right]);
-    said.guards.push(sql);
-    Some(said)
+    let mut translation = compound(sql.clone(), ExpressionClass::Integer).with_parts([left, right]);
+    translation.guards.push(sql);
+    Some(translation)
 }
 
 /// Translates two values, if both databases compare them alike.
@@ -180,17 +180,17 @@ fn comparable(a: &Expression, b: &Expression, columns: &[ColumnInfo<'_>]) -> Opt
         E::False => Some("false"),
         _ => None,
     };
-    let is_flag = |said: &Translation| said.class == ExpressionClass::Logical && said.atom;
+    let is_flag = |translation: &Translation| translation.class == ExpressionClass::Logical && translation.atom;
     let as_truth = |word: &str| Translation::new(word.to_owned(), ExpressionClass::Logical);
     match (truth(a), truth(b)) {
         (None, Some(word)) => {
-            if let Some(said) = translate(a, columns).filter(is_flag) {
-                return Some((said, as_truth(word)));
+            if let Some(translation) = translate(a, columns).filter(is_flag) {
+                return Some((translation, as_truth(word)));
             }
         }
         (Some(word), None) => {
-            if let Some(said) = translate(b, columns).filter(is_flag) {
-                return Some((as_truth(word), said));
+            if let Some(translation) = translate(b, columns).filter(is_flag) {
+                return Some((as_truth(word), translation));
             }
         }
         _ => {}
@@ -206,8 +206,11 @@ fn comparable(a: &Expression, b: &Expression, columns: &[ColumnInfo<'_>]) -> Opt
 
 fn translate_is(a: &Expression, b: &Expression, not: &str, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
     if *b == E::Null {
-        let said = translate(a, columns)?;
-        return Some(compound(format!("{} IS {not}NULL", said.wrapped()), ExpressionClass::Logical).with_parts([said]));
+        let translation = translate(a, columns)?;
+        return Some(
+            compound(format!("{} IS {not}NULL", translation.wrapped()), ExpressionClass::Logical)
+                .with_parts([translation]),
+        );
     }
     let (a, b) = comparable(a, b, columns)?;
     let operator = if not.is_empty() { "IS NOT DISTINCT FROM" } else { "IS DISTINCT FROM" };
@@ -238,8 +241,8 @@ mod tests {
             seen("raw", &WritableType::Bytea),
             ColumnInfo { is_ruled: true, ..seen("ruled", &WritableType::BigInt) },
         ];
-        let said = parse(text).and_then(|it| logical(&it, &columns));
-        assert_eq!(said.as_ref().map(|said| said.sql.as_str()), expected, "{text}");
+        let translation = parse(text).and_then(|it| logical(&it, &columns));
+        assert_eq!(translation.as_ref().map(|translation| translation.sql.as_str()), expected, "{text}");
     }
 
     #[test]

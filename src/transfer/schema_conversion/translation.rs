@@ -89,6 +89,6 @@ pub(super) fn compare(a: &Translation, operator: &str, b: &Translation) -> Optio
         (C::Bytes, C::Bytes) | (C::Logical, C::Logical) => !ordered,
         _ => false,
     };
-    let said = compound(format!("{ours} {operator} {}", b.wrapped()), C::Logical);
-    fits.then(|| said.with_parts([a.clone(), b.clone()]))
+    let translation = compound(format!("{ours} {operator} {}", b.wrapped()), C::Logical);
+    fits.then(|| translation.with_parts([a.clone(), b.clone()]))
 }

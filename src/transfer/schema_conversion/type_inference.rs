@@ -89,7 +89,7 @@ pub struct TypeInference {
     meaning: TypeMeaning,
     usage: ColumnUsage,
     rules: Vec<String>,
-    left: Vec<Candidate>,
+    candidates: Vec<Candidate>,
     /// The number of candidates that come from the declared type. Later candidates come from a general list.
     meant: usize,
     notes: ColumnNotes,
@@ -127,23 +127,23 @@ impl TypeInference {
             (_, false) => &BY_RULE,
         };
         let meant = own.len();
-        let mut left: Vec<Candidate> = Vec::new();
+        let mut candidates: Vec<Candidate> = Vec::new();
         let mut complaint = None;
         for ty in own.into_iter().chain(more.iter().cloned()) {
-            let is_there = left.iter().any(|candidate| *candidate.cast.ty() == ty);
+            let is_there = candidates.iter().any(|candidate| *candidate.cast.ty() == ty);
             if is_there || (usage.indexed && ty == WritableType::Json) {
                 continue;
             }
             match rules.iter().try_fold(Cast::new(ty, zone), |cast, rule| cast.with(rule)) {
-                Ok(cast) => left.push(Candidate { at: left.len(), cast, shape: Shape::default() }),
+                Ok(cast) => candidates.push(Candidate { at: candidates.len(), cast, shape: Shape::default() }),
                 Err(reason) => complaint = complaint.or(Some(reason)),
             }
         }
-        if left.is_empty() {
+        if candidates.is_empty() {
             return Err(format!("{place}: --cast: {}", complaint.unwrap_or_default()));
         }
         Ok(TypeInference {
-            meant: meant.min(left.len()),
+            meant: meant.min(candidates.len()),
             declared: declared.to_owned(),
             meaning: it.meaning(),
             notes: ColumnNotes::default(),
@@ -153,7 +153,7 @@ impl TypeInference {
             place,
             usage,
             rules,
-            left,
+            candidates,
         })
     }
 
@@ -168,16 +168,16 @@ impl TypeInference {
             self.notes.spelled.take(value);
         }
         let mut at = 0;
-        while at < self.left.len() {
+        while at < self.candidates.len() {
             match self.fits(at, value) {
                 Ok(()) => at += 1,
                 Err(reason) => {
-                    let gone = self.left.remove(at);
+                    let gone = self.candidates.remove(at);
                     let words = || format!("{} holds {}: {reason}", row(), shown(value));
                     if gone.at == 0 {
                         self.notes.first = Some(words());
                     }
-                    if self.left.is_empty() {
+                    if self.candidates.is_empty() {
                         self.notes.last = Some(format!("{} holds {}", row(), shown(value)));
                     }
                 }
@@ -187,7 +187,7 @@ impl TypeInference {
 
     /// Checks whether a candidate stores the value unchanged. The error is the reason why not.
     fn fits(&mut self, at: usize, value: Value<'_>) -> Result<(), String> {
-        let candidate = &mut self.left[at];
+        let candidate = &mut self.candidates[at];
         self.scratch.clear();
         let written = candidate.cast.encode(value, &mut self.scratch);
         written.map_err(|bad| {
@@ -215,16 +215,16 @@ impl TypeInference {
         let seen = self.notes.has_values();
         // Without a value, a declaration without meaning is no reason for another type than text.
         if !seen && self.meaning == TypeMeaning::Nothing && self.rules.is_empty() {
-            self.left.retain(|candidate| *candidate.cast.ty() == WritableType::Text);
+            self.candidates.retain(|candidate| *candidate.cast.ty() == WritableType::Text);
         }
         // A column of 36 characters may contain anything, as long as it has no UUID.
-        if !seen && self.meaning == TypeMeaning::Char36 && self.left.len() > 1 {
-            self.left.remove(0);
+        if !seen && self.meaning == TypeMeaning::Char36 && self.candidates.len() > 1 {
+            self.candidates.remove(0);
         }
-        if self.left.is_empty() {
+        if self.candidates.is_empty() {
             return Err(self.notes.refusal(&self.place, &self.rules));
         }
-        let chosen = self.left.remove(0);
+        let chosen = self.candidates.remove(0);
         let declared = if self.declared.is_empty() { "without a type" } else { &self.declared };
         let why = match (self.meaning, &self.notes.first) {
             _ if !self.rules.is_empty() || chosen.at == 0 => None,

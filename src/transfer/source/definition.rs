@@ -52,7 +52,7 @@ pub enum IndexOrigin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexPart {
     /// Column or expression.
-    pub of: IndexedValue,
+    pub value: IndexedValue,
     /// True for descending order.
     pub descending: bool,
     /// Name of the collation.

@@ -21,7 +21,7 @@ const END: i16 = -1;
 pub struct CopyIn<'l> {
     copy: PgCopyIn<&'l mut PgConnection>,
     exchange: ReplyTracker,
-    wire: &'l mut CopyState,
+    copy_state: &'l mut CopyState,
     advice: Advice,
 }
 
@@ -40,7 +40,7 @@ impl Advice {
 /// Begins `COPY t (a, b) FROM STDIN`. The caller sends whole rows; the header and the end marker are sent here.
 pub(super) async fn copy_in<'l>(
     database: &'l mut Postgres,
-    wire: &'l mut CopyState,
+    copy_state: &'l mut CopyState,
     table: &TargetTable,
     columns: &[&str],
 ) -> Result<CopyIn<'l>, DatabaseError> {
@@ -50,14 +50,14 @@ pub(super) async fn copy_in<'l>(
     let sql = format!("COPY {}{list} FROM STDIN (FORMAT binary)", table.quoted());
     let advice = Advice { role: database.facts.role.clone(), sql };
     // Checks and domains of the tables call functions that look names up on the application's search path. The COPY
-    // itself has no ambiguous name; `BulkLoad::put_back` sets Lockkeeper's own path again.
+    // itself has no ambiguous name; `BulkLoad::reattach_tables` sets Lockkeeper's own path again.
     super::execute(database, "SET LOCAL search_path TO DEFAULT".into()).await?;
     let exchange = database.exchange.clone();
     let waiting = exchange.begin();
     let copy = database.connection.copy_in_raw(&advice.sql).await.map_err(|error| advice.describe_error(error))?;
     drop(waiting);
-    *wire = CopyState::Busy;
-    let mut copy = CopyIn { copy, exchange, wire, advice };
+    *copy_state = CopyState::Busy;
+    let mut copy = CopyIn { copy, exchange, copy_state, advice };
     // Eight zero bytes: no flags and no extension.
     copy.send(&[SIGNATURE.as_slice(), &[0; 8]].concat()).await?;
     Ok(copy)
@@ -79,10 +79,10 @@ impl CopyIn<'_> {
     /// Fails when the server refuses a row; the error's context names row and column. The transaction has failed then.
     pub async fn finish(mut self) -> Result<u64, DatabaseError> {
         self.send(&END.to_be_bytes()).await?;
-        let CopyIn { copy, exchange, wire, advice } = self;
+        let CopyIn { copy, exchange, copy_state, advice } = self;
         let _waiting = exchange.begin();
         let ended = copy.finish().await.map_err(|error| advice.describe_error(error));
-        *wire = CopyState::Idle;
+        *copy_state = CopyState::Idle;
         ended
     }
 
@@ -92,10 +92,10 @@ impl CopyIn<'_> {
     /// # Errors
     /// Fails when the connection is lost.
     pub async fn abort(self) -> Result<(), DatabaseError> {
-        let CopyIn { copy, exchange, wire, advice } = self;
+        let CopyIn { copy, exchange, copy_state, advice } = self;
         let _waiting = exchange.begin();
         let ended = copy.finish().await.map_err(|error| advice.describe_error(error));
-        *wire = CopyState::GivenUp;
+        *copy_state = CopyState::GivenUp;
         match ended {
             Err(fault) if fault.kind == DatabaseErrorKind::Lost => Err(fault),
             _ => Ok(()),
@@ -107,18 +107,18 @@ impl CopyIn<'_> {
 /// number.
 pub(super) async fn copy_out(
     database: &mut Postgres,
-    wire: &mut CopyState,
+    copy_state: &mut CopyState,
     query: &str,
     each: impl FnMut(CopyRow<'_>),
 ) -> Result<u64, DatabaseError> {
-    copy_out_pausing(database, wire, query, each, async || ControlFlow::Continue(())).await
+    copy_out_pausing(database, copy_state, query, each, async || ControlFlow::Continue(())).await
 }
 
 /// Copies as [`copy_out`] does, and awaits `pause` after each chunk, without reading meanwhile: for rows that must be
 /// written before more are read, in bounded memory. A pause can end the copying.
 pub(super) async fn copy_out_pausing(
     database: &mut Postgres,
-    wire: &mut CopyState,
+    copy_state: &mut CopyState,
     query: &str,
     mut each: impl FnMut(CopyRow<'_>),
     mut pause: impl AsyncFnMut() -> ControlFlow<()>,
@@ -126,7 +126,7 @@ pub(super) async fn copy_out_pausing(
     // The driver gets out of step if the server refuses a COPY before it begins. EXPLAIN fails for the same reasons.
     super::execute(database, format!("EXPLAIN {query}")).await?;
     let advice = Advice { role: database.facts.role.clone(), sql: format!("COPY ({query}) TO STDOUT (FORMAT binary)") };
-    *wire = CopyState::Busy;
+    *copy_state = CopyState::Busy;
     let exchange = database.exchange.clone();
     let waiting = exchange.begin();
     let mut stream =
@@ -141,7 +141,7 @@ pub(super) async fn copy_out_pausing(
             Ok(Some(chunk)) => chunk,
             Ok(None) => break,
             Err(error) => {
-                *wire = CopyState::Idle;
+                *copy_state = CopyState::Idle;
                 return Err(advice.describe_error(error));
             }
         };
@@ -150,7 +150,7 @@ pub(super) async fn copy_out_pausing(
             return Err(DatabaseError::new(DatabaseErrorKind::Cancelled, "a COPY was given up"));
         }
     }
-    *wire = CopyState::Idle;
+    *copy_state = CopyState::Idle;
     rows.finish().map_err(not_understood)
 }
 

@@ -51,14 +51,14 @@ enum CopyState {
 pub struct BulkLoad<'a> {
     database: &'a mut Postgres,
     tables: Vec<TargetTable>,
-    aside: DetachedObjects,
-    wire: CopyState,
+    detached: DetachedObjects,
+    copy_state: CopyState,
 }
 
 /// A loaded transaction in which all detached objects are reattached: only this type can be committed.
 pub struct CompletedLoad<'a> {
     database: &'a mut Postgres,
-    wire: CopyState,
+    copy_state: CopyState,
 }
 
 impl Locked {
@@ -81,7 +81,9 @@ impl Postgres {
     /// Fails when another session uses a table, or a privilege is missing. The transaction is then rolled back.
     pub async fn load(&mut self, tables: &[TargetTable]) -> Result<BulkLoad<'_>, DatabaseError> {
         match self.open_load(tables).await {
-            Ok(aside) => Ok(BulkLoad { database: self, tables: tables.to_vec(), aside, wire: CopyState::Idle }),
+            Ok(detached) => {
+                Ok(BulkLoad { database: self, tables: tables.to_vec(), detached, copy_state: CopyState::Idle })
+            }
             Err(fault) => {
                 roll_back(self, CopyState::Idle).await;
                 Err(fault)
@@ -107,11 +109,11 @@ impl Postgres {
             execute(self, format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", names.join(", "))).await?;
             self.still_tables(tables).await?;
         }
-        let mut aside = self.detach(tables).await?;
-        for sql in mem::take(&mut aside.away) {
+        let mut detached = self.detach(tables).await?;
+        for sql in mem::take(&mut detached.detach_statements) {
             execute(self, sql).await?;
         }
-        Ok(aside)
+        Ok(detached)
     }
 }
 
@@ -151,7 +153,7 @@ impl<'a> BulkLoad<'a> {
     /// # Errors
     /// Fails when a column is generated, or a type has no binary form.
     pub async fn copy_in(&mut self, table: &TargetTable, columns: &[&str]) -> Result<CopyIn<'_>, DatabaseError> {
-        copy::copy_in(self.database, &mut self.wire, table, columns).await
+        copy::copy_in(self.database, &mut self.copy_state, table, columns).await
     }
 
     /// Reattaches all detached objects, checks the rows, sets the sequences and gathers statistics. `tell` is called
@@ -165,7 +167,7 @@ impl<'a> BulkLoad<'a> {
         marks: &[SequenceFloor<'_>],
         tell: &mut dyn FnMut(ReattachStep<'_>),
     ) -> Result<CompletedLoad<'a>, ReattachError> {
-        self.put_back(marks, None, tell).await
+        self.reattach_tables(marks, None, tell).await
     }
 
     /// Reattaches all detached objects as [`BulkLoad::reattach`] does, and removes rows without a parent before the
@@ -179,30 +181,30 @@ impl<'a> BulkLoad<'a> {
         marks: &[SequenceFloor<'_>],
         tell: &mut dyn FnMut(ReattachStep<'_>),
     ) -> Result<CompletedLoad<'a>, ReattachError> {
-        self.put_back(marks, Some(removal), tell).await
+        self.reattach_tables(marks, Some(removal), tell).await
     }
 
-    async fn put_back(
+    async fn reattach_tables(
         self,
         marks: &[SequenceFloor<'_>],
         removal: Option<Removal<'_>>,
         tell: &mut dyn FnMut(ReattachStep<'_>),
     ) -> Result<CompletedLoad<'a>, ReattachError> {
-        let BulkLoad { database, tables, aside, mut wire } = self;
-        let restored = match wire {
+        let BulkLoad { database, tables, detached, mut copy_state } = self;
+        let restored = match copy_state {
             CopyState::Idle => {
-                let back = reattach::Reattachment { tables: &tables, aside: &aside, marks };
+                let reattachment = reattach::Reattachment { tables: &tables, detached: &detached, marks };
                 match execute(database, OWN_PATH.into()).await {
-                    Ok(()) => reattach::reattach(database, &mut wire, &back, removal, tell).await,
+                    Ok(()) => reattach::reattach(database, &mut copy_state, &reattachment, removal, tell).await,
                     Err(fault) => Err(fault.into()),
                 }
             }
             CopyState::Busy | CopyState::GivenUp => Err(given_up().into()),
         };
         match restored {
-            Ok(()) => Ok(CompletedLoad { database, wire: CopyState::Idle }),
+            Ok(()) => Ok(CompletedLoad { database, copy_state: CopyState::Idle }),
             Err(unrestored) => {
-                roll_back(database, wire).await;
+                roll_back(database, copy_state).await;
                 Err(unrestored)
             }
         }
@@ -210,7 +212,7 @@ impl<'a> BulkLoad<'a> {
 
     /// Rolls the load back: the database is unchanged.
     pub async fn roll_back(self) {
-        roll_back(self.database, self.wire).await;
+        roll_back(self.database, self.copy_state).await;
     }
 }
 
@@ -221,7 +223,7 @@ impl CompletedLoad<'_> {
     /// # Errors
     /// Fails when the server refuses the query, or a type has no binary form.
     pub async fn copy_out(&mut self, query: &str, each: impl FnMut(CopyRow<'_>)) -> Result<u64, DatabaseError> {
-        copy::copy_out(self.database, &mut self.wire, query, each).await
+        copy::copy_out(self.database, &mut self.copy_state, query, each).await
     }
 
     /// Commits the load if the lock is still ours.
@@ -230,7 +232,7 @@ impl CompletedLoad<'_> {
     /// Fails when the lock is lost or the server refuses the commit; nothing is committed then. With
     /// [`ApplyError::Unknown`] the connection was lost, and the outcome is unknown.
     pub async fn commit(self) -> Result<(), ApplyError> {
-        if self.wire != CopyState::Idle {
+        if self.copy_state != CopyState::Idle {
             return Err(ApplyError::Bookkeeping(given_up()));
         }
         let Err(error) = self.database.send(&self.database.commit()).await else {
@@ -249,7 +251,7 @@ impl CompletedLoad<'_> {
 
     /// Rolls the load back: the database is unchanged.
     pub async fn roll_back(self) {
-        roll_back(self.database, self.wire).await;
+        roll_back(self.database, self.copy_state).await;
     }
 }
 
@@ -265,8 +267,8 @@ fn no_target() -> DatabaseError {
 }
 
 /// Rolls the transaction back. A session that is out of step gets no statement: its end rolls back.
-async fn roll_back(database: &mut Postgres, wire: CopyState) {
-    if wire != CopyState::Busy {
+async fn roll_back(database: &mut Postgres, copy_state: CopyState) {
+    if copy_state != CopyState::Busy {
         let _ = database.run("ROLLBACK".into()).await;
     }
 }

@@ -36,7 +36,7 @@ pub struct Orphan<'a> {
 /// Removes rows until every row has its parent: rows that refer to a removed row are removed, too.
 pub(super) async fn remove(
     database: &mut Postgres,
-    wire: &mut CopyState,
+    copy_state: &mut CopyState,
     keys: &[DetachedForeignKey],
     removal: &mut Removal<'_>,
 ) -> Result<(), DatabaseError> {
@@ -52,7 +52,7 @@ pub(super) async fn remove(
                 let DetachedForeignKey { columns, parent, parent_columns, .. } = foreign;
                 (removal.each)(Orphan { table: foreign.root, row, key, columns, parent, parent_columns });
             };
-            removed += copy_out(database, wire, &sql, each).await?;
+            removed += copy_out(database, copy_state, &sql, each).await?;
         }
         if removed == 0 {
             return Ok(());

@@ -52,7 +52,7 @@ impl StepCounter<'_> {
 /// The objects that are reattached.
 pub(super) struct Reattachment<'a> {
     pub tables: &'a [TargetTable],
-    pub aside: &'a DetachedObjects,
+    pub detached: &'a DetachedObjects,
     pub marks: &'a [SequenceFloor<'a>],
 }
 
@@ -74,16 +74,16 @@ impl Reattachment<'_> {
 /// the checks of foreign keys.
 pub(super) async fn reattach(
     database: &mut Postgres,
-    wire: &mut CopyState,
-    back: &Reattachment<'_>,
+    copy_state: &mut CopyState,
+    reattachment: &Reattachment<'_>,
     mut removal: Option<Removal<'_>>,
     tell: &mut dyn FnMut(ReattachStep<'_>),
 ) -> Result<(), ReattachError> {
-    let Reattachment { tables, aside, .. } = back;
-    let of = aside.indexes.len() + tables.len() + aside.foreign_keys.len() + back.sequenced().count();
+    let Reattachment { tables, detached, .. } = reattachment;
+    let of = detached.indexes.len() + tables.len() + detached.foreign_keys.len() + reattachment.sequenced().count();
     let of = of + usize::from(removal.is_some());
     let mut steps = StepCounter { taken: 0, of, tell };
-    let (mut violations, missing) = build_indexes(database, &aside.indexes, &mut steps).await?;
+    let (mut violations, missing) = build_indexes(database, &detached.indexes, &mut steps).await?;
     for table in *tables {
         let name = table.quoted();
         steps.begin(&format!("statistics of {name}"));
@@ -91,11 +91,11 @@ pub(super) async fn reattach(
     }
     if let Some(removal) = removal.as_mut().filter(|_| violations.is_empty()) {
         // Before the removal, so that the sequences are also past the removed rows, which may be inserted later.
-        back.sequences(database, &mut steps).await?;
+        reattachment.sequences(database, &mut steps).await?;
         steps.begin("removing rows without a parent");
-        orphan::remove(database, wire, &aside.foreign_keys, removal).await?;
+        orphan::remove(database, copy_state, &detached.foreign_keys, removal).await?;
     }
-    for foreign in &aside.foreign_keys {
+    for foreign in &detached.foreign_keys {
         steps.begin(&format!("foreign key {} of {}", foreign.name, foreign.table));
         // A foreign key to an index that could not be built cannot be added; the duplicates have to be resolved first.
         if !missing.contains(&foreign.index) {
@@ -106,9 +106,9 @@ pub(super) async fn reattach(
         return Err(ReattachError::Violated(violations));
     }
     if removal.is_none() {
-        back.sequences(database, &mut steps).await?;
+        reattachment.sequences(database, &mut steps).await?;
     }
-    for sql in &aside.back {
+    for sql in &detached.reattach_statements {
         execute(database, sql.clone()).await?;
     }
     Ok(())
@@ -156,7 +156,7 @@ async fn attempt(database: &mut Postgres, what: &str, sql: &str) -> Result<StepO
 
 /// Builds an index, with its constraint; returns the violation when rows violate it.
 async fn build(database: &mut Postgres, index: &DetachedIndex) -> Result<Option<Violation>, DatabaseError> {
-    let (fault, unique) = match (attempt(database, &index.label, &index.back).await?, &index.unique) {
+    let (fault, unique) = match (attempt(database, &index.label, &index.reattach_statement).await?, &index.unique) {
         (StepOutcome::Done, _) => return Ok(None),
         (StepOutcome::Refused(fault), Some(unique)) => (fault, unique),
         (StepOutcome::Refused(fault), None) => return Err(fault),
@@ -170,7 +170,7 @@ async fn build(database: &mut Postgres, index: &DetachedIndex) -> Result<Option<
 /// Adds a foreign key, and checks the rows if adding it does not; returns the violation when rows violate it.
 async fn connect(database: &mut Postgres, foreign: &DetachedForeignKey) -> Result<Option<Violation>, DatabaseError> {
     let label = format!("foreign key {} of {}", foreign.name, foreign.table);
-    let refused = match attempt(database, &label, &foreign.back).await? {
+    let refused = match attempt(database, &label, &foreign.reattach_statement).await? {
         StepOutcome::Done if !foreign.is_unchecked => return Ok(None),
         StepOutcome::Done => None,
         StepOutcome::Refused(fault) => Some(fault),

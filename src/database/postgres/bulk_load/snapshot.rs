@@ -14,7 +14,7 @@ use crate::transfer::target::{TargetColumn, TargetTable};
 /// A read-only transaction. It sees all of its tables as of one moment, and no session can drop, rename or alter them.
 pub struct Snapshot<'a> {
     database: &'a mut Postgres,
-    wire: CopyState,
+    copy_state: CopyState,
 }
 
 impl Database {
@@ -37,7 +37,7 @@ impl Postgres {
     /// Fails when a table is no longer as it was listed, a privilege is missing, or the session is lost.
     pub async fn snapshot(&mut self, tables: &[TargetTable]) -> Result<Snapshot<'_>, DatabaseError> {
         match self.open_snapshot(tables).await {
-            Ok(()) => Ok(Snapshot { database: self, wire: CopyState::Idle }),
+            Ok(()) => Ok(Snapshot { database: self, copy_state: CopyState::Idle }),
             Err(fault) => {
                 roll_back(self, CopyState::Idle).await;
                 Err(fault)
@@ -94,7 +94,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// Fails when the server refuses the query, or a type has no binary form.
     pub async fn copy_out(&mut self, query: &str, each: impl FnMut(CopyRow<'_>)) -> Result<u64, DatabaseError> {
-        copy::copy_out(self.database, &mut self.wire, query, each).await
+        copy::copy_out(self.database, &mut self.copy_state, query, each).await
     }
 
     /// Passes every row of a query to `each` as [`Snapshot::copy_out`] does, and awaits `pause` between chunks of rows;
@@ -108,7 +108,7 @@ impl Snapshot<'_> {
         each: impl FnMut(CopyRow<'_>),
         pause: impl AsyncFnMut() -> ControlFlow<()>,
     ) -> Result<u64, DatabaseError> {
-        copy::copy_out_pausing(self.database, &mut self.wire, query, each, pause).await
+        copy::copy_out_pausing(self.database, &mut self.copy_state, query, each, pause).await
     }
 
     /// Returns the first row of a query as texts; `None` is NULL.
@@ -122,7 +122,7 @@ impl Snapshot<'_> {
 
     /// Ends the transaction.
     pub async fn end(self) {
-        roll_back(self.database, self.wire).await;
+        roll_back(self.database, self.copy_state).await;
     }
 }
 

@@ -68,12 +68,12 @@ impl<'a> LastRowQuery<'a> {
             true => statement.query([self.connection.last_insert_rowid()])?,
             false => statement.query(params_from_iter(self.key.iter().map(|&at| values[at])))?,
         };
-        let Some(back) = rows.next()? else {
+        let Some(inserted) = rows.next()? else {
             bad.push(format!("{}, {}: it is not there", self.pair.source.name, row.identity()));
             return Ok(());
         };
         for (at, &given) in values.iter().enumerate() {
-            let found = value(back, at)?;
+            let found = value(inserted, at)?;
             append(found, &mut self.bytes);
             if !is_worth(given, found) {
                 let (table, column) = (&self.pair.source, self.pair.columns[at].source);

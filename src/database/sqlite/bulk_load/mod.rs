@@ -175,16 +175,16 @@ impl Loading<'_> {
         let (connection, job) = (self.connection, self.job);
         let of = |error: rusqlite::Error| copy::from_rusqlite(&error, job.target);
         let mut insert = connection.prepare(&sql).map_err(|error| self.error_at(&error))?;
-        let mut back = LastRowQuery::new(connection, pair).map_err(|error| self.error_at(&error))?;
+        let mut last_row = LastRowQuery::new(connection, pair).map_err(|error| self.error_at(&error))?;
         let (mut digest, bad) = (Digest::default(), &mut self.bad);
         let read = source.rows(&pair.source, &pair.read(), job.stop, |row: &SourceRow<'_>| {
             let values: Vec<Value<'_>> = row.values().collect();
-            let here = |what: &str| format!("{}, {}: {what}", pair.source.name, row.identity());
+            let describe = |what: &str| format!("{}, {}: {what}", pair.source.name, row.identity());
             let inserted = insert.execute(params_from_iter(&values));
-            let taken = inserted.and_then(|_| back.check(row, &values, &mut digest, bad));
+            let taken = inserted.and_then(|_| last_row.check(row, &values, &mut digest, bad));
             match taken.map_err(of) {
                 // Only this statement is undone; the next rows are tried.
-                Err(fault) if fault.kind == DatabaseErrorKind::Statement => bad.push(here(&fault.message)),
+                Err(fault) if fault.kind == DatabaseErrorKind::Statement => bad.push(describe(&fault.message)),
                 Err(fault) => return ControlFlow::Break(Some(fault)),
                 Ok(()) => {}
             }

@@ -54,12 +54,12 @@ impl SqliteSource {
         self.all(PARTS, [index], |row| {
             let name = shown(row.get_ref(1)?);
             let place = table.columns.iter().position(|column| column.name == name);
-            let of = match (row.get::<_, i64>(0)?, place) {
+            let value = match (row.get::<_, i64>(0)?, place) {
                 (-1, _) => IndexedValue::Rowid,
                 (0.., Some(place)) => IndexedValue::Column(place),
                 _ => IndexedValue::Expression,
             };
-            Ok(IndexPart { of, descending: row.get(2)?, collation: shown(row.get_ref(3)?) })
+            Ok(IndexPart { value, descending: row.get(2)?, collation: shown(row.get_ref(3)?) })
         })
     }
 

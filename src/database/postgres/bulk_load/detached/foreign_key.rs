@@ -17,7 +17,7 @@ pub struct DetachedForeignKey {
     pub parent_rows: String,
     /// The OID of the unique index to which the foreign key refers.
     pub index: i64,
-    pub back: String,
+    pub reattach_statement: String,
     /// The primary key's columns of the referencing table, quoted.
     pub key: Vec<String>,
     /// The columns of the foreign key, quoted, as those of the parent are.
@@ -85,7 +85,7 @@ pub fn read(row: &PgRow) -> Result<DetachedForeignKey, DatabaseError> {
         table,
         parent,
         index: column(row, 7)?,
-        back: column(row, 8)?,
+        reattach_statement: column(row, 8)?,
         key: column(row, 9)?,
         columns: column(row, 10)?,
         parent_columns: column(row, 11)?,

@@ -12,7 +12,7 @@ pub struct DetachedIndex {
     pub oid: i64,
     /// The description in messages, for example `index public.a_idx`.
     pub label: String,
-    pub back: String,
+    pub reattach_statement: String,
     /// The rule of a unique index; `None` for other indexes.
     pub unique: Option<UniqueRule>,
 }
@@ -106,5 +106,5 @@ pub fn read(row: &PgRow) -> Result<DetachedIndex, DatabaseError> {
         }),
         false => None,
     };
-    Ok(DetachedIndex { oid: column(row, 0)?, label: column(row, 2)?, back: column(row, 3)?, unique })
+    Ok(DetachedIndex { oid: column(row, 0)?, label: column(row, 2)?, reattach_statement: column(row, 3)?, unique })
 }

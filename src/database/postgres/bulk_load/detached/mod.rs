@@ -27,11 +27,11 @@ pub use index::{DetachedIndex, UniqueRule};
 /// The detached objects and their statements.
 pub struct DetachedObjects {
     /// The statements that detach the objects.
-    pub away: Vec<String>,
+    pub detach_statements: Vec<String>,
     pub indexes: Vec<DetachedIndex>,
     pub foreign_keys: Vec<DetachedForeignKey>,
     /// The statements that reattach triggers and FORCE ROW LEVEL SECURITY.
-    pub back: Vec<String>,
+    pub reattach_statements: Vec<String>,
 }
 
 /// The SQL expression for the primary key's columns of the table `c`, quoted.
@@ -44,23 +44,27 @@ impl Postgres {
     /// Reads the objects from the catalog, in the transaction that has locked the tables.
     pub(super) async fn detach(&mut self, tables: &[TargetTable]) -> Result<DetachedObjects, DatabaseError> {
         let all = oids(tables.iter().map(|table| table.oid));
-        let mut aside =
-            DetachedObjects { away: Vec::new(), indexes: Vec::new(), foreign_keys: Vec::new(), back: Vec::new() };
+        let mut detached = DetachedObjects {
+            detach_statements: Vec::new(),
+            indexes: Vec::new(),
+            foreign_keys: Vec::new(),
+            reattach_statements: Vec::new(),
+        };
         let mut dropped = Vec::new();
         for row in self.rows(foreign_key::query(&tree(&all))).await? {
             dropped.push(column(&row, 0)?);
-            aside.away.extend(column::<Option<String>>(&row, 1)?);
-            aside.foreign_keys.push(foreign_key::read(&row)?);
+            detached.detach_statements.extend(column::<Option<String>>(&row, 1)?);
+            detached.foreign_keys.push(foreign_key::read(&row)?);
         }
         for row in self.rows(index::query(&all, &dropped)).await? {
-            aside.away.push(column(&row, 1)?);
-            aside.indexes.push(index::read(&row)?);
+            detached.detach_statements.push(column(&row, 1)?);
+            detached.indexes.push(index::read(&row)?);
         }
         for row in self.rows(rest(&all)).await? {
-            aside.away.extend(column::<Option<String>>(&row, 0)?);
-            aside.back.push(column(&row, 1)?);
+            detached.detach_statements.extend(column::<Option<String>>(&row, 0)?);
+            detached.reattach_statements.push(column(&row, 1)?);
         }
-        Ok(aside)
+        Ok(detached)
     }
 }
 
