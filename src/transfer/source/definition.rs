@@ -7,7 +7,7 @@ pub struct TableDefinition {
     pub sql: String,
     /// Indexes in the order of their creation.
     pub indexes: Vec<SourceIndex>,
-    /// Actions of the foreign keys, in the order of [`SourceTable::foreign_keys`].
+    /// Actions of the foreign keys, in the order of [`SourceTable::foreign_keys`](super::SourceTable::foreign_keys).
     pub actions: Vec<ReferentialAction>,
 }
 
@@ -62,10 +62,10 @@ pub struct IndexPart {
 /// The value that a part of an index holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IndexedValue {
-    /// A column, by its position in [`SourceTable::columns`].
+    /// A column, by its position in [`SourceTable::columns`](super::SourceTable::columns).
     Column(usize),
     /// The rowid.
     Rowid,
-    /// An expression, or a column that [`SourceTable::columns`] does not list.
+    /// An expression, or a column that [`SourceTable::columns`](super::SourceTable::columns) does not list.
     Expression,
 }
