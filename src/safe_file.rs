@@ -85,7 +85,7 @@ pub fn overwrite(path: &Path) -> io::Result<File> {
     let file = open_regular(path, OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW, 0o666)?;
     match file.metadata()?.nlink() {
         0 | 1 => file.set_len(0).map(|()| file),
-        links => Err(refused(FileTypeError::HardLinks(links))),
+        links => Err(invalid_input(FileTypeError::HardLinks(links))),
     }
 }
 
@@ -125,7 +125,7 @@ pub fn sync_parent(path: &Path) -> io::Result<()> {
 /// # Errors
 /// Fails as [`open`] does, and when the file is larger.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    bytes_of(open(path)?, limit)
+    read_limited(open(path)?, limit)
 }
 
 /// Reads a file of at most `limit` bytes that Lockkeeper has written before. A symbolic link is refused.
@@ -133,7 +133,7 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// Fails as [`read`] does.
 pub fn read_ours(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    bytes_of(open_ours(path)?, limit)
+    read_limited(open_ours(path)?, limit)
 }
 
 /// Reads a text file of at most `limit` bytes. Symbolic links are followed.
@@ -160,25 +160,25 @@ pub fn check_regular_if_any(path: &Path) -> io::Result<()> {
 }
 
 /// Reads an open file of at most `limit` bytes.
-fn bytes_of(file: File, limit: u64) -> io::Result<Vec<u8>> {
+fn read_limited(file: File, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > limit {
-        true => Err(refused(FileTypeError::TooLarge(limit))),
+        true => Err(invalid_input(FileTypeError::TooLarge(limit))),
         false => Ok(bytes),
     }
 }
 
 /// Opens a file without blocking, and fails unless it is a regular file. A lease of another process is waited for.
 fn open_regular(path: &Path, flags: OFlags, mode: u32) -> io::Result<File> {
-    let until = Instant::now() + LEASE_TIMEOUT;
+    let deadline = Instant::now() + LEASE_TIMEOUT;
     let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let descriptor = loop {
         match rustix::fs::open(path, flags, Mode::from_raw_mode(mode)) {
             Ok(descriptor) => break descriptor,
             Err(Errno::INTR) => {}
-            Err(Errno::WOULDBLOCK) if Instant::now() < until => std::thread::sleep(LEASE_PAUSE),
-            Err(error) => return Err(explained(path, error)),
+            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(LEASE_PAUSE),
+            Err(error) => return Err(describe_error(path, error)),
         }
     };
     let file = File::from(descriptor);
@@ -193,11 +193,11 @@ fn open_regular(path: &Path, flags: OFlags, mode: u32) -> io::Result<File> {
 
 /// Converts an error of opening. The type of the file is named where it is the reason, because the system reports "no
 /// such device" for a socket or a pipe without a reader, and "too many levels" for a symbolic link.
-fn explained(path: &Path, error: Errno) -> io::Error {
+fn describe_error(path: &Path, error: Errno) -> io::Error {
     let about_type = matches!(error, Errno::NXIO | Errno::NODEV | Errno::LOOP | Errno::ISDIR);
     match fs::symlink_metadata(path) {
         Ok(metadata) if about_type && error == Errno::LOOP && metadata.is_symlink() => {
-            refused(FileTypeError::SymbolicLink)
+            invalid_input(FileTypeError::SymbolicLink)
         }
         Ok(metadata) if about_type && !metadata.is_file() && !metadata.is_symlink() => {
             not_regular(metadata.file_type())
@@ -216,11 +216,11 @@ fn not_regular(kind: FileType) -> io::Error {
         () => "something else",
     };
     let error = FileTypeError::NotRegular(name);
-    if kind.is_dir() { io::Error::new(ErrorKind::IsADirectory, error) } else { refused(error) }
+    if kind.is_dir() { io::Error::new(ErrorKind::IsADirectory, error) } else { invalid_input(error) }
 }
 
 /// Makes an error of the kind `InvalidInput`.
-fn refused(error: FileTypeError) -> io::Error {
+fn invalid_input(error: FileTypeError) -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, error)
 }
 

@@ -100,10 +100,10 @@ impl Locked {
     ///
     /// # Errors
     /// A statement failed; the error names it and its position. A transaction is rolled back.
-    pub async fn apply(&mut self, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
+    pub async fn apply(&mut self, request: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
         match &mut self.database {
-            Database::Postgres(database) => database.apply(&self.history, unit).await,
-            Database::Sqlite(database) => database.apply(&self.history, unit).await,
+            Database::Postgres(database) => database.apply(&self.history, request).await,
+            Database::Sqlite(database) => database.apply(&self.history, request).await,
         }
     }
 
@@ -179,7 +179,7 @@ impl Canceller {
     /// Returns a probe that checks during a backup whether the server is reachable.
     pub fn probe(&self) -> ReachabilityProbe {
         match self {
-            Canceller::Postgres(watch) => ReachabilityProbe(Some(watch.probe())),
+            Canceller::Postgres(monitor) => ReachabilityProbe(Some(monitor.probe())),
             Canceller::Sqlite(_) => ReachabilityProbe(None),
         }
     }
@@ -187,7 +187,7 @@ impl Canceller {
     /// Ends the running statement. A failure is only logged, because the grace period ends the run anyway.
     pub async fn cancel(&mut self) {
         match self {
-            Canceller::Postgres(watch) => watch.cancel().await,
+            Canceller::Postgres(monitor) => monitor.cancel().await,
             Canceller::Sqlite(interrupt) => interrupt.cancel(),
         }
     }
@@ -198,7 +198,7 @@ impl Canceller {
     /// The server is unreachable.
     pub async fn waiting_for(&mut self) -> Result<Option<String>, DatabaseError> {
         match self {
-            Canceller::Postgres(watch) => watch.waiting_for().await,
+            Canceller::Postgres(monitor) => monitor.waiting_for().await,
             Canceller::Sqlite(_) => Ok(None),
         }
     }

@@ -9,7 +9,9 @@ pub type RowCounts = BTreeMap<String, u64>;
 pub fn differences(expected: &RowCounts, found: &RowCounts) -> Vec<String> {
     let missing = expected.iter().filter_map(|(table, rows)| match found.get(table) {
         None => Some(format!("table {table} is missing")),
-        Some(now) if now != rows => Some(format!("table {table} has {now} rows instead of {rows}")),
+        Some(found_rows) if found_rows != rows => {
+            Some(format!("table {table} has {found_rows} rows instead of {rows}"))
+        }
         Some(_) => None,
     });
     let extra = found.keys().filter(|table| !expected.contains_key(*table));

@@ -5,14 +5,14 @@ use std::fmt;
 use super::DatabaseError;
 
 /// The number of tables that a message names.
-const NAMED: usize = 5;
+const MAX_NAMES: usize = 5;
 
 /// The number of tables of a database, and the names of the first ones.
 #[derive(Clone, Debug, Default)]
 pub struct TableNames {
     /// Number of all tables.
     pub count: usize,
-    named: Vec<String>,
+    names: Vec<String>,
 }
 
 impl TableNames {
@@ -25,8 +25,8 @@ impl TableNames {
         for name in names {
             let name = name?;
             tables.count += 1;
-            if tables.named.len() < NAMED {
-                tables.named.push(name);
+            if tables.names.len() < MAX_NAMES {
+                tables.names.push(name);
             }
         }
         Ok(tables)
@@ -36,8 +36,8 @@ impl TableNames {
 impl fmt::Display for TableNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let noun = if self.count == 1 { "table" } else { "tables" };
-        write!(f, "{} {noun} ({}", self.count, self.named.join(", "))?;
-        match self.count - self.named.len() {
+        write!(f, "{} {noun} ({}", self.count, self.names.join(", "))?;
+        match self.count - self.names.len() {
             0 => f.write_str(")"),
             more => write!(f, " and {more} more)"),
         }

@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{HiddenSpan, MASK, render};
 
 /// The length of the shortest secret that is masked, in bytes: a shorter one would mask ordinary words.
-const SHORTEST: usize = 4;
+const MIN_BYTES: usize = 4;
 
 /// The characters that a URL need not encode (RFC 3986, section 2.3).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -22,7 +22,7 @@ static SECRETS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// Masks a secret in everything that is printed from now on: in its plain form and in the forms of JSON, SQL and URLs.
 /// A secret that is too short or is equal to one of the public `names` is not masked.
 pub fn hide(secret: &str, names: &[&str]) {
-    if secret.len() < SHORTEST || names.contains(&secret) {
+    if secret.len() < MIN_BYTES || names.contains(&secret) {
         return;
     }
     let json = serde_json::to_string(secret).unwrap_or_default();
@@ -71,7 +71,7 @@ pub(super) fn occurrences<'t>(text: &'t str, value: &'t str) -> impl Iterator<It
     std::iter::from_fn(move || {
         let start = from + text.get(from..)?.find(value)?;
         from = start + step;
-        Some(HiddenSpan { range: start..start + value.len(), by: MASK })
+        Some(HiddenSpan { range: start..start + value.len(), replacement: MASK })
     })
 }
 

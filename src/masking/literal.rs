@@ -6,11 +6,11 @@ use super::{HiddenSpan, render};
 
 /// The greatest number of literals that are searched for. If a statement has more, all quotations of the message are
 /// masked.
-const MOST: usize = 1000;
+const MAX_LITERALS: usize = 1000;
 /// The length of the shortest literal that is masked, in bytes: a shorter one would mask ordinary words.
-const SHORTEST: usize = 4;
+const MIN_BYTES: usize = 4;
 /// The depth to which literals within literals are read: `EXECUTE '... ''...'''` in a DO block.
-const DEPTH: u32 = 3;
+const MAX_DEPTH: u32 = 3;
 
 /// The literals of a statement that may be secret.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl StatementLiterals {
     pub fn from_statement(statement: &str) -> Option<StatementLiterals> {
         mentions_secret(statement).then(|| {
             let mut found = StatementLiterals { texts: Vec::new(), is_complete: true };
-            found.collect(statement, DEPTH);
+            found.collect(statement, MAX_DEPTH);
             found
         })
     }
@@ -40,7 +40,7 @@ impl StatementLiterals {
     fn collect(&mut self, sql: &str, depth: u32) {
         self.is_complete &= !sql.to_ascii_lowercase().contains("u&'");
         for HiddenSpan { range, .. } in literals(sql, TextForm::Statement) {
-            if self.texts.len() >= MOST {
+            if self.texts.len() >= MAX_LITERALS {
                 self.is_complete = false;
                 return;
             }
@@ -57,22 +57,22 @@ impl StatementLiterals {
 
     /// Adds a literal, and the parts of a connection string, because the server names the part that it refuses.
     fn add(&mut self, text: &str) {
-        self.texts.extend(Some(text.to_owned()).filter(|text| text.len() >= SHORTEST));
+        self.texts.extend(Some(text.to_owned()).filter(|text| text.len() >= MIN_BYTES));
         if !text.contains(['=', ':']) || text.contains(['\'', '$']) {
             return;
         }
         let is_end = |c: char| c.is_whitespace() || "=:@/?&;,".contains(c);
-        let parts = text.split(is_end).filter(|part| part.len() >= SHORTEST && !is_keyword(part));
+        let parts = text.split(is_end).filter(|part| part.len() >= MIN_BYTES && !is_keyword(part));
         self.texts.extend(parts.map(str::to_owned));
     }
 
     /// Returns the server's message with the literals masked.
-    pub fn mask_in(&self, answer: &str) -> String {
+    pub fn mask_in(&self, message: &str) -> String {
         let hidden = match self.is_complete {
-            true => self.texts.iter().flat_map(|text| occurrences(answer, text)).collect(),
-            false => quotations(answer),
+            true => self.texts.iter().flat_map(|text| occurrences(message, text)).collect(),
+            false => quotations(message),
         };
-        render(answer, hidden, answer.len())
+        render(message, hidden, message.len())
     }
 }
 
@@ -113,13 +113,13 @@ fn is_keyword(word: &str) -> bool {
 }
 
 /// Returns the parts of a text between quotation marks or brackets. A mark without its counterpart extends to the end.
-fn quotations(answer: &str) -> Vec<HiddenSpan> {
+fn quotations(message: &str) -> Vec<HiddenSpan> {
     let mut found = Vec::new();
     let mut from = 0;
-    while let Some(start) = answer[from..].find(['"', '(', '\'']).map(|at| from + at) {
-        let closing = if answer[start..].starts_with('(') { ')' } else { char::from(answer.as_bytes()[start]) };
-        let end = answer[start + 1..].find(closing).map_or(answer.len(), |length| start + length + 2);
-        found.push(HiddenSpan { range: start..end, by: super::MASK });
+    while let Some(start) = message[from..].find(['"', '(', '\'']).map(|at| from + at) {
+        let closing_mark = if message[start..].starts_with('(') { ')' } else { char::from(message.as_bytes()[start]) };
+        let end = message[start + 1..].find(closing_mark).map_or(message.len(), |length| start + length + 2);
+        found.push(HiddenSpan { range: start..end, replacement: super::MASK });
         from = end;
     }
     found
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_cannot_be_compared_loses_all_quotations() {
-        let many = format!("INSERT INTO t (password) VALUES {}", "('canary'), ".repeat(2 * MOST));
+        let many = format!("INSERT INTO t (password) VALUES {}", "('canary'), ".repeat(2 * MAX_LITERALS));
         for statement in ["SELECT E'c\\x61nary' AS password", &many] {
             answer(statement, "Key (a)=(canary) of \"canary\": 'canary", "Key ***=*** of ***: ***");
         }

@@ -7,9 +7,9 @@
 use super::{HiddenSpan, MASK, render};
 
 /// The number of hexadecimal digits of an md5 answer.
-const MD5: usize = 32;
+const MD5_DIGITS: usize = 32;
 /// The number of characters of a SCRAM proof or key: 32 bytes in base64.
-const SHA256: usize = 44;
+const SHA256_CHARACTERS: usize = 44;
 
 /// The certainty with which a text has to be an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,13 +27,13 @@ pub fn mask_login_answer(text: &str) -> String {
 
 /// Returns the positions of possible answers in a text.
 pub(super) fn login_answers(text: &str, strictness: MatchStrictness) -> Vec<HiddenSpan> {
-    let belongs = |c: char| c.is_ascii_alphanumeric() || "+/=$:-".contains(c);
+    let is_answer_character = |c: char| c.is_ascii_alphanumeric() || "+/=$:-".contains(c);
     let mut found = Vec::new();
     let mut at = 0;
-    while let Some(start) = text[at..].find(belongs).map(|start| at + start) {
-        at = text[start..].find(|c| !belongs(c)).map_or(text.len(), |length| start + length);
+    while let Some(start) = text[at..].find(is_answer_character).map(|start| at + start) {
+        at = text[start..].find(|c| !is_answer_character(c)).map_or(text.len(), |length| start + length);
         if is_answer(&text[start..at], strictness) {
-            found.push(HiddenSpan { range: start..at, by: MASK });
+            found.push(HiddenSpan { range: start..at, replacement: MASK });
         }
     }
     found
@@ -42,13 +42,13 @@ pub(super) fn login_answers(text: &str, strictness: MatchStrictness) -> Vec<Hidd
 /// Reports whether a word may be an answer.
 fn is_answer(word: &str, strictness: MatchStrictness) -> bool {
     let is_verifier = word.contains("SCRAM-SHA-256$");
-    let is_proof = word.split_once("p=").is_some_and(|(_, proof)| proof.len() >= SHA256);
+    let is_proof = word.split_once("p=").is_some_and(|(_, proof)| proof.len() >= SHA256_CHARACTERS);
     let is_md5 = word
         .match_indices("md5")
-        .any(|(at, _)| word[at + 3..].bytes().take_while(u8::is_ascii_hexdigit).take(MD5).count() == MD5);
+        .any(|(at, _)| word[at + 3..].bytes().take_while(u8::is_ascii_hexdigit).take(MD5_DIGITS).count() == MD5_DIGITS);
     let is_long = || {
-        let base64 = word.split(['$', ':', '-']).any(|part| part.len() >= SHA256 && part.ends_with('='));
-        base64 || longest_hex(word) >= MD5
+        let base64 = word.split(['$', ':', '-']).any(|part| part.len() >= SHA256_CHARACTERS && part.ends_with('='));
+        base64 || longest_hex(word) >= MD5_DIGITS
     };
     is_verifier || is_proof || is_md5 || (strictness == MatchStrictness::Any && is_long())
 }

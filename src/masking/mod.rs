@@ -26,7 +26,7 @@ struct HiddenSpan {
     /// The position of the part, in bytes.
     range: Range<usize>,
     /// The text that is printed instead.
-    by: &'static str,
+    replacement: &'static str,
 }
 
 /// Returns the first `end` bytes of a text with the hidden parts and every known secret replaced. Parts that overlap
@@ -37,13 +37,13 @@ fn render(text: &str, mut hidden: Vec<HiddenSpan>, end: usize) -> String {
     hidden.sort_by_key(|part| (part.range.start, std::cmp::Reverse(part.range.end)));
     let mut shown = String::new();
     let mut at = 0;
-    for HiddenSpan { range, by } in hidden {
+    for HiddenSpan { range, replacement } in hidden {
         if range.start >= end {
             break;
         }
         if range.start >= at {
             shown.push_str(&text[at..range.start]);
-            shown.push_str(by);
+            shown.push_str(replacement);
         }
         at = at.max(range.end);
     }
@@ -54,10 +54,10 @@ fn render(text: &str, mut hidden: Vec<HiddenSpan>, end: usize) -> String {
 /// Returns the first lines of a statement, short enough for a log line and without its secrets. The run time is linear
 /// in the length of the statement.
 pub fn excerpt(statement: &str) -> String {
-    const LINES: usize = 3;
-    const CHARACTERS: usize = 300;
-    let lines_end = statement.match_indices('\n').nth(LINES - 1).map_or(statement.len(), |(at, _)| at);
-    let characters_end = statement.char_indices().nth(CHARACTERS).map_or(statement.len(), |(at, _)| at);
+    const MAX_LINES: usize = 3;
+    const MAX_CHARACTERS: usize = 300;
+    let lines_end = statement.match_indices('\n').nth(MAX_LINES - 1).map_or(statement.len(), |(at, _)| at);
+    let characters_end = statement.char_indices().nth(MAX_CHARACTERS).map_or(statement.len(), |(at, _)| at);
     let end = lines_end.min(characters_end);
     // The window is longer than the excerpt, so that a known secret that begins before the cut is found whole.
     let window = &statement[..statement.floor_char_boundary(end.saturating_add(known::longest()))];
@@ -67,8 +67,8 @@ pub fn excerpt(statement: &str) -> String {
     };
     let shown = render(window, hidden, end);
     let lines: Vec<&str> = shown.lines().map(str::trim_end).collect();
-    let dots = if statement[end..].trim().is_empty() { "" } else { " ..." };
-    lines.join("\n").trim_end().to_owned() + dots
+    let ellipsis = if statement[end..].trim().is_empty() { "" } else { " ..." };
+    lines.join("\n").trim_end().to_owned() + ellipsis
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::{HiddenSpan, render};
 #[derive(Debug, Default)]
 pub struct ToolOutput {
     /// The state at the beginning of the next line.
-    inside: LineState,
+    state: LineState,
 }
 
 /// The state in which a line begins.
@@ -29,9 +29,9 @@ impl ToolOutput {
     /// Returns the next line with its literals masked. `tool` is the name with which each message of the tool begins.
     pub fn mask(&mut self, tool: &str, line: &str) -> String {
         if line.strip_prefix(tool).is_some_and(|rest| rest.starts_with(':')) {
-            self.inside = LineState::Nothing;
+            self.state = LineState::Nothing;
         }
-        let opening = match &self.inside {
+        let opening = match &self.state {
             LineState::Nothing => String::new(),
             LineState::Open(opening) => opening.clone(),
             LineState::Unknown => return "'***'".into(),
@@ -42,21 +42,21 @@ impl ToolOutput {
         }
         let text = format!("{opening}{}", line.replace('"', " "));
         let scan = MaskingScan::run(&text);
-        let shifted = scan.hidden.into_iter().map(|HiddenSpan { range, by }| {
+        let shifted = scan.hidden.into_iter().map(|HiddenSpan { range, replacement }| {
             let end = range.end.saturating_sub(opening.len());
-            HiddenSpan { range: range.start.saturating_sub(opening.len())..end, by }
+            HiddenSpan { range: range.start.saturating_sub(opening.len())..end, replacement }
         });
         let hidden = shifted.chain(login_answers(line, MatchStrictness::Marked)).collect();
-        self.inside = match scan.open {
+        self.state = match scan.open {
             None => LineState::Nothing,
-            Some(at) => opens(&text[at..]).map_or(LineState::Unknown, LineState::Open),
+            Some(at) => open_quote(&text[at..]).map_or(LineState::Unknown, LineState::Open),
         };
         render(line, hidden, line.len())
     }
 }
 
 /// Returns the opening delimiter of an unterminated literal or comment; `None` if it is not known.
-fn opens(text: &str) -> Option<String> {
+fn open_quote(text: &str) -> Option<String> {
     if let Some(rest) = text.strip_prefix('$') {
         return rest.find('$').map(|end| text[..end + 2].to_owned());
     }

@@ -9,12 +9,12 @@ use crate::dialect::Dialect;
 use crate::revision::lexer::{Lexer, Token};
 
 /// The text that is printed instead of a literal.
-const LITERAL: &str = "'***'";
+const LITERAL_MASK: &str = "'***'";
 /// The text that is printed instead of a comment.
-const COMMENT: &str = "/***/";
+const COMMENT_MASK: &str = "/***/";
 
 /// Words, in lower case, which mark a text whose literals may be secret.
-const MENTIONS: [&str; 27] = [
+const SECRET_WORDS: [&str; 27] = [
     "password",
     "passwd",
     "passphrase",
@@ -57,7 +57,7 @@ pub(super) enum TextForm {
 pub(super) fn mentions_secret(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     // A code can hide a word: E'\x70assword' contains "password".
-    MENTIONS.iter().any(|word| lower.contains(word)) || has_code(&lower)
+    SECRET_WORDS.iter().any(|word| lower.contains(word)) || has_code(&lower)
 }
 
 /// Reports whether a text contains the code of a character, such as `\x70`.
@@ -102,7 +102,7 @@ pub(super) struct MaskingScan<'t> {
     /// The lexer.
     lexer: Lexer<'t>,
     /// The previous token.
-    before: &'t str,
+    previous_word: &'t str,
     /// The position of the previous token's end, in bytes.
     end: usize,
     /// True after the word PASSWORD, until another token than `=`, `:`, `(` or `>` follows.
@@ -122,7 +122,7 @@ impl<'t> MaskingScan<'t> {
         let mut scan = MaskingScan {
             text,
             lexer: Lexer::new(text, Dialect::Postgres),
-            before: "",
+            previous_word: "",
             end: 0,
             follows_password: false,
             is_about_role: false,
@@ -159,22 +159,22 @@ impl<'t> MaskingScan<'t> {
             Token::Name if self.follows_password => self.hide(self.lexer.at),
             _ => {}
         }
-        self.remember(token);
+        self.update_state(token);
         true
     }
 
     /// Hides the text from the latest token to `end`.
     fn hide(&mut self, end: usize) {
-        self.hidden.push(HiddenSpan { range: self.lexer.start..end, by: LITERAL });
+        self.hidden.push(HiddenSpan { range: self.lexer.start..end, replacement: LITERAL_MASK });
     }
 
     /// Hides the comments between the previous and the latest token, if there are any.
     fn hide_comment(&mut self) {
-        let gap = &self.text[self.end..self.lexer.start];
-        let comment = gap.trim();
+        let between = &self.text[self.end..self.lexer.start];
+        let comment = between.trim();
         if !comment.is_empty() {
-            let start = self.end + gap.len() - gap.trim_start().len();
-            self.hidden.push(HiddenSpan { range: start..start + comment.len(), by: COMMENT });
+            let start = self.end + between.len() - between.trim_start().len();
+            self.hidden.push(HiddenSpan { range: start..start + comment.len(), replacement: COMMENT_MASK });
         }
     }
 
@@ -191,25 +191,25 @@ impl<'t> MaskingScan<'t> {
             return false;
         }
         let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
-        let is_prefix = ["b", "x", "n"].iter().any(|prefix| self.before.eq_ignore_ascii_case(prefix));
-        let within_word = self.end == self.lexer.start && self.before.bytes().next_back().is_some_and(is_word);
+        let is_prefix = ["b", "x", "n"].iter().any(|prefix| self.previous_word.eq_ignore_ascii_case(prefix));
+        let within_word = self.end == self.lexer.start && self.previous_word.bytes().next_back().is_some_and(is_word);
         let before_word = self.text.as_bytes().get(self.lexer.at).is_some_and(|&byte| is_word(byte));
         (within_word && !is_prefix) || before_word || token.contains("\\'")
     }
 
     /// Reports whether the latest token begins a password that was not quoted by mistake.
     fn is_bare_password(&self, token: Token) -> bool {
-        let may_begin_one = match token {
+        let may_begin_password = match token {
             Token::Word => !self.lexer.is("NULL"),
             Token::Literal => self.is_number(),
             Token::Symbol(byte) => !b";,=:>()".contains(&byte),
             _ => false,
         };
-        self.follows_password && self.is_about_role && may_begin_one
+        self.follows_password && self.is_about_role && may_begin_password
     }
 
     /// Updates the state after a token.
-    fn remember(&mut self, token: Token) {
+    fn update_state(&mut self, token: Token) {
         let word = self.lexer.token();
         let is_one_of = |word: &str, words: &[&str]| words.iter().any(|it| it.eq_ignore_ascii_case(word));
         match token {
@@ -217,16 +217,16 @@ impl<'t> MaskingScan<'t> {
             Token::Symbol(b'=' | b':' | b'(' | b'>') => {}
             _ => {
                 let names = ["PASSWORD", "PASSWD", "PWD"];
-                let tail = |name: &&str| {
+                let is_suffix = |name: &&str| {
                     let start = word.len().checked_sub(name.len());
-                    start.and_then(|start| word.get(start..)).is_some_and(|tail| is_one_of(tail, &[name]))
+                    start.and_then(|start| word.get(start..)).is_some_and(|suffix| is_one_of(suffix, &[name]))
                 };
-                self.follows_password = token == Token::Word && names.iter().any(tail);
+                self.follows_password = token == Token::Word && names.iter().any(is_suffix);
                 self.is_about_role |=
-                    is_one_of(self.before, &["CREATE", "ALTER"]) && is_one_of(word, &["ROLE", "USER", "GROUP"]);
+                    is_one_of(self.previous_word, &["CREATE", "ALTER"]) && is_one_of(word, &["ROLE", "USER", "GROUP"]);
             }
         }
-        (self.before, self.end) = (word, self.lexer.at);
+        (self.previous_word, self.end) = (word, self.lexer.at);
     }
 }
 

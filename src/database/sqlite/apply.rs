@@ -10,7 +10,7 @@ use crate::revision::render::leaves_session_state;
 use crate::revision::{Batch, BatchLimit, TransactionMode};
 
 /// The size of one batch in bytes. The driver keeps every statement of a batch prepared until the batch ends.
-const BATCH: usize = 32 * 1024;
+const BATCH_BYTES: usize = 32 * 1024;
 
 /// The statement that begins a transaction and takes SQLite's write lock at once.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE;\n";
@@ -21,15 +21,15 @@ impl Sqlite {
     /// # Errors
     /// A statement failed, or another connection writes for too long.
     pub async fn create_history(&mut self, history: &HistoryTable) -> Result<(), DatabaseError> {
-        let Some(renew) = self.renewal(history).await? else {
+        let Some(sql) = self.renewal(history).await? else {
             return self.retry_while_busy(&history.create()).await;
         };
-        let attempt = async {
+        let rebuild = async {
             self.retry_while_busy(BEGIN).await?;
-            self.run(renew).await.map_err(|(fault, _)| fault)?;
+            self.run(sql).await.map_err(|(fault, _)| fault)?;
             self.retry_while_busy("COMMIT").await
         };
-        let result = attempt.await;
+        let result = rebuild.await;
         if result.is_err() {
             // ROLLBACK fails when there is no transaction, or the error has ended it.
             let _ = self.run("ROLLBACK".into()).await;
@@ -40,7 +40,7 @@ impl Sqlite {
     /// Returns SQL that converts a history table of an older release, for use in a transaction; `None` if there is no such
     /// table.
     pub(super) async fn renewal(&mut self, history: &HistoryTable) -> Result<Option<String>, DatabaseError> {
-        let is_old = self.made_by().await?.is_some_and(|made_by| !self.lacking(&made_by).is_empty());
+        let is_old = self.made_by().await?.is_some_and(|create_sql| !self.lacking(&create_sql).is_empty());
         Ok(is_old.then(|| history.format.extend(history, &self.history)))
     }
 
@@ -57,21 +57,21 @@ impl Sqlite {
     ///
     /// # Errors
     /// A statement failed; the error names it and its position. A transaction is rolled back.
-    pub async fn apply(&mut self, history: &HistoryTable, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
+    pub async fn apply(&mut self, history: &HistoryTable, request: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
         self.assert_lock_held()?;
-        let mut session = SessionResidue::Clean;
-        let result = match unit.way.section.options.mode {
+        let mut residue = SessionResidue::Clean;
+        let result = match request.way.section.options.mode {
             TransactionMode::Transaction => {
-                let result = self.in_transaction(history, unit, &mut session).await;
+                let result = self.in_transaction(history, request, &mut residue).await;
                 if result.is_err() {
                     // ROLLBACK fails when the statement's own error has rolled back already.
                     let _ = self.run("ROLLBACK".into()).await;
                 }
                 result
             }
-            TransactionMode::NoTransaction => self.run_non_transactional(history, unit, &mut session).await,
+            TransactionMode::NoTransaction => self.run_non_transactional(history, request, &mut residue).await,
         };
-        if session == SessionResidue::Touched {
+        if residue == SessionResidue::Touched {
             // The next query opens the file again; a failure then is not a failure of this script.
             self.close().await;
         }
@@ -81,24 +81,24 @@ impl Sqlite {
     async fn in_transaction(
         &mut self,
         history: &HistoryTable,
-        unit: &mut ApplyRequest<'_>,
-        session: &mut SessionResidue,
+        request: &mut ApplyRequest<'_>,
+        residue: &mut SessionResidue,
     ) -> Result<(), ApplyError> {
-        let began = Instant::now();
+        let started = Instant::now();
         if self.violations.is_none() {
             self.violations = Some(self.find_violations().await.map_err(ApplyError::NotBegun)?);
         }
-        let mut opening = BEGIN;
-        while let Some(batch) = unit.batches.next(BatchLimit::Bytes(BATCH))? {
-            session.note(&batch.text);
-            unit.unless_stopped().map_err(ApplyError::Bookkeeping)?;
+        let mut begin = BEGIN;
+        while let Some(batch) = request.batches.next(BatchLimit::Bytes(BATCH_BYTES))? {
+            residue.note(&batch.text);
+            request.unless_stopped().map_err(ApplyError::Bookkeeping)?;
             self.keep_all_within(&batch)?;
-            self.send(std::mem::take(&mut opening), &batch).await?;
+            self.send(std::mem::take(&mut begin), &batch).await?;
         }
-        unit.unchanged()?;
+        request.unchanged()?;
         self.check_foreign_keys().await?;
-        let progress = RecordedProgress::Whole { statements: unit.way.statements };
-        let row = unit.row(unit.way.section.fingerprint, progress, Elapsed::Known(began.elapsed()));
+        let progress = RecordedProgress::Whole { statements: request.way.statements };
+        let row = request.row(request.way.section.fingerprint, progress, Elapsed::Known(started.elapsed()));
         self.assert_lock_held()?;
         match self.run([&history.record(&row), "COMMIT"].concat()).await {
             Err((fault, 1)) if fault.kind == DatabaseErrorKind::Busy => {
@@ -123,35 +123,37 @@ impl Sqlite {
 
     /// Runs a batch. The first batch goes together with the statement that opens the transaction, because each message
     /// to the driver's thread costs more than a small statement does.
-    async fn send(&mut self, opening: &str, batch: &Batch) -> Result<(), ApplyError> {
-        let mut result = self.run([opening, &batch.text].concat()).await;
-        if let (false, Err((fault, 0))) = (opening.is_empty(), &result) {
+    async fn send(&mut self, begin: &str, batch: &Batch) -> Result<(), ApplyError> {
+        let mut result = self.run([begin, &batch.text].concat()).await;
+        if let (false, Err((fault, 0))) = (begin.is_empty(), &result) {
             if fault.kind != DatabaseErrorKind::Busy {
                 return Err(ApplyError::NotBegun(fault.clone()));
             }
-            self.retry_while_busy(opening).await.map_err(ApplyError::NotBegun)?;
-            result = self.run(batch.text.clone()).await.map_err(|(fault, done)| (fault, done + 1));
+            self.retry_while_busy(begin).await.map_err(ApplyError::NotBegun)?;
+            result = self.run(batch.text.clone()).await.map_err(|(fault, completed)| (fault, completed + 1));
         }
-        let Err((fault, done)) = result else {
+        let Err((fault, completed)) = result else {
             return Ok(());
         };
-        let done = done - usize::from(!opening.is_empty());
-        Err(match batch.starts.get(done) {
+        let completed = completed - usize::from(!begin.is_empty());
+        Err(match batch.starts.get(completed) {
             None => ApplyError::Bookkeeping(fault),
             Some(&start) => ApplyError::Statement {
-                fault: fault.with_statement(batch.statement(done)),
+                fault: fault.with_statement(batch.statement(completed)),
                 place: batch.place(start),
-                excerpt: excerpt(batch.statement(done)),
+                excerpt: excerpt(batch.statement(completed)),
             },
         })
     }
 
-    /// Runs one statement, and repeats it for up to `patience` while another connection is writing.
+    /// Runs one statement, and repeats it for up to `busy_timeout` while another connection is writing.
     pub(super) async fn retry_while_busy(&mut self, sql: &str) -> Result<(), DatabaseError> {
-        let mut since = None;
+        let mut waiting_since = None;
         loop {
             match self.run(sql.to_owned()).await {
-                Err((fault, _)) if fault.kind == DatabaseErrorKind::Busy => self.pause(&mut since, fault).await?,
+                Err((fault, _)) if fault.kind == DatabaseErrorKind::Busy => {
+                    self.pause(&mut waiting_since, fault).await?
+                }
                 Err((fault, _)) => return Err(fault),
                 Ok(()) => return Ok(()),
             }

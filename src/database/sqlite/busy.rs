@@ -5,29 +5,29 @@ use std::time::{Duration, Instant};
 
 use crate::database::{DatabaseError, DatabaseErrorKind};
 
-/// Repeats an attempt for up to `patience` while other connections keep the database file busy. Each attempt waits as
+/// Repeats an attempt for up to `timeout` while other connections keep the database file busy. Each attempt waits as
 /// long as the connection's busy timeout says, so that there is no pause between two of them.
 ///
 /// # Errors
 /// Fails with the error of the last attempt, or when `stop` is set.
 pub fn retry_while_busy<T, E>(
-    patience: Duration,
+    timeout: Duration,
     stop: &AtomicBool,
-    mut attempt: impl FnMut() -> Result<T, E>,
+    mut operation: impl FnMut() -> Result<T, E>,
 ) -> Result<T, E>
 where
     E: From<DatabaseError> + AsRef<DatabaseError>,
 {
-    let until = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     loop {
-        match attempt() {
-            Err(error) if error.as_ref().kind == DatabaseErrorKind::Busy && Instant::now() < until => {
+        match operation() {
+            Err(error) if error.as_ref().kind == DatabaseErrorKind::Busy && Instant::now() < deadline => {
                 if stop.load(Ordering::Relaxed) {
                     let message = "interrupted while waiting for another connection to the database file";
                     return Err(DatabaseError::new(DatabaseErrorKind::Cancelled, message).into());
                 }
             }
-            other => return other,
+            result => return result,
         }
     }
 }

@@ -15,9 +15,9 @@ use crate::database::row_counts::RowCounts;
 use crate::database::{DatabaseError, DatabaseErrorKind};
 
 /// The number of pages copied between two checks for a cancellation.
-const PAGES: std::ffi::c_int = 1024;
+const PAGES_PER_STEP: std::ffi::c_int = 1024;
 /// The time that the copy waits for a locked source.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WRITER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The reason why a copy failed, by the file that caused it.
 #[derive(Debug)]
@@ -33,15 +33,15 @@ pub enum CopyError {
 /// # Errors
 /// SQLite cannot read or write one of the files, or `cancelled` is set ([`DatabaseErrorKind::Cancelled`]).
 pub fn copy(source: &Path, copy: &Path, cancelled: &AtomicBool) -> Result<(), CopyError> {
-    let of_source = |error| CopyError::Source(from_rusqlite(&error, source));
-    let of_copy = |error| CopyError::Copy(from_rusqlite(&error, copy));
-    let from = open(source, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(CopyError::Source)?;
+    let source_error = |error| CopyError::Source(from_rusqlite(&error, source));
+    let copy_error = |error| CopyError::Copy(from_rusqlite(&error, copy));
+    let source_connection = open(source, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(CopyError::Source)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-    let mut to = open_without_link(copy, flags).map_err(CopyError::Copy)?;
+    let mut copy_connection = open_without_link(copy, flags).map_err(CopyError::Copy)?;
     // One read transaction over the whole copy keeps a writer in WAL mode from restarting the copy again and again.
-    from.execute_batch("BEGIN; SELECT count(*) FROM sqlite_master;").map_err(of_source)?;
-    let backup = Backup::new(&from, &mut to).map_err(of_copy)?;
-    let until = Instant::now() + PATIENCE;
+    source_connection.execute_batch("BEGIN; SELECT count(*) FROM sqlite_master;").map_err(source_error)?;
+    let backup = Backup::new(&source_connection, &mut copy_connection).map_err(copy_error)?;
+    let deadline = Instant::now() + WRITER_TIMEOUT;
     loop {
         if cancelled.load(Ordering::SeqCst) {
             return Err(CopyError::Source(DatabaseError::new(
@@ -49,14 +49,14 @@ pub fn copy(source: &Path, copy: &Path, cancelled: &AtomicBool) -> Result<(), Co
                 "the copy was interrupted",
             )));
         }
-        let step = backup.step(PAGES).map_err(|error| match extended(&error).is_some_and(is_reading) {
-            true => of_source(error),
-            false => of_copy(error),
+        let step = backup.step(PAGES_PER_STEP).map_err(|error| match extended(&error).is_some_and(is_reading) {
+            true => source_error(error),
+            false => copy_error(error),
         })?;
         match step {
             StepResult::Done => return Ok(()),
             StepResult::More => {}
-            _ if Instant::now() >= until => {
+            _ if Instant::now() >= deadline => {
                 let message = format!("{}: another connection is writing", source.display());
                 return Err(CopyError::Source(DatabaseError::new(DatabaseErrorKind::Busy, message)));
             }
@@ -71,10 +71,10 @@ pub fn copy(source: &Path, copy: &Path, cancelled: &AtomicBool) -> Result<(), Co
 /// The check found damage, or SQLite failed.
 pub fn check(file: &Path) -> Result<(), DatabaseError> {
     let connection = open(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let answer: String = connection
+    let result: String = connection
         .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
         .map_err(|error| from_rusqlite(&error, file))?;
-    match answer.as_str() {
+    match result.as_str() {
         "ok" => Ok(()),
         found => {
             let found = found.replace('\n', " ");
@@ -91,18 +91,18 @@ pub fn check(file: &Path) -> Result<(), DatabaseError> {
 pub fn count(file: &Path, cancelled: &AtomicBool) -> Result<RowCounts, DatabaseError> {
     const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' \
          AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND sql NOT LIKE 'CREATE VIRTUAL%'";
-    let of = |error| from_rusqlite(&error, file);
+    let to_error = |error| from_rusqlite(&error, file);
     let connection = open(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let mut statement = connection.prepare(TABLES).map_err(of)?;
-    let tables = statement.query_map([], |row| row.get(0)).map_err(of)?;
+    let mut statement = connection.prepare(TABLES).map_err(to_error)?;
+    let tables = statement.query_map([], |row| row.get(0)).map_err(to_error)?;
     let mut rows = RowCounts::new();
     for table in tables {
         if cancelled.load(Ordering::SeqCst) {
             return Err(DatabaseError::new(DatabaseErrorKind::Cancelled, "the counting was interrupted"));
         }
-        let table: String = table.map_err(of)?;
+        let table: String = table.map_err(to_error)?;
         let sql = format!("SELECT count(*) FROM {}", identifier(&table));
-        let count: i64 = connection.query_row(&sql, [], |row| row.get(0)).map_err(of)?;
+        let count: i64 = connection.query_row(&sql, [], |row| row.get(0)).map_err(to_error)?;
         rows.insert(table, u64::try_from(count).unwrap_or(0));
     }
     Ok(rows)

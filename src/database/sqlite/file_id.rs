@@ -11,36 +11,36 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, XattrFlags, getxattr, setxattr, statx
 /// The extended attribute: the inherited id, and the birth of the file that has inherited it.
 const ATTRIBUTE: &str = "user.lockkeeper.database_id";
 /// The maximum length of the attribute in bytes; two births need less.
-const LONGEST: usize = 256;
+const MAX_BYTES: usize = 256;
 
 /// Returns the id of a database file; `None` if its file system does not record times of birth.
 pub fn read(path: &Path) -> Option<String> {
-    let own = birth(path)?;
-    Some(inherited(path, &own).unwrap_or(own))
+    let birth_id = read_birth_id(path)?;
+    Some(inherited_id(path, &birth_id).unwrap_or(birth_id))
 }
 
 /// Gives `heir` the id of the file that it is to replace. Where the file system has no such attributes, `heir` keeps
 /// its own id.
 pub fn inherit(heir: &Path, from: &Path) {
-    if let (Some(id), Some(own)) = (read(from), birth(heir)) {
-        let _ = setxattr(heir, ATTRIBUTE, format!("{id} {own}").as_bytes(), XattrFlags::empty());
+    if let (Some(id), Some(birth_id)) = (read(from), read_birth_id(heir)) {
+        let _ = setxattr(heir, ATTRIBUTE, format!("{id} {birth_id}").as_bytes(), XattrFlags::empty());
     }
 }
 
 /// Returns the time of birth and the inode of a file as `seconds.nanoseconds-inode`.
-fn birth(path: &Path) -> Option<String> {
-    let wanted = StatxFlags::BTIME | StatxFlags::INO;
-    let facts = statx(CWD, path, AtFlags::empty(), wanted).ok()?;
-    let is_known = StatxFlags::from_bits_retain(facts.stx_mask).contains(wanted);
-    let birth = facts.stx_btime;
-    is_known.then(|| format!("{}.{:09}-{}", birth.tv_sec, birth.tv_nsec, facts.stx_ino))
+fn read_birth_id(path: &Path) -> Option<String> {
+    let fields = StatxFlags::BTIME | StatxFlags::INO;
+    let stat = statx(CWD, path, AtFlags::empty(), fields).ok()?;
+    let is_known = StatxFlags::from_bits_retain(stat.stx_mask).contains(fields);
+    let birth = stat.stx_btime;
+    is_known.then(|| format!("{}.{:09}-{}", birth.tv_sec, birth.tv_nsec, stat.stx_ino))
 }
 
 /// Returns the inherited id, unless the attribute was copied from another file.
-fn inherited(path: &Path, own: &str) -> Option<String> {
-    let mut buffer = vec![0; LONGEST];
+fn inherited_id(path: &Path, birth_id: &str) -> Option<String> {
+    let mut buffer = vec![0; MAX_BYTES];
     let length = getxattr(path, ATTRIBUTE, &mut buffer).ok()?;
     let text = std::str::from_utf8(buffer.get(..length)?).ok()?;
-    let (id, heir) = text.split_once(' ')?;
-    (heir == own).then(|| id.to_owned())
+    let (id, birth_of_heir) = text.split_once(' ')?;
+    (birth_of_heir == birth_id).then(|| id.to_owned())
 }

@@ -8,15 +8,15 @@ use crate::sql::sqlite_literal;
 impl Sqlite {
     /// Fails if there are more rows without a parent row than before; the script did not cause the earlier ones.
     pub(super) async fn check_foreign_keys(&mut self) -> Result<(), ApplyError> {
-        let now = self.find_violations().await.map_err(ApplyError::Unchecked)?;
-        let before = self.violations.take().unwrap_or_default();
-        let grown = new_violations(&before, &now);
-        self.violations = Some(now);
-        if grown.is_empty() {
+        let current = self.find_violations().await.map_err(ApplyError::Unchecked)?;
+        let previous = self.violations.take().unwrap_or_default();
+        let increased = new_violations(&previous, &current);
+        self.violations = Some(current);
+        if increased.is_empty() {
             return Ok(());
         }
-        self.violations = Some(before);
-        Err(ApplyError::Violations(grown))
+        self.violations = Some(previous);
+        Err(ApplyError::Violations(increased))
     }
 
     /// Counts the rows without a parent row, by table and parent. A key whose parent columns are not unique gets a
@@ -31,7 +31,7 @@ impl Sqlite {
         for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'".into()).await? {
             let table: String = column(&row, 0)?;
             match self.violations_of(&table).await {
-                Ok(of_table) => found.extend(of_table),
+                Ok(table_violations) => found.extend(table_violations),
                 Err(fault) if fault.kind == DatabaseErrorKind::Statement => {
                     found.insert((table, fault.message), 0);
                 }
@@ -89,19 +89,19 @@ impl Sqlite {
     /// The file is not readable.
     pub async fn defects(&mut self) -> Result<SchemaDefects, DatabaseError> {
         let rows = self.rows(foreign_keys::MISSING_PARENTS.into()).await?;
-        let described = rows.iter().map(|row| {
+        let descriptions = rows.iter().map(|row| {
             let [child, parent]: [String; 2] = [column(row, 0)?, column(row, 1)?];
             Ok(format!("table {child} references {parent}, which does not exist"))
         });
-        Ok(SchemaDefects { invalid: described.collect::<Result<_, DatabaseError>>()?, ..SchemaDefects::default() })
+        Ok(SchemaDefects { invalid: descriptions.collect::<Result<_, DatabaseError>>()?, ..SchemaDefects::default() })
     }
 }
 
 /// Describes the violations of which there are more now than before, and logs a warning for new keys that SQLite cannot
 /// check.
-pub(super) fn new_violations(before: &ForeignKeyViolations, now: &ForeignKeyViolations) -> Vec<String> {
-    let grown = now.iter().filter(|(key, rows)| before.get(*key).is_none_or(|known| known < rows));
-    let (keys, rows): (Vec<_>, Vec<_>) = grown.partition(|(_, rows)| **rows == 0);
+pub(super) fn new_violations(previous: &ForeignKeyViolations, current: &ForeignKeyViolations) -> Vec<String> {
+    let increased = current.iter().filter(|(key, rows)| previous.get(*key).is_none_or(|known| known < rows));
+    let (keys, rows): (Vec<_>, Vec<_>) = increased.partition(|(_, rows)| **rows == 0);
     for ((table, message), _) in keys {
         tracing::warn!(
             "table {table} has a foreign key that SQLite cannot check ({message}): the columns that it references are \

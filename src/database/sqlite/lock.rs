@@ -12,9 +12,9 @@ use crate::database::{DatabaseError, DatabaseErrorKind, SessionLimits, UnlockRes
 use crate::safe_file;
 
 /// The first characters that a holder writes into the file.
-const HOLDER: &str = "pid ";
+const HOLDER_PREFIX: &str = "pid ";
 /// The maximum number of bytes that are read from the file.
-const HOLDER_BYTES: u64 = 4096;
+const MAX_HOLDER_BYTES: u64 = 4096;
 
 /// The lock file, locked. The file is never removed: two runs could then lock two files of one name.
 pub struct LockFile {
@@ -26,16 +26,16 @@ impl LockFile {
     /// Reports whether the path still leads to the locked file.
     fn is_ours(&self) -> bool {
         let on_disk = fs::metadata(&self.path).map(|metadata| (metadata.dev(), metadata.ino()));
-        let held = self.file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
-        matches!((on_disk, held), (Ok(on_disk), Ok(held)) if on_disk == held)
+        let opened = self.file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
+        matches!((on_disk, opened), (Ok(on_disk), Ok(opened)) if on_disk == opened)
     }
 }
 
 /// Reports whether the content may be replaced: a file of another user that is linked there may hold anything.
 fn is_lock_file(file: &mut File) -> io::Result<bool> {
     let mut start = Vec::new();
-    file.take(HOLDER.len() as u64).read_to_end(&mut start)?;
-    Ok(start.is_empty() || start == HOLDER.as_bytes())
+    file.take(HOLDER_PREFIX.len() as u64).read_to_end(&mut start)?;
+    Ok(start.is_empty() || start == HOLDER_PREFIX.as_bytes())
 }
 
 /// Returns the path of the lock file of a database.
@@ -53,7 +53,7 @@ impl Sqlite {
     /// # Errors
     /// The folder or a file cannot be created, opened or locked, or the lock file holds something else.
     pub async fn try_lock(&mut self, holder: &str, limits: SessionLimits) -> Result<bool, DatabaseError> {
-        self.patience = limits.busy;
+        self.busy_timeout = limits.busy;
         if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder).map_err(|error| error::file(folder, &error))?;
         }
@@ -70,7 +70,7 @@ impl Sqlite {
         }
         // The text only names the holder to the next run: a failure to write it does not matter.
         let _ = file.set_len(0);
-        let _ = file.write_all_at(format!("{HOLDER}{} on {holder}", std::process::id()).as_bytes(), 0);
+        let _ = file.write_all_at(format!("{HOLDER_PREFIX}{} on {holder}", std::process::id()).as_bytes(), 0);
         self.lock = Some(LockFile { file, path });
         self.reopen(OpenMode::IfMissing).await?;
         Ok(true)
@@ -79,7 +79,7 @@ impl Sqlite {
     /// Returns the text that the last holder has written, as `pid 7 on host`. `None` if there is none: a release
     /// empties the file.
     pub fn holder(&self) -> Option<String> {
-        let text = safe_file::read_ours(&self.lock_path(), HOLDER_BYTES).ok()?;
+        let text = safe_file::read_ours(&self.lock_path(), MAX_HOLDER_BYTES).ok()?;
         Some(String::from_utf8_lossy(&text).into_owned()).filter(|text| !text.is_empty())
     }
 
@@ -93,7 +93,7 @@ impl Sqlite {
     /// # Errors
     /// Never fails; PostgreSQL's method of the same name does.
     pub async fn release(mut self) -> Result<UnlockResult, DatabaseError> {
-        let ours = self.is_locked();
+        let is_locked = self.is_locked();
         if let Some(connection) = self.connection.take() {
             // The last connection that closes removes the WAL; after a failure the next connection does it.
             let _ = connection.close().await;
@@ -101,6 +101,6 @@ impl Sqlite {
         if let Some(lock) = self.lock.take() {
             let _ = lock.file.set_len(0);
         }
-        Ok(if ours { UnlockResult::WasOurs } else { UnlockResult::WasNotOurs })
+        Ok(if is_locked { UnlockResult::WasOurs } else { UnlockResult::WasNotOurs })
     }
 }

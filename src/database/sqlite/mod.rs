@@ -39,7 +39,7 @@ use crate::safe_file;
 
 /// The time that SQLite itself waits for another connection before it answers `busy`. Lockkeeper does the longer
 /// waiting, so that a signal can end it.
-const BUSY: Duration = Duration::from_millis(100);
+const BUSY_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The number of rows with a missing parent row, by table and parent.
 type ForeignKeyViolations = BTreeMap<(String, String), i64>;
@@ -57,7 +57,7 @@ pub struct Sqlite {
     file: Option<(u64, u64)>,
     lock: Option<lock::LockFile>,
     interrupt: Interrupt,
-    patience: Duration,
+    busy_timeout: Duration,
     /// Violations before the next script.
     violations: Option<ForeignKeyViolations>,
     is_rehearsal: bool,
@@ -88,7 +88,7 @@ impl Sqlite {
             file: None,
             lock: None,
             interrupt: Interrupt::default(),
-            patience: Duration::ZERO,
+            busy_timeout: Duration::ZERO,
             violations: None,
             is_rehearsal: false,
         };
@@ -113,7 +113,7 @@ impl Sqlite {
             .filename(&self.path)
             .create_if_missing(creation == OpenMode::IfMissing)
             .foreign_keys(false)
-            .busy_timeout(BUSY)
+            .busy_timeout(BUSY_TIMEOUT)
             .statement_cache_capacity(0)
             // A root file system may be read-only, so that no temporary file can be made there.
             .pragma("temp_store", "MEMORY")
@@ -155,10 +155,10 @@ impl Sqlite {
 
     /// Returns the version of SQLite and the absolute path of the file.
     pub fn server(&self) -> ServerInfo {
-        let place = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
         ServerInfo {
             version: copy::library_version().into(),
-            place: place.display().to_string(),
+            place: path.display().to_string(),
             backslash: Backslash::Ordinary,
         }
     }
@@ -181,24 +181,24 @@ impl Sqlite {
     /// Runs a query and returns its rows. Under the lock, waits for other connections.
     async fn rows(&mut self, sql: String) -> Result<Vec<SqliteRow>, DatabaseError> {
         let path = self.path.clone();
-        let mut since = None;
+        let mut waiting_since = None;
         loop {
             let rows = sqlx::raw_sql(AssertSqlSafe(sql.clone())).fetch_all(self.opened().await?).await;
             match rows.map_err(|error| error::from_driver(error, &path)) {
-                Err(fault) if fault.kind == DatabaseErrorKind::Busy => self.pause(&mut since, fault).await?,
+                Err(fault) if fault.kind == DatabaseErrorKind::Busy => self.pause(&mut waiting_since, fault).await?,
                 other => return other,
             }
         }
     }
 
-    /// Waits a moment for another connection to finish; `since` is the beginning of the wait.
+    /// Waits a moment for another connection to finish; `waiting_since` is the beginning of the wait.
     ///
     /// # Errors
-    /// Returns `fault` when `patience` is used up, and always without the lock: the caller of an unlocked database asks
+    /// Returns `fault` when `busy_timeout` is used up, and always without the lock: the caller of an unlocked database asks
     /// again.
-    async fn pause(&self, since: &mut Option<Instant>, fault: DatabaseError) -> Result<(), DatabaseError> {
-        let first = since.is_none();
-        if since.get_or_insert_with(Instant::now).elapsed() >= self.patience || self.lock.is_none() {
+    async fn pause(&self, waiting_since: &mut Option<Instant>, fault: DatabaseError) -> Result<(), DatabaseError> {
+        let first = waiting_since.is_none();
+        if waiting_since.get_or_insert_with(Instant::now).elapsed() >= self.busy_timeout || self.lock.is_none() {
             return Err(fault);
         }
         if self.interrupt.is_cancelled() {
@@ -221,14 +221,14 @@ impl Sqlite {
     async fn run(&mut self, sql: String) -> Result<(), (DatabaseError, usize)> {
         let path = self.path.clone();
         let connection = self.opened().await.map_err(|fault| (fault, 0))?;
-        let mut done = 0;
+        let mut completed = 0;
         let mut results = sqlx::raw_sql(AssertSqlSafe(apply::guarded(sql))).fetch_many(connection);
         loop {
             match results.try_next().await {
-                Ok(Some(Either::Left(_))) => done += 1,
+                Ok(Some(Either::Left(_))) => completed += 1,
                 Ok(Some(Either::Right(_))) => {}
                 Ok(None) => return Ok(()),
-                Err(error) => return Err((error::from_driver(error, &path), done)),
+                Err(error) => return Err((error::from_driver(error, &path), completed)),
             }
         }
     }
@@ -236,12 +236,12 @@ impl Sqlite {
     /// Opens the file again if it was closed behind a script that changed its connection. It must be the same file.
     async fn opened(&mut self) -> Result<&mut SqliteConnection, DatabaseError> {
         if self.connection.is_none() && self.lock.is_some() {
-            let before = self.file;
+            let file = self.file;
             // The future is boxed, because opening runs a query, which calls this function.
             Box::pin(self.reopen(OpenMode::Never)).await?;
-            if before.is_some() && self.file != before {
+            if file.is_some() && self.file != file {
                 self.connection = None;
-                self.file = before;
+                self.file = file;
                 return Err(error::replaced(&self.path));
             }
         }

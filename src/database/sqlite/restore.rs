@@ -21,7 +21,7 @@ use crate::database::{DatabaseError, DatabaseErrorKind, with_suffix};
 use crate::safe_file;
 
 /// The pause between two attempts to open the file alone.
-const PAUSE: Duration = Duration::from_millis(50);
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// The suffixes of the files that SQLite keeps beside a database.
 pub(super) const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
@@ -81,34 +81,34 @@ fn remove_if_present(path: &Path) -> Result<(), DatabaseError> {
 /// exists: the old file gets its second name by a hard link, which a killed run may leave: see [`remove_stale_links`].
 ///
 /// # Errors
-/// Another connection does not close within `patience`, `stop` is set, or the file system fails. The database is
+/// Another connection does not close within `timeout`, `stop` is set, or the file system fails. The database is
 /// unchanged then.
 pub fn replace(
     database: &Path,
     candidate: &Path,
-    kept: &str,
-    patience: Duration,
+    suffix: &str,
+    timeout: Duration,
     stop: &AtomicBool,
 ) -> Result<Option<PathBuf>, DatabaseError> {
-    let (alone, before) = have_alone(database, patience, stop)?;
+    let (exclusive, journal_mode) = open_exclusively(database, timeout, stop)?;
     remove_stale_links(database);
     file_id::inherit(candidate, database);
-    let kept = keep(&alone, database, kept);
-    let exchanged = kept.as_ref().map_err(DatabaseError::clone).and_then(|_| {
+    let kept = keep_old_file(&exclusive, database, suffix);
+    let result = kept.as_ref().map_err(DatabaseError::clone).and_then(|_| {
         remove_companions(database)?;
         // The second name is durable before the first one leads elsewhere.
         sync_folder(database)?;
         fs::rename(candidate, database).map_err(|error| error::file(database, &error))
     });
-    match exchanged {
+    match result {
         Ok(()) => sync_folder(database).and(kept),
         Err(fault) => {
             if let Ok(Some(kept)) = kept {
                 let _ = fs::remove_file(kept);
             }
-            if before == WAL {
+            if journal_mode == WAL {
                 // A failure is harmless: an application that wants WAL mode sets it.
-                let _ = journal(&alone, WAL, database);
+                let _ = set_journal_mode(&exclusive, WAL, database);
             }
             Err(fault)
         }
@@ -120,29 +120,29 @@ pub const KEPT: &str = ".before-restore-";
 
 /// Gives the file of a database a second name, the first free one that begins with this suffix. Returns `None` if the
 /// database has no objects.
-fn keep(alone: &Connection, database: &Path, suffix: &str) -> Result<Option<PathBuf>, DatabaseError> {
-    let objects: Result<i64, _> = alone.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0));
+fn keep_old_file(exclusive: &Connection, database: &Path, suffix: &str) -> Result<Option<PathBuf>, DatabaseError> {
+    let objects: Result<i64, _> = exclusive.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0));
     if objects.map_err(|error| from_rusqlite(&error, database))? == 0 {
         return Ok(None);
     }
-    let mut kept = with_suffix(database, suffix);
+    let mut kept_path = with_suffix(database, suffix);
     for number in 2.. {
-        match fs::hard_link(database, &kept) {
+        match fs::hard_link(database, &kept_path) {
             Ok(()) => break,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                kept = with_suffix(database, &format!("{suffix}-{number}"));
+                kept_path = with_suffix(database, &format!("{suffix}-{number}"));
             }
             Err(error) if is_without_links(&error) => {
                 let message = format!(
                     "{}: the file that is to be replaced cannot be kept, because no hard link can be made there: {error}",
-                    kept.display()
+                    kept_path.display()
                 );
                 return Err(DatabaseError::new(DatabaseErrorKind::Setting, message));
             }
-            Err(error) => return Err(error::file(&kept, &error)),
+            Err(error) => return Err(error::file(&kept_path, &error)),
         }
     }
-    Ok(Some(kept))
+    Ok(Some(kept_path))
 }
 
 /// Reports whether a file system has no hard links (link(2): EPERM, EOPNOTSUPP), or no more for this file.
@@ -154,18 +154,18 @@ fn is_without_links(error: &io::Error) -> bool {
 /// Removes the second names that a killed run has given to the database although no file was replaced: a program that
 /// opened the database by such a name would not see the locks and the log of the others. Call it under the lock.
 pub fn remove_stale_links(database: &Path) {
-    let Ok(known) = fs::metadata(database) else { return };
+    let Ok(metadata) = fs::metadata(database) else { return };
     let name = database.file_name().unwrap_or_default().as_encoded_bytes();
-    let folder = folder_of(database);
-    if known.nlink() < 2 {
+    let folder = parent_folder(database);
+    if metadata.nlink() < 2 {
         return;
     }
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let other = entry.file_name();
-        let rest = other.as_encoded_bytes().strip_prefix(name);
-        let is_kept = rest.is_some_and(|rest| rest.starts_with(KEPT.as_bytes()));
-        let is_same =
-            fs::symlink_metadata(entry.path()).is_ok_and(|file| (file.dev(), file.ino()) == (known.dev(), known.ino()));
+        let entry_name = entry.file_name();
+        let suffix = entry_name.as_encoded_bytes().strip_prefix(name);
+        let is_kept = suffix.is_some_and(|suffix| suffix.starts_with(KEPT.as_bytes()));
+        let is_same = fs::symlink_metadata(entry.path())
+            .is_ok_and(|file| (file.dev(), file.ino()) == (metadata.dev(), metadata.ino()));
         if is_kept && is_same && fs::remove_file(entry.path()).is_ok() {
             tracing::info!("removed a second name that a stopped run has left: {}", entry.path().display());
         }
@@ -176,52 +176,56 @@ const WAL: &str = "wal";
 
 /// Opens a database alone and carries its write-ahead log into the file. Returns the connection, and the journal mode
 /// that the database had.
-fn have_alone(database: &Path, patience: Duration, stop: &AtomicBool) -> Result<(Connection, String), DatabaseError> {
-    let began = Instant::now();
-    let mut told = false;
+fn open_exclusively(
+    database: &Path,
+    timeout: Duration,
+    stop: &AtomicBool,
+) -> Result<(Connection, String), DatabaseError> {
+    let started = Instant::now();
+    let mut is_reported = false;
     loop {
         if stop.load(Ordering::SeqCst) {
             return Err(DatabaseError::new(DatabaseErrorKind::Cancelled, "stopped before the file was replaced"));
         }
-        match try_alone(database) {
-            Err(fault) if fault.kind == DatabaseErrorKind::Busy && began.elapsed() < patience => {
-                if !told {
+        match try_open_exclusively(database) {
+            Err(fault) if fault.kind == DatabaseErrorKind::Busy && started.elapsed() < timeout => {
+                if !is_reported {
                     tracing::info!("waiting for other connections to the database file to close: {fault}");
                 }
-                told = true;
-                std::thread::sleep(PAUSE);
+                is_reported = true;
+                std::thread::sleep(RETRY_PAUSE);
             }
             Err(fault) if fault.kind == DatabaseErrorKind::Busy => {
                 let message = format!("{}: another connection has it open", database.display());
                 return Err(DatabaseError { message, ..fault });
             }
-            other => return other,
+            result => return result,
         }
     }
 }
 
-fn try_alone(database: &Path) -> Result<(Connection, String), DatabaseError> {
+fn try_open_exclusively(database: &Path) -> Result<(Connection, String), DatabaseError> {
     let connection = open(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.busy_timeout(Duration::ZERO).map_err(|error| from_rusqlite(&error, database))?;
     // The mode is set before the first access to the file: with a log SQLite opens it alone or not at all (SQLite
     // manual, "WAL", 8), and keeps the lock from the first transaction to the end of the connection.
     let sql = "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;";
     connection.execute_batch(sql).map_err(|error| from_rusqlite(&error, database))?;
-    let before: String = connection
+    let journal_mode: String = connection
         .query_row("PRAGMA journal_mode", [], |row| row.get(0))
         .map_err(|error| from_rusqlite(&error, database))?;
-    if before == WAL && journal(&connection, "delete", database)? == WAL {
+    if journal_mode == WAL && set_journal_mode(&connection, "delete", database)? == WAL {
         return Err(DatabaseError::new(DatabaseErrorKind::Busy, "its log is in use"));
     }
-    Ok((connection, before))
+    Ok((connection, journal_mode))
 }
 
-fn journal(connection: &Connection, mode: &str, database: &Path) -> Result<String, DatabaseError> {
+fn set_journal_mode(connection: &Connection, mode: &str, database: &Path) -> Result<String, DatabaseError> {
     let sql = format!("PRAGMA journal_mode = {mode}");
     connection.query_row(&sql, [], |row| row.get(0)).map_err(|error| from_rusqlite(&error, database))
 }
 
-fn folder_of(path: &Path) -> &Path {
+fn parent_folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

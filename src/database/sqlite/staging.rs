@@ -28,7 +28,7 @@ pub struct StagedRows {
     /// Internal tables of SQLite, which were skipped.
     pub internal: Vec<String>,
     /// High-water marks of AUTOINCREMENT in the export, by table.
-    marks: BTreeMap<String, i64>,
+    sequences: BTreeMap<String, i64>,
 }
 
 /// The reason why an export was not read.
@@ -43,12 +43,12 @@ pub enum StagingError {
 }
 
 impl From<ReadError> for StagingError {
-    fn from(unread: ReadError) -> StagingError {
-        StagingError::Unread(unread)
+    fn from(error: ReadError) -> StagingError {
+        StagingError::Unread(error)
     }
 }
 
-fn fault(error: &rusqlite::Error) -> StagingError {
+fn database_error(error: &rusqlite::Error) -> StagingError {
     StagingError::Fault(copy::from_rusqlite(error, "the temporary database".as_ref()))
 }
 
@@ -57,28 +57,28 @@ fn fault(error: &rusqlite::Error) -> StagingError {
 ///
 /// # Errors
 /// The file is not an export, the disk of the file or of the temporary database failed, or `stop` is set.
-pub fn stage(from: impl Read, stop: &AtomicBool) -> Result<StagedRows, StagingError> {
-    let connection = Connection::open("").map_err(|error| fault(&error))?;
+pub fn stage(input: impl Read, stop: &AtomicBool) -> Result<StagedRows, StagingError> {
+    let connection = Connection::open("").map_err(|error| database_error(&error))?;
     let settings = "PRAGMA main.journal_mode = OFF; PRAGMA main.synchronous = OFF; PRAGMA main.cache_size = -8192; \
          PRAGMA foreign_keys = OFF; BEGIN";
-    connection.execute_batch(settings).map_err(|error| fault(&error))?;
-    let mut reader = Reader::new(from);
-    let (mut empty, mut internal, mut marks) = (Vec::new(), Vec::new(), BTreeMap::new());
+    connection.execute_batch(settings).map_err(|error| database_error(&error))?;
+    let mut reader = Reader::new(input);
+    let (mut empty, mut internal, mut sequences) = (Vec::new(), Vec::new(), BTreeMap::new());
     while let Some(table) = reader.table()?.map(str::to_owned) {
         if is_internal(&table) {
             while reader.next_row()? {
-                marks.extend(if table == "sqlite_sequence" { mark(&reader) } else { None });
+                sequences.extend(if table == "sqlite_sequence" { read_sequence(&reader) } else { None });
             }
             internal.push(table);
         } else if reader.next_row()? {
-            create(&connection, &table, reader.columns()).map_err(|error| fault(&error))?;
+            create(&connection, &table, reader.columns()).map_err(|error| database_error(&error))?;
             fill(&connection, &table, &mut reader, stop)?;
         } else {
             empty.push(table);
         }
     }
-    connection.execute_batch("COMMIT").map_err(|error| fault(&error))?;
-    Ok(StagedRows { source: SqliteSource::unnamed(connection), empty, internal, marks })
+    connection.execute_batch("COMMIT").map_err(|error| database_error(&error))?;
+    Ok(StagedRows { source: SqliteSource::from_temporary(connection), empty, internal, sequences })
 }
 
 fn create(connection: &Connection, table: &str, columns: &[String]) -> rusqlite::Result<()> {
@@ -93,14 +93,14 @@ fn fill<R: Read>(
     reader: &mut Reader<R>,
     stop: &AtomicBool,
 ) -> Result<(), StagingError> {
-    let places = vec!["?"; reader.columns().len()].join(", ");
-    let sql = format!("INSERT INTO main.{} VALUES ({places})", identifier(table));
-    let mut statement = connection.prepare(&sql).map_err(|error| fault(&error))?;
+    let placeholders = vec!["?"; reader.columns().len()].join(", ");
+    let sql = format!("INSERT INTO main.{} VALUES ({placeholders})", identifier(table));
+    let mut statement = connection.prepare(&sql).map_err(|error| database_error(&error))?;
     loop {
         if stop.load(Ordering::Relaxed) {
             return Err(StagingError::Stopped);
         }
-        statement.execute(params_from_iter(reader.values())).map_err(|error| fault(&error))?;
+        statement.execute(params_from_iter(reader.values())).map_err(|error| database_error(&error))?;
         if !reader.next_row()? {
             return Ok(());
         }
@@ -108,7 +108,7 @@ fn fill<R: Read>(
 }
 
 /// Returns the table and the mark of a row of `sqlite_sequence`; `None` if they have other types.
-fn mark<R: Read>(reader: &Reader<R>) -> Option<(String, i64)> {
+fn read_sequence<R: Read>(reader: &Reader<R>) -> Option<(String, i64)> {
     let of = |name: &str| reader.columns().iter().position(|column| column == name);
     let values: Vec<Value<'_>> = reader.values().collect();
     match (values[of("name")?], values[of("seq")?]) {
@@ -135,7 +135,7 @@ impl StagedRows {
         let mut contents = self.source.tables()?;
         for table in &mut contents.tables {
             table.key = RowKey::Unnamed;
-            table.sequence = self.marks.get(&table.name).copied();
+            table.sequence = self.sequences.get(&table.name).copied();
         }
         Ok(contents)
     }

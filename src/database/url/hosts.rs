@@ -29,7 +29,7 @@ pub enum Address {
 }
 
 /// Stores the hosts and ports that precede the path of a URL.
-pub(super) fn put_authority(settings: &mut UrlSettings, list: &str) -> Result<(), UrlError> {
+pub(super) fn set_authority(settings: &mut UrlSettings, list: &str) -> Result<(), UrlError> {
     let mut hosts = Vec::new();
     for item in list.split(',') {
         if !item.starts_with('[') && item.matches(':').count() > 1 {
@@ -38,7 +38,7 @@ pub(super) fn put_authority(settings: &mut UrlSettings, list: &str) -> Result<()
         let (host, port) = split_port(item)?;
         hosts.push((decode(host, "the host")?, decode(port, "the port")?));
     }
-    put(settings, &hosts, "the host", "the port");
+    set_hosts(settings, &hosts, "the host", "the port");
     Ok(())
 }
 
@@ -49,18 +49,18 @@ pub(super) fn split_query(mut settings: UrlSettings) -> Result<UrlSettings, UrlE
     };
     let hosts = list.value.split(',').map(split_port).collect::<Result<Vec<_>, _>>()?;
     let mut split = UrlSettings::default();
-    put(&mut split, &hosts, &list.place, "a port of host in the query");
+    set_hosts(&mut split, &hosts, &list.origin, "a port of host in the query");
     split.extend(settings);
     Ok(split)
 }
 
 /// Joins the lists as libpq does: `h1:1,h2` is host=h1,h2 port=1, (34.1.1.2).
-fn put<T: AsRef<str>>(settings: &mut UrlSettings, hosts: &[(T, T)], host_place: &str, port_place: &str) {
+fn set_hosts<T: AsRef<str>>(settings: &mut UrlSettings, hosts: &[(T, T)], host_origin: &str, port_origin: &str) {
     let names: Vec<&str> = hosts.iter().map(|(name, _)| name.as_ref()).collect();
     let ports: Vec<&str> = hosts.iter().map(|(_, port)| port.as_ref()).collect();
-    settings.put("host", names.join(","), host_place);
+    settings.put("host", names.join(","), host_origin);
     if ports.iter().any(|port| !port.is_empty()) {
-        settings.put("port", ports.join(","), port_place);
+        settings.put("port", ports.join(","), port_origin);
     }
 }
 
@@ -97,7 +97,7 @@ pub(super) fn read(settings: &UrlSettings) -> Result<Vec<Host>, UrlError> {
         .map(|at| {
             let hostaddr = Some(item(&addresses, at)).filter(|text| !text.is_empty());
             if hostaddr.as_deref().is_some_and(|text| !is_numeric(text)) {
-                return settings.wrong("hostaddr", "is not a numeric IP address");
+                return settings.invalid("hostaddr", "is not a numeric IP address");
             }
             let name = Some(item(&names, at)).filter(|text| !text.is_empty()).or(hostaddr.clone());
             let port = match ports[if ports.len() == 1 { 0 } else { at }] {
@@ -105,7 +105,7 @@ pub(super) fn read(settings: &UrlSettings) -> Result<Vec<Host>, UrlError> {
                 text => text.parse().unwrap_or(0),
             };
             if port == 0 {
-                return settings.wrong("port", "is not a number between 1 and 65535");
+                return settings.invalid("port", "is not a number between 1 and 65535");
             }
             Ok(Host { address: address(name.unwrap_or_else(|| "localhost".to_owned())), port, hostaddr })
         })

@@ -97,11 +97,11 @@ pub fn parse(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Dat
 /// Returns the passwords of a URL as they are written in it, perhaps percent-encoded.
 pub fn written_passwords(url: &str) -> Vec<&str> {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest.trim());
-    let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (authority, after_authority) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let login = authority.rsplit_once('@').and_then(|(login, _)| login.split_once(':'));
-    let query = tail.split_once('?').map_or("", |(_, query)| query).split('&');
-    let named = query.filter_map(|pair| pair.split_once('=')).filter(|(name, _)| *name == "password");
-    login.into_iter().chain(named).map(|(_, password)| password).collect()
+    let query = after_authority.split_once('?').map_or("", |(_, query)| query).split('&');
+    let query_passwords = query.filter_map(|pair| pair.split_once('=')).filter(|(name, _)| *name == "password");
+    login.into_iter().chain(query_passwords).map(|(_, password)| password).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ impl PostgresTarget {
     /// Returns the password for one host from the text of a password file (manual, 34.16): the first line that matches
     /// counts. `localhost` also matches a socket. `None` if no line matches or the password is empty.
     pub fn password_from_passfile(text: &str, host: &Host, database: &str, user: &str) -> Option<Secret> {
-        let (name, also) = match &host.address {
+        let (name, alias) = match &host.address {
             Address::Tcp(name) => (name.clone(), name.as_str()),
             Address::Socket(folder) => (folder.display().to_string(), "localhost"),
         };
@@ -14,8 +14,11 @@ impl PostgresTarget {
         let fits = |field: &str, value: &str| field == "*" || unescape(field) == value;
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let password = lines.map(fields).find_map(|fields| match fields[..] {
-            [h, p, d, u, password, ..]
-                if (fits(h, &name) || fits(h, also)) && fits(p, &port) && fits(d, database) && fits(u, user) =>
+            [host_field, port_field, database_field, user_field, password, ..]
+                if (fits(host_field, &name) || fits(host_field, alias))
+                    && fits(port_field, &port)
+                    && fits(database_field, database)
+                    && fits(user_field, user) =>
             {
                 Some(unescape(password))
             }
@@ -27,24 +30,24 @@ impl PostgresTarget {
 
 /// Splits a line of the password file at the colons that no backslash precedes.
 fn fields(line: &str) -> Vec<&str> {
-    let mut found = Vec::new();
+    let mut fields = Vec::new();
     let (mut start, mut escaped) = (0, false);
     for (at, byte) in line.bytes().enumerate() {
         if byte == b':' && !escaped {
-            found.push(&line[start..at]);
+            fields.push(&line[start..at]);
             start = at + 1;
         }
         escaped = byte == b'\\' && !escaped;
     }
-    found.push(&line[start..]);
-    found
+    fields.push(&line[start..]);
+    fields
 }
 
 fn unescape(field: &str) -> String {
     let mut plain = String::with_capacity(field.len());
-    let mut rest = field.chars();
-    while let Some(next) = rest.next() {
-        plain.push(if next == '\\' { rest.next().unwrap_or(next) } else { next });
+    let mut characters = field.chars();
+    while let Some(character) = characters.next() {
+        plain.push(if character == '\\' { characters.next().unwrap_or(character) } else { character });
     }
     plain
 }

@@ -7,11 +7,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::hosts::{self, Address, Host};
 use super::settings::UrlSettings;
-use super::text::{decode, replaced};
+use super::text::{decode, refuse_variable};
 use super::{RESERVED, Secret, UrlError, fail};
 
 /// The characters that are percent-encoded in a URL for display.
-const SHOWN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The PostgreSQL database that a URL names: the key words of libpq (manual, 34.1.2) that Lockkeeper uses.
 #[derive(Clone, Debug)]
@@ -65,15 +65,15 @@ pub enum SslMode {
 
 /// Parses the text behind `postgresql://`.
 pub(super) fn read(rest: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<PostgresTarget, UrlError> {
-    let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (authority, after_authority) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     // A tail with @ or # is part of a password with an unencoded / ? or #, and must not be taken for another part.
-    if tail.contains(['@', '#']) {
+    if after_authority.contains(['@', '#']) {
         return fail(format!("an unencoded @ or # stands after the host part of the database URL: {RESERVED}"));
     }
-    let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
+    let (path, query) = after_authority.split_once('?').unwrap_or((after_authority, ""));
     let mut settings = read_authority(authority)?;
     let path = path.strip_prefix('/').unwrap_or(path);
-    replaced(path, "the database name")?;
+    refuse_variable(path, "the database name")?;
     let database = decode(path, "the database name")?;
     settings.put("dbname", database, "the database name");
     settings.extend(hosts::split_query(UrlSettings::from_query(query)?)?);
@@ -93,12 +93,12 @@ pub(super) fn read(rest: &str, variable: &dyn Fn(&str) -> Option<String>) -> Res
 /// Parses the part before the path. The last `@` ends user and password, so that a password may hold an unencoded `@`.
 fn read_authority(authority: &str) -> Result<UrlSettings, UrlError> {
     let mut settings = UrlSettings::default();
-    let (login, list) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (login, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
     let (user, password) = login.split_once(':').unwrap_or((login, ""));
-    for (name, text, place) in [("user", user, "the user name"), ("password", password, "the password")] {
-        settings.put(name, decode(text, place)?, place);
+    for (name, text, part) in [("user", user, "the user name"), ("password", password, "the password")] {
+        settings.put(name, decode(text, part)?, part);
     }
-    hosts::put_authority(&mut settings, list)?;
+    hosts::set_authority(&mut settings, hosts)?;
     Ok(settings)
 }
 
@@ -108,7 +108,7 @@ fn read_tls(settings: &UrlSettings) -> Result<Tls, UrlError> {
     let mode = match settings.value("sslmode") {
         "" if system => SslMode::VerifyFull,
         "verify-full" => SslMode::VerifyFull,
-        _ if system => return settings.wrong("sslmode", "must be verify-full with sslrootcert=system"),
+        _ if system => return settings.invalid("sslmode", "must be verify-full with sslrootcert=system"),
         "disable" => SslMode::Disable,
         "allow" => SslMode::Allow,
         "require" => SslMode::Require,
@@ -157,7 +157,7 @@ impl fmt::Display for Host {
 }
 
 fn shown(text: &str) -> String {
-    utf8_percent_encode(text, SHOWN).to_string()
+    utf8_percent_encode(text, UNRESERVED).to_string()
 }
 
 #[cfg(test)]

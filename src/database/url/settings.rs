@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::text::{near, pairs};
+use super::text::{parse_query, suggest_name};
 use super::{RESERVED, UrlError, fail};
 
 /// The values that a setting may have. `Only` has the allowed words, separated by spaces, and the end of the error
@@ -13,13 +13,13 @@ pub(super) enum AllowedValues {
 }
 use AllowedValues::{Any, Only};
 
-const MODES: &str = "disable allow prefer require verify-ca verify-full";
-const MODES_ARE: &str = "is not disable, allow, prefer, require, verify-ca or verify-full";
-const ATTRS: &str = "any read-write primary";
-const ATTRS_ARE: &str = "must be any, read-write or primary: a migration needs a writable server";
-const OPTIONAL: &str = "disable prefer";
-const OPTIONAL_ONLY: &str = "must be disable or prefer: the driver cannot do it";
-const NO_DRIVER: &str = "is not supported: the driver cannot honour it";
+const SSL_MODES: &str = "disable allow prefer require verify-ca verify-full";
+const SSL_MODES_ERROR: &str = "is not disable, allow, prefer, require, verify-ca or verify-full";
+const SESSION_ATTRS: &str = "any read-write primary";
+const SESSION_ATTRS_ERROR: &str = "must be any, read-write or primary: a migration needs a writable server";
+const OPTIONAL_MODES: &str = "disable prefer";
+const OPTIONAL_MODES_ERROR: &str = "must be disable or prefer: the driver cannot do it";
+const NO_DRIVER_ERROR: &str = "is not supported: the driver cannot honour it";
 
 /// The supported and the refused key words, with their environment variables (empty if there is none) and allowed
 /// values.
@@ -31,19 +31,19 @@ pub(super) const SETTINGS: &[(&str, &str, AllowedValues)] = &[
     ("user", "PGUSER", Any),
     ("password", "PGPASSWORD", Any),
     ("passfile", "PGPASSFILE", Any),
-    ("sslmode", "PGSSLMODE", Only(MODES, MODES_ARE)),
+    ("sslmode", "PGSSLMODE", Only(SSL_MODES, SSL_MODES_ERROR)),
     ("sslrootcert", "PGSSLROOTCERT", Any),
     ("sslcert", "PGSSLCERT", Any),
     ("sslkey", "PGSSLKEY", Any),
     ("options", "PGOPTIONS", Any),
-    ("target_session_attrs", "PGTARGETSESSIONATTRS", Only(ATTRS, ATTRS_ARE)),
-    ("gssencmode", "PGGSSENCMODE", Only(OPTIONAL, OPTIONAL_ONLY)),
-    ("channel_binding", "PGCHANNELBINDING", Only(OPTIONAL, OPTIONAL_ONLY)),
-    ("require_auth", "PGREQUIREAUTH", Only("", NO_DRIVER)),
-    ("sslcrl", "PGSSLCRL", Only("", NO_DRIVER)),
-    ("sslcrldir", "PGSSLCRLDIR", Only("", NO_DRIVER)),
+    ("target_session_attrs", "PGTARGETSESSIONATTRS", Only(SESSION_ATTRS, SESSION_ATTRS_ERROR)),
+    ("gssencmode", "PGGSSENCMODE", Only(OPTIONAL_MODES, OPTIONAL_MODES_ERROR)),
+    ("channel_binding", "PGCHANNELBINDING", Only(OPTIONAL_MODES, OPTIONAL_MODES_ERROR)),
+    ("require_auth", "PGREQUIREAUTH", Only("", NO_DRIVER_ERROR)),
+    ("sslcrl", "PGSSLCRL", Only("", NO_DRIVER_ERROR)),
+    ("sslcrldir", "PGSSLCRLDIR", Only("", NO_DRIVER_ERROR)),
     ("sslpassword", "", Only("", "is not supported: use a key without a pass phrase")),
-    ("sslnegotiation", "PGSSLNEGOTIATION", Only("postgres", NO_DRIVER)),
+    ("sslnegotiation", "PGSSLNEGOTIATION", Only("postgres", NO_DRIVER_ERROR)),
     ("replication", "", Only("", "is not supported: migrations need an ordinary session")),
     ("service", "PGSERVICE", Only("", "is not supported: name host and database instead")),
 ];
@@ -60,25 +60,25 @@ pub(super) struct UrlSettings(BTreeMap<&'static str, GivenValue>);
 /// A value, and the name that an error gives it, such as `the port`, `port in the query` or `PGPORT`.
 pub(super) struct GivenValue {
     pub value: String,
-    pub place: String,
+    pub origin: String,
 }
 
 impl UrlSettings {
     /// Parses a query; `host` may still be a list of hosts with ports.
     pub fn from_query(query: &str) -> Result<UrlSettings, UrlError> {
         let mut settings = UrlSettings::default();
-        for (key, value) in pairs(query)? {
+        for (key, value) in parse_query(query)? {
             // The manual, 34.1.1.2, translates ssl=true for compatibility with JDBC.
-            let (wanted, value) = match (key.as_str(), value.as_str()) {
+            let (key_word, value) = match (key.as_str(), value.as_str()) {
                 ("ssl", "true") => ("sslmode", "require".to_owned()),
                 ("ssl", _) => ("sslmode", value),
                 _ => (key.as_str(), value),
             };
-            if IGNORED.split(' ').any(|name| name == wanted) {
+            if IGNORED.split(' ').any(|name| name == key_word) {
                 continue;
             }
-            let Some((name, ..)) = SETTINGS.iter().find(|(name, ..)| *name == wanted) else {
-                return fail(settings.unknown(wanted));
+            let Some((name, ..)) = SETTINGS.iter().find(|(name, ..)| *name == key_word) else {
+                return fail(settings.unknown(key_word));
             };
             // SQLAlchemy repeats the key for several hosts; every other key counts in its last place, as in libpq.
             let value = match settings.0.get(name) {
@@ -93,8 +93,8 @@ impl UrlSettings {
     fn unknown(&self, key: &str) -> String {
         let known = SETTINGS.iter().map(|(name, ..)| *name).chain(IGNORED.split(' '));
         // Behind a password the name may be the rest of it, however it is spelled.
-        let misspelled = near(key, known).filter(|_| !self.0.contains_key("password"));
-        misspelled.unwrap_or_else(|| {
+        let suggestion = suggest_name(key, known).filter(|_| !self.0.contains_key("password"));
+        suggestion.unwrap_or_else(|| {
             format!(
                 "the query has a setting that is not known: if it is the rest of a password, {RESERVED}; \
                  else take it out, only libpq's settings are read (a schema is options=-csearch_path%3Dname)"
@@ -117,11 +117,11 @@ impl UrlSettings {
     /// Refuses values that the table of settings does not allow.
     pub fn check(&self) -> Result<(), UrlError> {
         for (name, _, rule) in SETTINGS {
-            if let Only(words, why) = rule
-                && let Some(given) = self.0.get(name)
-                && !words.split(' ').any(|word| word == given.value)
+            if let Only(words, error) = rule
+                && let Some(setting) = self.0.get(name)
+                && !words.split(' ').any(|word| word == setting.value)
             {
-                return fail(format!("{} {why}", given.place));
+                return fail(format!("{} {error}", setting.origin));
             }
         }
         Ok(())
@@ -133,18 +133,18 @@ impl UrlSettings {
 
     /// Returns the value of a setting, or an empty text if it is not given.
     pub fn value(&self, name: &str) -> &str {
-        self.0.get(name).map_or("", |given| &given.value)
+        self.0.get(name).map_or("", |setting| &setting.value)
     }
 
     pub fn optional(&self, name: &str) -> Option<String> {
-        self.0.get(name).map(|given| given.value.clone())
+        self.0.get(name).map(|setting| setting.value.clone())
     }
 
     /// Sets a value; an empty one leaves the setting open.
-    pub fn put(&mut self, name: &'static str, value: String, place: &str) {
+    pub fn put(&mut self, name: &'static str, value: String, origin: &str) {
         if !value.is_empty() {
-            let place = place.to_owned();
-            self.0.insert(name, GivenValue { value, place });
+            let origin = origin.to_owned();
+            self.0.insert(name, GivenValue { value, origin });
         }
     }
 
@@ -158,8 +158,8 @@ impl UrlSettings {
     }
 
     /// Returns an error that names the place where the value was given.
-    pub fn wrong<T>(&self, name: &str, what: &str) -> Result<T, UrlError> {
-        fail(format!("{} {what}", self.0.get(name).map_or(name, |given| &given.place)))
+    pub fn invalid<T>(&self, name: &str, what: &str) -> Result<T, UrlError> {
+        fail(format!("{} {what}", self.0.get(name).map_or(name, |setting| &setting.origin)))
     }
 }
 

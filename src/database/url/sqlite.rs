@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::text::{decode, near, pairs, replaced};
+use super::text::{decode, parse_query, refuse_variable, suggest_name};
 use super::{FORMS, UrlError, fail};
 
 /// The SQLite database that a URL names.
@@ -22,42 +22,50 @@ pub enum SqliteLocation {
 }
 
 /// Settings of SQLite's URIs and of Python's driver. Only `mode` is evaluated; the others are ignored.
-const KNOWN: &str = "mode cache timeout check_same_thread uri";
-const UNKNOWN: &str = "the query has a setting that is not known: take it out (only mode, cache, \
+const KNOWN_SETTINGS: &str = "mode cache timeout check_same_thread uri";
+const UNKNOWN_SETTING_ERROR: &str = "the query has a setting that is not known: take it out (only mode, cache, \
     timeout, check_same_thread and uri may stay; a ? in the path is written %3F)";
 
 /// Parses the text behind `sqlite:`.
 pub(super) fn read(rest: &str) -> Result<SqliteTarget, UrlError> {
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let after = path.strip_prefix("//");
-    let path = match after.and_then(|after| after.strip_prefix('/')).or(after).unwrap_or(path) {
-        "" if after.is_none() => return fail(FORMS),
-        path if path.contains('@') && after == Some(path) => {
+    let without_slashes = path.strip_prefix("//");
+    let path = match without_slashes
+        .and_then(|without_slashes| without_slashes.strip_prefix('/'))
+        .or(without_slashes)
+        .unwrap_or(path)
+    {
+        "" if without_slashes.is_none() => return fail(FORMS),
+        path if path.contains('@') && without_slashes == Some(path) => {
             return fail("a sqlite URL has no user and no host: sqlite:///relative.db");
         }
         path => {
-            replaced(path, "the path")?;
+            refuse_variable(path, "the path")?;
             decode(path, "the path")?
         }
     };
-    let mut place = match path.as_str() {
+    let mut location = match path.as_str() {
         "" | ":memory:" => SqliteLocation::Memory,
         _ => SqliteLocation::File(PathBuf::from(&path)),
     };
-    for (key, value) in pairs(query)? {
+    for (key, value) in parse_query(query)? {
         match (key.as_str(), value.as_str()) {
-            ("mode", "memory") => place = SqliteLocation::Memory,
+            ("mode", "memory") => location = SqliteLocation::Memory,
             ("mode", "ro") => return fail("mode=ro: a migration has to write to the database"),
             ("mode", "rw" | "rwc") => {}
             ("mode", _) => return fail("mode in the query must be rw, rwc or memory"),
-            (known, _) if KNOWN.split(' ').any(|name| name == known) => {}
-            _ => return fail(near(&key, KNOWN.split(' ')).unwrap_or_else(|| UNKNOWN.to_owned())),
+            (known, _) if KNOWN_SETTINGS.split(' ').any(|name| name == known) => {}
+            _ => {
+                return fail(
+                    suggest_name(&key, KNOWN_SETTINGS.split(' ')).unwrap_or_else(|| UNKNOWN_SETTING_ERROR.to_owned()),
+                );
+            }
         }
     }
-    if place != SqliteLocation::Memory && path.starts_with("file:") {
+    if location != SqliteLocation::Memory && path.starts_with("file:") {
         return fail("the path is a file: URI; give the path alone: sqlite:///relative.db");
     }
-    Ok(SqliteTarget { place })
+    Ok(SqliteTarget { place: location })
 }
 
 #[cfg(test)]

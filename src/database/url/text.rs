@@ -7,7 +7,7 @@ use super::{UrlError, fail};
 
 /// Percent-decodes one part. Refuses a lone `%` and NUL as libpq does; the crate accepts them.
 pub(super) fn decode(text: &str, part: &str) -> Result<String, UrlError> {
-    let digits = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    let digits = |text_after: &str| text_after.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
     if !text.split('%').skip(1).all(digits) {
         return fail(format!("{part} has an invalid percent sequence (% itself is written %25)"));
     }
@@ -20,9 +20,9 @@ pub(super) fn decode(text: &str, part: &str) -> Result<String, UrlError> {
 
 /// Refuses a part that contains a variable which a shell, Compose or Kubernetes should have replaced by its value. A
 /// dollar sign that belongs to a name is written `%24`.
-pub(super) fn replaced(text: &str, part: &str) -> Result<(), UrlError> {
-    let is_variable = ["${", "$("].iter().any(|opening| text.contains(opening))
-        || text.split('/').any(|piece| piece.starts_with('$'));
+pub(super) fn refuse_variable(text: &str, part: &str) -> Result<(), UrlError> {
+    let is_variable =
+        ["${", "$("].iter().any(|prefix| text.contains(prefix)) || text.split('/').any(|piece| piece.starts_with('$'));
     match is_variable {
         true => fail(format!(
             "{part} has a variable that nothing has replaced, such as ${{NAME}} or $(NAME) (a $ itself is written %24)"
@@ -32,7 +32,7 @@ pub(super) fn replaced(text: &str, part: &str) -> Result<(), UrlError> {
 }
 
 /// Returns the names of a query with their values, decoded, in the order of the query.
-pub(super) fn pairs(query: &str) -> Result<Vec<(String, String)>, UrlError> {
+pub(super) fn parse_query(query: &str) -> Result<Vec<(String, String)>, UrlError> {
     let parts = query.split('&').filter(|part| !part.is_empty());
     parts
         .map(|part| match part.split_once('=') {
@@ -44,15 +44,15 @@ pub(super) fn pairs(query: &str) -> Result<Vec<(String, String)>, UrlError> {
 
 /// Returns an error message for a misspelled setting. `None` unless the name is close to a known one: any other text
 /// may be the rest of a password, behind an unencoded `?` or `&`, and must not be printed.
-pub(super) fn near<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    if key.is_empty() || key.len() > 40 || !key.bytes().all(plain) {
+pub(super) fn suggest_name<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if key.is_empty() || key.len() > 40 || !key.bytes().all(is_name_byte) {
         return None;
     }
     let lower = key.to_ascii_lowercase();
-    let (edits, name) = known.map(|name| (levenshtein(&lower, name), name)).min()?;
-    let close = edits * 3 <= key.len();
-    close.then(|| format!("unknown setting \"{key}\" in the query (did you mean {name}?)"))
+    let (distance, name) = known.map(|name| (levenshtein(&lower, name), name)).min()?;
+    let is_close = distance * 3 <= key.len();
+    is_close.then(|| format!("unknown setting \"{key}\" in the query (did you mean {name}?)"))
 }
 
 #[cfg(test)]
@@ -95,7 +95,7 @@ mod tests {
             ("", None),
             ("S3cr3t", None),
         ] {
-            let found = near(key, ["host", "port", "sslmode"].into_iter());
+            let found = suggest_name(key, ["host", "port", "sslmode"].into_iter());
             let wanted = close.map(|name| format!("unknown setting \"{key}\" in the query (did you mean {name}?)"));
             assert_eq!(found, wanted);
         }

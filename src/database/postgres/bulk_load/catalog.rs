@@ -37,16 +37,17 @@ impl Postgres {
         let schema = self.schema().unwrap_or_default();
         let sql = tables(&schema, &self.facts.table);
         let mut tables: Vec<TargetTable> = self.rows(sql).await?.iter().map(table).collect::<Result<_, _>>()?;
-        let places: HashMap<u32, usize> = tables.iter().enumerate().map(|(place, table)| (table.oid, place)).collect();
+        let positions: HashMap<u32, usize> =
+            tables.iter().enumerate().map(|(position, table)| (table.oid, position)).collect();
         let oids = oids(tables.iter().map(|table| table.oid));
         for row in self.rows(columns(&oids)).await? {
-            if let Some(place) = places.get(&oid(&row, 0)?) {
-                tables[*place].columns.push(target_column(&row)?);
+            if let Some(position) = positions.get(&oid(&row, 0)?) {
+                tables[*position].columns.push(target_column(&row)?);
             }
         }
         for row in self.rows(sequences(&oids)).await? {
-            if let Some(place) = places.get(&oid(&row, 0)?) {
-                tables[*place].sequences.push(sequence(&row)?);
+            if let Some(position) = positions.get(&oid(&row, 0)?) {
+                tables[*position].sequences.push(sequence(&row)?);
             }
         }
         Ok(tables)
@@ -57,14 +58,14 @@ impl Postgres {
         if tables.is_empty() {
             return Ok(Vec::new());
         }
-        let exists = |(place, table): (usize, &TargetTable)| {
-            format!("SELECT {place}::bigint WHERE EXISTS (SELECT FROM {})", table.rows())
+        let exists = |(position, table): (usize, &TargetTable)| {
+            format!("SELECT {position}::bigint WHERE EXISTS (SELECT FROM {})", table.rows())
         };
         let questions: Vec<String> = tables.iter().enumerate().map(exists).collect();
         let rows = self.rows(questions.join(" UNION ALL ")).await?;
-        let places: Vec<i64> = rows.iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?;
-        let table = |place: i64| tables.get(usize::try_from(place).ok()?).cloned();
-        Ok(places.into_iter().filter_map(table).collect())
+        let positions: Vec<i64> = rows.iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?;
+        let table = |position: i64| tables.get(usize::try_from(position).ok()?).cloned();
+        Ok(positions.into_iter().filter_map(table).collect())
     }
 }
 

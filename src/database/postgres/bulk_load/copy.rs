@@ -14,7 +14,7 @@ use crate::sql::identifier;
 use crate::transfer::target::TargetTable;
 
 /// The number of fields that marks the end of the stream.
-const END: i16 = -1;
+const TRAILER: i16 = -1;
 
 /// A COPY of rows into a table. End it with [`CopyIn::finish`] or [`CopyIn::abort`]: when it is dropped, the session
 /// cannot be used any more.
@@ -46,8 +46,8 @@ pub(super) async fn copy_in<'l>(
 ) -> Result<CopyIn<'l>, DatabaseError> {
     let columns: Vec<String> = columns.iter().map(|column| identifier(column)).collect();
     // Without columns there are no parentheses, because a table may have no columns.
-    let list = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
-    let sql = format!("COPY {}{list} FROM STDIN (FORMAT binary)", table.quoted());
+    let column_list = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
+    let sql = format!("COPY {}{column_list} FROM STDIN (FORMAT binary)", table.quoted());
     let advice = Advice { role: database.facts.role.clone(), sql };
     // Checks and domains of the tables call functions that look names up on the application's search path. The COPY
     // itself has no ambiguous name; `BulkLoad::reattach_tables` sets Lockkeeper's own path again.
@@ -78,12 +78,12 @@ impl CopyIn<'_> {
     /// # Errors
     /// Fails when the server refuses a row; the error's context names row and column. The transaction has failed then.
     pub async fn finish(mut self) -> Result<u64, DatabaseError> {
-        self.send(&END.to_be_bytes()).await?;
+        self.send(&TRAILER.to_be_bytes()).await?;
         let CopyIn { copy, exchange, copy_state, advice } = self;
         let _waiting = exchange.begin();
-        let ended = copy.finish().await.map_err(|error| advice.describe_error(error));
+        let result = copy.finish().await.map_err(|error| advice.describe_error(error));
         *copy_state = CopyState::Idle;
-        ended
+        result
     }
 
     /// Ends the stream before a ROLLBACK: the load cannot be committed any more. The driver's own abort is not used,
@@ -94,9 +94,9 @@ impl CopyIn<'_> {
     pub async fn abort(self) -> Result<(), DatabaseError> {
         let CopyIn { copy, exchange, copy_state, advice } = self;
         let _waiting = exchange.begin();
-        let ended = copy.finish().await.map_err(|error| advice.describe_error(error));
+        let result = copy.finish().await.map_err(|error| advice.describe_error(error));
         *copy_state = CopyState::GivenUp;
-        match ended {
+        match result {
             Err(fault) if fault.kind == DatabaseErrorKind::Lost => Err(fault),
             _ => Ok(()),
         }
@@ -145,15 +145,15 @@ pub(super) async fn copy_out_pausing(
                 return Err(advice.describe_error(error));
             }
         };
-        rows.feed(&chunk, &mut each).map_err(not_understood)?;
+        rows.feed(&chunk, &mut each).map_err(copy_format_error)?;
         if pause().await.is_break() {
             return Err(DatabaseError::new(DatabaseErrorKind::Cancelled, "a COPY was given up"));
         }
     }
     *copy_state = CopyState::Idle;
-    rows.finish().map_err(not_understood)
+    rows.finish().map_err(copy_format_error)
 }
 
-fn not_understood(malformed: CopyFormatError) -> DatabaseError {
-    DatabaseError::new(DatabaseErrorKind::Lost, format!("the server's answer to COPY cannot be read: {malformed}"))
+fn copy_format_error(error: CopyFormatError) -> DatabaseError {
+    DatabaseError::new(DatabaseErrorKind::Lost, format!("the server's answer to COPY cannot be read: {error}"))
 }

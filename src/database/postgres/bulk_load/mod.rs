@@ -121,12 +121,12 @@ impl Postgres {
     /// Checks that the names still lead to the tables that were listed: a view could have been put in the place of a
     /// table before the table was locked.
     async fn still_tables(&mut self, tables: &[TargetTable]) -> Result<(), DatabaseError> {
-        let listed = |table: &TargetTable| format!("({}, {})", literal(&table.quoted()), table.oid);
-        let listed: Vec<String> = tables.iter().map(listed).collect();
+        let row = |table: &TargetTable| format!("({}, {})", literal(&table.quoted()), table.oid);
+        let rows: Vec<String> = tables.iter().map(row).collect();
         let sql = format!(
             "SELECT t.name FROM (VALUES {}) t (name, id) WHERE NOT EXISTS (SELECT FROM pg_class c \
              WHERE c.oid = t.id::oid AND c.oid = to_regclass(t.name) AND c.relkind IN ('r', 'p'))",
-            listed.join(", ")
+            rows.join(", ")
         );
         match fetch(self, sql).await?.first() {
             None => Ok(()),
@@ -156,7 +156,7 @@ impl<'a> BulkLoad<'a> {
         copy::copy_in(self.database, &mut self.copy_state, table, columns).await
     }
 
-    /// Reattaches all detached objects, checks the rows, sets the sequences and gathers statistics. `tell` is called
+    /// Reattaches all detached objects, checks the rows, sets the sequences and gathers statistics. `report` is called
     /// before each step.
     ///
     /// # Errors
@@ -164,10 +164,10 @@ impl<'a> BulkLoad<'a> {
     /// end. The transaction is then rolled back.
     pub async fn reattach(
         self,
-        marks: &[SequenceFloor<'_>],
-        tell: &mut dyn FnMut(ReattachStep<'_>),
+        floors: &[SequenceFloor<'_>],
+        report: &mut dyn FnMut(ReattachStep<'_>),
     ) -> Result<CompletedLoad<'a>, ReattachError> {
-        self.reattach_tables(marks, None, tell).await
+        self.reattach_tables(floors, None, report).await
     }
 
     /// Reattaches all detached objects as [`BulkLoad::reattach`] does, and removes rows without a parent before the
@@ -178,34 +178,34 @@ impl<'a> BulkLoad<'a> {
     pub async fn reattach_without(
         self,
         removal: Removal<'_>,
-        marks: &[SequenceFloor<'_>],
-        tell: &mut dyn FnMut(ReattachStep<'_>),
+        floors: &[SequenceFloor<'_>],
+        report: &mut dyn FnMut(ReattachStep<'_>),
     ) -> Result<CompletedLoad<'a>, ReattachError> {
-        self.reattach_tables(marks, Some(removal), tell).await
+        self.reattach_tables(floors, Some(removal), report).await
     }
 
     async fn reattach_tables(
         self,
-        marks: &[SequenceFloor<'_>],
+        floors: &[SequenceFloor<'_>],
         removal: Option<Removal<'_>>,
-        tell: &mut dyn FnMut(ReattachStep<'_>),
+        report: &mut dyn FnMut(ReattachStep<'_>),
     ) -> Result<CompletedLoad<'a>, ReattachError> {
         let BulkLoad { database, tables, detached, mut copy_state } = self;
-        let restored = match copy_state {
+        let result = match copy_state {
             CopyState::Idle => {
-                let reattachment = reattach::Reattachment { tables: &tables, detached: &detached, marks };
+                let reattachment = reattach::Reattachment { tables: &tables, detached: &detached, floors };
                 match execute(database, OWN_PATH.into()).await {
-                    Ok(()) => reattach::reattach(database, &mut copy_state, &reattachment, removal, tell).await,
+                    Ok(()) => reattach::reattach(database, &mut copy_state, &reattachment, removal, report).await,
                     Err(fault) => Err(fault.into()),
                 }
             }
             CopyState::Busy | CopyState::GivenUp => Err(given_up().into()),
         };
-        match restored {
+        match result {
             Ok(()) => Ok(CompletedLoad { database, copy_state: CopyState::Idle }),
-            Err(unrestored) => {
+            Err(error) => {
                 roll_back(database, copy_state).await;
-                Err(unrestored)
+                Err(error)
             }
         }
     }
@@ -275,8 +275,8 @@ async fn roll_back(database: &mut Postgres, copy_state: CopyState) {
 
 /// Runs statements, without a limit on their duration.
 async fn execute(database: &mut Postgres, sql: String) -> Result<(), DatabaseError> {
-    let run = database.run(sql.clone()).await;
-    run.map_err(|fault| grant::advised(fault, &sql, &database.facts.role))
+    let result = database.run(sql.clone()).await;
+    result.map_err(|fault| grant::advised(fault, &sql, &database.facts.role))
 }
 
 /// Runs a query and returns its rows, without a limit on the duration.

@@ -5,7 +5,7 @@ use super::CopyState;
 use super::copy::copy_out;
 use super::detached::DetachedForeignKey;
 use super::rows::CopyRow;
-use super::violation::lost;
+use super::violation::orphan_condition;
 use crate::database::DatabaseError;
 use crate::database::postgres::Postgres;
 
@@ -43,14 +43,15 @@ pub(super) async fn remove(
     loop {
         let mut removed = 0;
         // Rows that no condition can find are reported when the key is added.
-        let telling = |foreign: &DetachedForeignKey| foreign.is_enforced && !foreign.operators.is_empty();
-        for (key, foreign) in keys.iter().enumerate().filter(|(_, foreign)| telling(foreign)) {
+        let is_searchable =
+            |foreign_key: &DetachedForeignKey| foreign_key.is_enforced && !foreign_key.operators.is_empty();
+        for (key, foreign_key) in keys.iter().enumerate().filter(|(_, foreign_key)| is_searchable(foreign_key)) {
             let columns: Vec<String> =
-                (removal.columns)(foreign.root).iter().map(|column| format!("c.{column}")).collect();
-            let sql = statement(foreign, &columns.join(", "));
+                (removal.columns)(foreign_key.root).iter().map(|column| format!("c.{column}")).collect();
+            let sql = delete_statement(foreign_key, &columns.join(", "));
             let each = |row: CopyRow<'_>| {
-                let DetachedForeignKey { columns, parent, parent_columns, .. } = foreign;
-                (removal.each)(Orphan { table: foreign.root, row, key, columns, parent, parent_columns });
+                let DetachedForeignKey { columns, parent, parent_columns, .. } = foreign_key;
+                (removal.each)(Orphan { table: foreign_key.root, row, key, columns, parent, parent_columns });
             };
             removed += copy_out(database, copy_state, &sql, each).await?;
         }
@@ -62,21 +63,21 @@ pub(super) async fn remove(
 
 /// Returns the DELETE statement. In a table that refers to itself, chains are followed by one recursive query: a loop
 /// would need as many passes as the longest chain has rows.
-fn statement(foreign: &DetachedForeignKey, columns: &str) -> String {
-    let DetachedForeignKey { rows, parent_columns, operators, .. } = foreign;
-    let lost = lost(foreign);
-    if foreign.table != foreign.parent {
-        return format!("DELETE FROM {rows} c WHERE {lost} RETURNING {columns}");
+fn delete_statement(foreign_key: &DetachedForeignKey, columns: &str) -> String {
+    let DetachedForeignKey { rows, parent_columns, operators, .. } = foreign_key;
+    let condition = orphan_condition(foreign_key);
+    if foreign_key.table != foreign_key.parent {
+        return format!("DELETE FROM {rows} c WHERE {condition} RETURNING {columns}");
     }
     let parents: Vec<String> = parent_columns.iter().map(|parent| format!("c.{parent}")).collect();
     let names: Vec<String> = (0..parents.len()).map(|at| format!("k{at}")).collect();
-    let pairs = names.iter().zip(operators).zip(&foreign.columns);
+    let pairs = names.iter().zip(operators).zip(&foreign_key.columns);
     let equal: Vec<String> =
         pairs.map(|((name, operator), column)| format!("g.{name} {operator} c.{column}")).collect();
     let (parents, names, equal) = (parents.join(", "), names.join(", "), equal.join(" AND "));
     // Every row refers to at most one other row, so no row occurs twice.
     format!(
-        "WITH RECURSIVE gone (t, r, {names}) AS (SELECT c.tableoid, c.ctid, {parents} FROM {rows} c WHERE {lost} \
+        "WITH RECURSIVE gone (t, r, {names}) AS (SELECT c.tableoid, c.ctid, {parents} FROM {rows} c WHERE {condition} \
          UNION ALL SELECT c.tableoid, c.ctid, {parents} FROM {rows} c JOIN gone g ON {equal}) \
          DELETE FROM {rows} c USING gone g WHERE c.tableoid = g.t AND c.ctid = g.r RETURNING {columns}"
     )

@@ -3,7 +3,7 @@
 use super::detached::{DetachedForeignKey, DetachedIndex, DetachedObjects};
 use super::orphan::{self, Removal};
 use super::sequence::{self, SequenceFloor};
-use super::violation::{ViolatedRule, Violation, duplicates, groups, orphans};
+use super::violation::{ViolatedRule, Violation, duplicates_query, orphans_query, read_groups};
 use super::{CopyState, execute, fetch};
 use crate::database::postgres::{Postgres, error};
 use crate::database::{DatabaseError, DatabaseErrorKind};
@@ -37,15 +37,15 @@ impl From<DatabaseError> for ReattachError {
 
 /// A counter that reports each step.
 struct StepCounter<'t> {
-    taken: usize,
-    of: usize,
-    tell: &'t mut dyn FnMut(ReattachStep<'_>),
+    current: usize,
+    total: usize,
+    report: &'t mut dyn FnMut(ReattachStep<'_>),
 }
 
 impl StepCounter<'_> {
-    fn begin(&mut self, what: &str) {
-        self.taken += 1;
-        (self.tell)(ReattachStep { step: self.taken, of: self.of, what });
+    fn begin(&mut self, label: &str) {
+        self.current += 1;
+        (self.report)(ReattachStep { step: self.current, of: self.total, what: label });
     }
 }
 
@@ -53,18 +53,18 @@ impl StepCounter<'_> {
 pub(super) struct Reattachment<'a> {
     pub tables: &'a [TargetTable],
     pub detached: &'a DetachedObjects,
-    pub marks: &'a [SequenceFloor<'a>],
+    pub floors: &'a [SequenceFloor<'a>],
 }
 
 impl Reattachment<'_> {
-    fn sequenced(&self) -> impl Iterator<Item = &TargetTable> {
+    fn tables_with_sequences(&self) -> impl Iterator<Item = &TargetTable> {
         self.tables.iter().filter(|table| !table.sequences.is_empty())
     }
 
-    async fn sequences(&self, database: &mut Postgres, steps: &mut StepCounter<'_>) -> Result<(), DatabaseError> {
-        for table in self.sequenced() {
+    async fn set_sequences(&self, database: &mut Postgres, steps: &mut StepCounter<'_>) -> Result<(), DatabaseError> {
+        for table in self.tables_with_sequences() {
             steps.begin(&format!("sequences of {}", table.quoted()));
-            sequence::set(database, table, self.marks).await?;
+            sequence::set(database, table, self.floors).await?;
         }
         Ok(())
     }
@@ -77,12 +77,15 @@ pub(super) async fn reattach(
     copy_state: &mut CopyState,
     reattachment: &Reattachment<'_>,
     mut removal: Option<Removal<'_>>,
-    tell: &mut dyn FnMut(ReattachStep<'_>),
+    report: &mut dyn FnMut(ReattachStep<'_>),
 ) -> Result<(), ReattachError> {
     let Reattachment { tables, detached, .. } = reattachment;
-    let of = detached.indexes.len() + tables.len() + detached.foreign_keys.len() + reattachment.sequenced().count();
-    let of = of + usize::from(removal.is_some());
-    let mut steps = StepCounter { taken: 0, of, tell };
+    let total = detached.indexes.len()
+        + tables.len()
+        + detached.foreign_keys.len()
+        + reattachment.tables_with_sequences().count();
+    let total = total + usize::from(removal.is_some());
+    let mut steps = StepCounter { current: 0, total, report };
     let (mut violations, missing) = build_indexes(database, &detached.indexes, &mut steps).await?;
     for table in *tables {
         let name = table.quoted();
@@ -91,22 +94,22 @@ pub(super) async fn reattach(
     }
     if let Some(removal) = removal.as_mut().filter(|_| violations.is_empty()) {
         // Before the removal, so that the sequences are also past the removed rows, which may be inserted later.
-        reattachment.sequences(database, &mut steps).await?;
+        reattachment.set_sequences(database, &mut steps).await?;
         steps.begin("removing rows without a parent");
         orphan::remove(database, copy_state, &detached.foreign_keys, removal).await?;
     }
-    for foreign in &detached.foreign_keys {
-        steps.begin(&format!("foreign key {} of {}", foreign.name, foreign.table));
+    for foreign_key in &detached.foreign_keys {
+        steps.begin(&format!("foreign key {} of {}", foreign_key.name, foreign_key.table));
         // A foreign key to an index that could not be built cannot be added; the duplicates have to be resolved first.
-        if !missing.contains(&foreign.index) {
-            violations.extend(connect(database, foreign).await?);
+        if !missing.contains(&foreign_key.index) {
+            violations.extend(add_foreign_key(database, foreign_key).await?);
         }
     }
     if !violations.is_empty() {
         return Err(ReattachError::Violated(violations));
     }
     if removal.is_none() {
-        reattachment.sequences(database, &mut steps).await?;
+        reattachment.set_sequences(database, &mut steps).await?;
     }
     for sql in &detached.reattach_statements {
         execute(database, sql.clone()).await?;
@@ -123,7 +126,7 @@ async fn build_indexes(
     let (mut violations, mut missing) = (Vec::new(), Vec::new());
     for index in indexes {
         steps.begin(&index.label);
-        if let Some(violation) = build(database, index).await? {
+        if let Some(violation) = build_index(database, index).await? {
             violations.push(violation);
             missing.push(index.oid);
         }
@@ -139,7 +142,7 @@ enum StepOutcome {
 
 /// Runs a statement in a savepoint, so that rows that violate a constraint end neither the transaction nor the search
 /// for more.
-async fn attempt(database: &mut Postgres, what: &str, sql: &str) -> Result<StepOutcome, DatabaseError> {
+async fn execute_in_savepoint(database: &mut Postgres, label: &str, sql: &str) -> Result<StepOutcome, DatabaseError> {
     let message = format!("SAVEPOINT step;\n{sql};\nRELEASE SAVEPOINT step;\n");
     match execute(database, message).await {
         Ok(()) => Ok(StepOutcome::Done),
@@ -148,50 +151,54 @@ async fn attempt(database: &mut Postgres, what: &str, sql: &str) -> Result<StepO
             Ok(StepOutcome::Refused(fault))
         }
         Err(fault) => {
-            let context = [Some(format!("putting back {what}")), fault.context.clone()];
+            let context = [Some(format!("putting back {label}")), fault.context.clone()];
             Err(DatabaseError { context: Some(context.into_iter().flatten().collect::<Vec<_>>().join("\n")), ..fault })
         }
     }
 }
 
 /// Builds an index, with its constraint; returns the violation when rows violate it.
-async fn build(database: &mut Postgres, index: &DetachedIndex) -> Result<Option<Violation>, DatabaseError> {
-    let (fault, unique) = match (attempt(database, &index.label, &index.reattach_statement).await?, &index.unique) {
-        (StepOutcome::Done, _) => return Ok(None),
-        (StepOutcome::Refused(fault), Some(unique)) => (fault, unique),
-        (StepOutcome::Refused(fault), None) => return Err(fault),
-    };
-    let (groups, of) = groups(&fetch(database, duplicates(unique)).await?)?;
+async fn build_index(database: &mut Postgres, index: &DetachedIndex) -> Result<Option<Violation>, DatabaseError> {
+    let (fault, unique) =
+        match (execute_in_savepoint(database, &index.label, &index.reattach_statement).await?, &index.unique) {
+            (StepOutcome::Done, _) => return Ok(None),
+            (StepOutcome::Refused(fault), Some(unique)) => (fault, unique),
+            (StepOutcome::Refused(fault), None) => return Err(fault),
+        };
+    let (groups, of) = read_groups(&fetch(database, duplicates_query(unique)).await?)?;
     let rule = ViolatedRule::Unique { columns: unique.expressions.clone() };
     let (table, name) = (unique.table.clone(), unique.name.clone());
     Ok(Some(Violation { table, name, rule, groups, of, fault }))
 }
 
 /// Adds a foreign key, and checks the rows if adding it does not; returns the violation when rows violate it.
-async fn connect(database: &mut Postgres, foreign: &DetachedForeignKey) -> Result<Option<Violation>, DatabaseError> {
-    let label = format!("foreign key {} of {}", foreign.name, foreign.table);
-    let refused = match attempt(database, &label, &foreign.reattach_statement).await? {
-        StepOutcome::Done if !foreign.is_unchecked => return Ok(None),
+async fn add_foreign_key(
+    database: &mut Postgres,
+    foreign_key: &DetachedForeignKey,
+) -> Result<Option<Violation>, DatabaseError> {
+    let label = format!("foreign key {} of {}", foreign_key.name, foreign_key.table);
+    let add_error = match execute_in_savepoint(database, &label, &foreign_key.reattach_statement).await? {
+        StepOutcome::Done if !foreign_key.is_unchecked => return Ok(None),
         StepOutcome::Done => None,
         StepOutcome::Refused(fault) => Some(fault),
     };
-    let (groups, of) = match foreign.operators.is_empty() {
+    let (groups, of) = match foreign_key.operators.is_empty() {
         true => Default::default(),
-        false => groups(&fetch(database, orphans(foreign)).await?)?,
+        false => read_groups(&fetch(database, orphans_query(foreign_key)).await?)?,
     };
-    let fault = match refused {
+    let fault = match add_error {
         Some(fault) => fault,
         None if groups.is_empty() => return Ok(None),
         None => DatabaseError::new(
             DatabaseErrorKind::Statement,
-            format!("rows of {} have no parent in {}", foreign.table, foreign.parent),
+            format!("rows of {} have no parent in {}", foreign_key.table, foreign_key.parent),
         ),
     };
     let rule = ViolatedRule::Reference {
-        columns: foreign.columns.clone(),
-        parent: foreign.parent.clone(),
-        parent_columns: foreign.parent_columns.clone(),
+        columns: foreign_key.columns.clone(),
+        parent: foreign_key.parent.clone(),
+        parent_columns: foreign_key.parent_columns.clone(),
     };
-    let (table, name) = (foreign.table.clone(), foreign.name.clone());
+    let (table, name) = (foreign_key.table.clone(), foreign_key.name.clone());
     Ok(Some(Violation { table, name, rule, groups, of, fault }))
 }

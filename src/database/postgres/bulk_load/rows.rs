@@ -6,7 +6,7 @@ use thiserror::Error;
 /// The beginning of every stream; four bytes of flags and the length of an extension follow.
 pub const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// The lowest flag that changes the format: a reader that does not know such a flag must stop.
-const CRITICAL: u32 = 1 << 16;
+const FIRST_CRITICAL_FLAG: u32 = 1 << 16;
 
 /// The reason why a stream is not a valid binary COPY.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -56,13 +56,13 @@ impl<'a> CopyRow<'a> {
 
     /// Returns the fields in the order of the columns; `None` is NULL.
     pub fn fields(&self) -> impl Iterator<Item = Option<&'a [u8]>> + use<'a> {
-        let mut rest = self.bytes;
+        let mut remaining = self.bytes;
         std::iter::from_fn(move || {
-            let (length, behind) = rest.split_first_chunk::<4>()?;
+            let (length, after) = remaining.split_first_chunk::<4>()?;
             // A negative length is NULL; a row consists only of complete fields.
             let length = usize::try_from(i32::from_be_bytes(*length)).ok();
-            let (field, behind) = behind.split_at_checked(length.unwrap_or(0))?;
-            rest = behind;
+            let (field, after) = after.split_at_checked(length.unwrap_or(0))?;
+            remaining = after;
             Some(length.map(|_| field))
         })
     }
@@ -78,13 +78,13 @@ enum RowPart {
 /// A parser that reads the stream chunk by chunk and keeps only a row that is incomplete.
 pub struct CopyReader {
     part: RowPart,
-    kept: Vec<u8>,
-    read: u64,
+    incomplete: Vec<u8>,
+    rows_read: u64,
 }
 
 impl Default for CopyReader {
     fn default() -> CopyReader {
-        CopyReader { part: RowPart::Header, kept: Vec::new(), read: 0 }
+        CopyReader { part: RowPart::Header, incomplete: Vec::new(), rows_read: 0 }
     }
 }
 
@@ -94,16 +94,16 @@ impl CopyReader {
     /// # Errors
     /// Fails when the stream is not a binary COPY.
     pub fn feed(&mut self, chunk: &[u8], mut each: impl FnMut(CopyRow<'_>)) -> Result<(), CopyFormatError> {
-        if self.kept.is_empty() {
-            let read = self.read_from(chunk, &mut each)?;
-            self.kept.extend_from_slice(&chunk[read..]);
+        if self.incomplete.is_empty() {
+            let consumed = self.parse(chunk, &mut each)?;
+            self.incomplete.extend_from_slice(&chunk[consumed..]);
             return Ok(());
         }
-        let mut bytes = std::mem::take(&mut self.kept);
+        let mut bytes = std::mem::take(&mut self.incomplete);
         bytes.extend_from_slice(chunk);
-        let read = self.read_from(&bytes, &mut each)?;
-        bytes.drain(..read);
-        self.kept = bytes;
+        let consumed = self.parse(&bytes, &mut each)?;
+        bytes.drain(..consumed);
+        self.incomplete = bytes;
         Ok(())
     }
 
@@ -113,37 +113,37 @@ impl CopyReader {
     /// Fails when the end marker is missing.
     pub fn finish(self) -> Result<u64, CopyFormatError> {
         match self.part {
-            RowPart::Nothing => Ok(self.read),
-            _ => Err(CopyFormatError::Cut(self.read)),
+            RowPart::Nothing => Ok(self.rows_read),
+            _ => Err(CopyFormatError::Cut(self.rows_read)),
         }
     }
 
     /// Parses the complete parts and returns the number of bytes that they have.
-    fn read_from(&mut self, bytes: &[u8], each: &mut impl FnMut(CopyRow<'_>)) -> Result<usize, CopyFormatError> {
+    fn parse(&mut self, bytes: &[u8], each: &mut impl FnMut(CopyRow<'_>)) -> Result<usize, CopyFormatError> {
         let mut at = 0;
         loop {
-            let rest = &bytes[at..];
+            let remaining = &bytes[at..];
             at += match self.part {
-                RowPart::Header => match header(rest)? {
+                RowPart::Header => match header(remaining)? {
                     Some(length) => {
                         self.part = RowPart::Rows;
                         length
                     }
                     None => return Ok(at),
                 },
-                RowPart::Rows => match self.row(rest)? {
+                RowPart::Rows => match self.row(remaining)? {
                     Some(ParsedRow::Row { length }) => {
-                        self.read += 1;
-                        each(CopyRow { bytes: &rest[COUNT..length] });
+                        self.rows_read += 1;
+                        each(CopyRow { bytes: &remaining[FIELD_COUNT_BYTES..length] });
                         length
                     }
                     Some(ParsedRow::End) => {
                         self.part = RowPart::Nothing;
-                        COUNT
+                        FIELD_COUNT_BYTES
                     }
                     None => return Ok(at),
                 },
-                RowPart::Nothing if rest.is_empty() => return Ok(at),
+                RowPart::Nothing if remaining.is_empty() => return Ok(at),
                 RowPart::Nothing => return Err(CopyFormatError::Trailing),
             }
         }
@@ -151,8 +151,8 @@ impl CopyReader {
 
     /// Parses the row at the beginning of the bytes; returns `None` while the row is incomplete.
     fn row(&self, bytes: &[u8]) -> Result<Option<ParsedRow>, CopyFormatError> {
-        let row = self.read + 1;
-        let Some((count, mut rest)) = bytes.split_first_chunk::<COUNT>() else {
+        let row = self.rows_read + 1;
+        let Some((count, mut remaining)) = bytes.split_first_chunk::<FIELD_COUNT_BYTES>() else {
             return Ok(None);
         };
         let fields = i16::from_be_bytes(*count);
@@ -162,26 +162,26 @@ impl CopyReader {
             _ => return Err(CopyFormatError::Fields { row, fields }),
         }
         for _ in 0..fields {
-            let Some((length, behind)) = rest.split_first_chunk::<4>() else {
+            let Some((length, after)) = remaining.split_first_chunk::<4>() else {
                 return Ok(None);
             };
             let length = i32::from_be_bytes(*length);
-            let whole = match length {
-                -1 => Some(behind),
-                0.. => usize::try_from(length).ok().and_then(|length| behind.get(length..)),
+            let after_field = match length {
+                -1 => Some(after),
+                0.. => usize::try_from(length).ok().and_then(|length| after.get(length..)),
                 _ => return Err(CopyFormatError::Length { row, length }),
             };
-            let Some(behind) = whole else {
+            let Some(after) = after_field else {
                 return Ok(None);
             };
-            rest = behind;
+            remaining = after;
         }
-        Ok(Some(ParsedRow::Row { length: bytes.len() - rest.len() }))
+        Ok(Some(ParsedRow::Row { length: bytes.len() - remaining.len() }))
     }
 }
 
 /// The size in bytes of a row's number of fields.
-const COUNT: usize = 2;
+const FIELD_COUNT_BYTES: usize = 2;
 
 enum ParsedRow {
     Row { length: usize },
@@ -190,22 +190,22 @@ enum ParsedRow {
 
 /// Returns the length of the header in bytes; `None` while the header is incomplete.
 fn header(bytes: &[u8]) -> Result<Option<usize>, CopyFormatError> {
-    let begun = bytes.len().min(SIGNATURE.len());
-    if bytes[..begun] != SIGNATURE[..begun] {
+    let length = bytes.len().min(SIGNATURE.len());
+    if bytes[..length] != SIGNATURE[..length] {
         return Err(CopyFormatError::Signature);
     }
-    let Some((flags, rest)) = bytes[begun..].split_first_chunk::<4>() else {
+    let Some((flags, remaining)) = bytes[length..].split_first_chunk::<4>() else {
         return Ok(None);
     };
     let flags = u32::from_be_bytes(*flags);
-    if flags >= CRITICAL {
+    if flags >= FIRST_CRITICAL_FLAG {
         return Err(CopyFormatError::Flags(flags));
     }
-    let Some((extension, rest)) = rest.split_first_chunk::<4>() else {
+    let Some((extension, remaining)) = remaining.split_first_chunk::<4>() else {
         return Ok(None);
     };
     let extension = usize::try_from(u32::from_be_bytes(*extension)).unwrap_or(usize::MAX);
-    Ok(rest.get(extension..).map(|rest| bytes.len() - rest.len()))
+    Ok(remaining.get(extension..).map(|remaining| bytes.len() - remaining.len()))
 }
 
 #[cfg(test)]
@@ -262,7 +262,7 @@ mod tests {
         };
         for (bytes, complaint) in [
             (b"1|a\n".to_vec(), CopyFormatError::Signature),
-            (with(11, &[0, 1, 0, 0]), CopyFormatError::Flags(CRITICAL)),
+            (with(11, &[0, 1, 0, 0]), CopyFormatError::Flags(FIRST_CRITICAL_FLAG)),
             (with(at, &(-2_i16).to_be_bytes()), CopyFormatError::Fields { row: 1, fields: -2 }),
             (with(at + 2, &(-2_i32).to_be_bytes()), CopyFormatError::Length { row: 1, length: -2 }),
             ([good.as_slice(), b"x"].concat(), CopyFormatError::Trailing),

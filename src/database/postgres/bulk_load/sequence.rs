@@ -26,27 +26,27 @@ pub struct SequenceFloor<'a> {
 pub(super) async fn set(
     database: &mut Postgres,
     table: &TargetTable,
-    marks: &[SequenceFloor<'_>],
+    floors: &[SequenceFloor<'_>],
 ) -> Result<(), DatabaseError> {
     for sequence in &table.sequences {
-        let is_whole = table
+        let is_integer = table
             .columns
             .iter()
-            .any(|column| column.name == sequence.column && INTEGERS.contains(&column.base.name.as_str()));
-        if !is_whole {
+            .any(|column| column.name == sequence.column && INTEGER_TYPES.contains(&column.base.name.as_str()));
+        if !is_integer {
             continue;
         }
-        let mark = marks
+        let floor = floors
             .iter()
-            .find(|mark| mark.schema == table.schema && mark.table == table.name && mark.column == sequence.column);
-        let furthest = highest_value(database, table, sequence).await?;
-        let given = match sequence.increment > 0 {
-            true => furthest.max(mark.map(|mark| mark.value)),
+            .find(|floor| floor.schema == table.schema && floor.table == table.name && floor.column == sequence.column);
+        let extreme = highest_value(database, table, sequence).await?;
+        let last_used = match sequence.increment > 0 {
+            true => extreme.max(floor.map(|floor| floor.value)),
             // The source has floors only for rising sequences.
-            false => furthest,
+            false => extreme,
         };
-        if !sequence.is_shared || is_beyond(database, sequence, given).await? {
-            execute(database, statement(sequence, given)?).await?;
+        if !sequence.is_shared || is_past_current(database, sequence, last_used).await? {
+            execute(database, restart_statement(sequence, last_used)?).await?;
         }
     }
     Ok(())
@@ -54,26 +54,26 @@ pub(super) async fn set(
 
 /// Reports whether a shared sequence has not reached the value yet. No session can take a number meanwhile: ALTER locks
 /// it.
-async fn is_beyond(
+async fn is_past_current(
     database: &mut Postgres,
     sequence: &OwnedSequence,
-    given: Option<i64>,
+    last_used: Option<i64>,
 ) -> Result<bool, DatabaseError> {
-    let Some(given) = given else { return Ok(false) };
+    let Some(last_used) = last_used else { return Ok(false) };
     let OwnedSequence { name, increment, .. } = sequence;
     execute(database, format!("ALTER SEQUENCE {name} INCREMENT {increment}")).await?;
     let rows = fetch(database, format!("SELECT last_value, is_called FROM {name}")).await?;
     let Some(row) = rows.first() else { return Ok(false) };
-    let (last, is_called): (i64, bool) = (column(row, 0)?, column(row, 1)?);
+    let (last_value, is_called): (i64, bool) = (column(row, 0)?, column(row, 1)?);
     Ok(match *increment > 0 {
-        _ if given == last => !is_called,
-        true => given > last,
-        false => given < last,
+        _ if last_used == last_value => !is_called,
+        true => last_used > last_value,
+        false => last_used < last_value,
     })
 }
 
 /// The types of the columns that a sequence can fill.
-const INTEGERS: [&str; 3] = ["smallint", "integer", "bigint"];
+const INTEGER_TYPES: [&str; 3] = ["smallint", "integer", "bigint"];
 
 /// Returns the value of the column that is furthest in the sequence's direction; `None` when there are no rows.
 async fn highest_value(
@@ -81,8 +81,8 @@ async fn highest_value(
     table: &TargetTable,
     sequence: &OwnedSequence,
 ) -> Result<Option<i64>, DatabaseError> {
-    let end = if sequence.increment > 0 { "max" } else { "min" };
-    let sql = format!("SELECT pg_catalog.{end}({})::bigint FROM {}", identifier(&sequence.column), table.rows());
+    let aggregate = if sequence.increment > 0 { "max" } else { "min" };
+    let sql = format!("SELECT pg_catalog.{aggregate}({})::bigint FROM {}", identifier(&sequence.column), table.rows());
     match fetch(database, sql).await?.first() {
         Some(row) => column(row, 0),
         None => Ok(None),
@@ -91,11 +91,11 @@ async fn highest_value(
 
 /// Returns the statements that set a sequence. `setval` alone would outlast a rollback. RESTART gives the sequence a
 /// new file in this transaction (manual, ALTER SEQUENCE, Notes), and `setval` then writes into that file.
-fn statement(sequence: &OwnedSequence, given: Option<i64>) -> Result<String, DatabaseError> {
+fn restart_statement(sequence: &OwnedSequence, last_used: Option<i64>) -> Result<String, DatabaseError> {
     let OwnedSequence { name, minimum, maximum, start, increment, .. } = sequence;
     let restart = format!("ALTER SEQUENCE {name} RESTART;\n");
     let is_before = |value: &i64| if *increment > 0 { value < start } else { value > start };
-    let Some(value) = given.filter(|value| !is_before(value)) else {
+    let Some(value) = last_used.filter(|value| !is_before(value)) else {
         return Ok(restart);
     };
     if value > *maximum || value < *minimum {
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_next_value_comes_behind_the_last_one_and_not_before_the_start() {
-        for (start, increment, given, value) in [
+        for (start, increment, last_used, value) in [
             (1, 1, None, Ok(None)),
             (1, 1, Some(-5), Ok(None)),
             (1, 1, Some(0), Ok(None)),
@@ -141,14 +141,14 @@ mod tests {
             (-1, -1, Some(-7), Ok(Some(-7))),
             (-1, -1, Some(-101), Err(())),
         ] {
-            let sql = statement(&sequence(start, increment), given).map_err(drop);
+            let sql = restart_statement(&sequence(start, increment), last_used).map_err(drop);
             let expected = value.map(|value: Option<i64>| match value {
                 None => "ALTER SEQUENCE public.s RESTART;\n".to_owned(),
                 Some(value) => {
                     format!("ALTER SEQUENCE public.s RESTART;\nSELECT pg_catalog.setval('public.s', {value}, true)")
                 }
             });
-            assert_eq!(sql, expected, "start {start}, increment {increment}, given {given:?}");
+            assert_eq!(sql, expected, "start {start}, increment {increment}, given {last_used:?}");
         }
     }
 }

@@ -9,10 +9,10 @@ use crate::database::DatabaseError;
 use crate::database::postgres::column;
 
 /// The largest numbers of groups that are listed for each violation, and of keys in each group.
-const GROUPS: usize = 20;
-const KEYS: usize = 5;
+const MAX_GROUPS: usize = 20;
+const MAX_KEYS: usize = 5;
 /// The number of characters of a value that are shown.
-const SHOWN: usize = 100;
+const MAX_CHARACTERS: usize = 100;
 
 /// The rows that violate one constraint or unique index.
 #[derive(Clone, Debug)]
@@ -96,8 +96,8 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Decodes the rows of [`orphans`] or [`duplicates`].
-pub(super) fn groups(rows: &[PgRow]) -> Result<(Vec<ViolationGroup>, ViolationTotal), DatabaseError> {
+/// Decodes the rows of [`orphans_query`] or [`duplicates_query`].
+pub(super) fn read_groups(rows: &[PgRow]) -> Result<(Vec<ViolationGroup>, ViolationTotal), DatabaseError> {
     let number = |row: &PgRow, index| column::<i64>(row, index).map(i64::cast_unsigned);
     let mut total = ViolationTotal::default();
     let mut found = Vec::new();
@@ -109,38 +109,38 @@ pub(super) fn groups(rows: &[PgRow]) -> Result<(Vec<ViolationGroup>, ViolationTo
 }
 
 /// Returns the query for the rows of a referencing table that have no parent row.
-pub(super) fn orphans(foreign: &DetachedForeignKey) -> String {
-    let columns: Vec<String> = foreign.columns.iter().map(|column| format!("c.{column}")).collect();
-    listing(&format!("{} c", foreign.rows), &foreign.key, &columns, &lost(foreign), "")
+pub(super) fn orphans_query(foreign_key: &DetachedForeignKey) -> String {
+    let columns: Vec<String> = foreign_key.columns.iter().map(|column| format!("c.{column}")).collect();
+    groups_query(&format!("{} c", foreign_key.rows), &foreign_key.key, &columns, &orphan_condition(foreign_key), "")
 }
 
 /// Returns the condition that a row `c` has no parent row.
-pub(super) fn lost(foreign: &DetachedForeignKey) -> String {
+pub(super) fn orphan_condition(foreign_key: &DetachedForeignKey) -> String {
     let child = |column: &String| format!("c.{column}");
-    let columns: Vec<String> = foreign.columns.iter().map(child).collect();
-    let pairs = columns.iter().zip(&foreign.parent_columns).zip(&foreign.operators);
+    let columns: Vec<String> = foreign_key.columns.iter().map(child).collect();
+    let pairs = columns.iter().zip(&foreign_key.parent_columns).zip(&foreign_key.operators);
     let equal: Vec<String> =
         pairs.map(|((column, parent), operator)| format!("p.{parent} {operator} {column}")).collect();
     // MATCH SIMPLE accepts a row as soon as one of its columns is NULL.
-    let word = if foreign.is_full { " OR " } else { " AND " };
-    let asked: Vec<String> = columns.iter().map(|column| format!("{column} IS NOT NULL")).collect();
+    let connective = if foreign_key.is_full { " OR " } else { " AND " };
+    let not_null: Vec<String> = columns.iter().map(|column| format!("{column} IS NOT NULL")).collect();
     format!(
         "({}) AND NOT EXISTS (SELECT FROM {} p WHERE {})",
-        asked.join(word),
-        foreign.parent_rows,
+        not_null.join(connective),
+        foreign_key.parent_rows,
         equal.join(" AND ")
     )
 }
 
 /// Returns the query for rows that have the same values as other rows.
-pub(super) fn duplicates(unique: &UniqueRule) -> String {
+pub(super) fn duplicates_query(unique: &UniqueRule) -> String {
     let mut conditions: Vec<String> = unique.predicate.iter().map(|predicate| format!("({predicate})")).collect();
     if !unique.nulls_are_equal {
         conditions.extend(unique.expressions.iter().map(|expression| format!("({expression}) IS NOT NULL")));
     }
     let condition = if conditions.is_empty() { "true".into() } else { conditions.join(" AND ") };
     // Without an alias: the expressions refer to the table by its own name.
-    listing(
+    groups_query(
         &format!("ONLY {}", unique.table),
         &unique.key,
         &unique.expressions,
@@ -149,19 +149,22 @@ pub(super) fn duplicates(unique: &UniqueRule) -> String {
     )
 }
 
-fn listing(from: &str, key: &[String], columns: &[String], condition: &str, having: &str) -> String {
+fn groups_query(from: &str, key: &[String], columns: &[String], condition: &str, having: &str) -> String {
     let values: Vec<String> =
-        columns.iter().map(|column| format!("pg_catalog.left(({column})::text, {SHOWN})")).collect();
+        columns.iter().map(|column| format!("pg_catalog.left(({column})::text, {MAX_CHARACTERS})")).collect();
     let key: Vec<String> = match key {
         [] => vec!["ctid::text".into()],
-        key => key.iter().map(|column| format!("coalesce(pg_catalog.left({column}::text, {SHOWN}), 'NULL')")).collect(),
+        key => key
+            .iter()
+            .map(|column| format!("coalesce(pg_catalog.left({column}::text, {MAX_CHARACTERS}), 'NULL')"))
+            .collect(),
     };
     let key = key.join(" || ', ' || ");
     let key = if key.contains("||") { format!("'(' || {key} || ')'") } else { key };
     format!(
-        "SELECT ARRAY[{}]::text[], (pg_catalog.array_agg({key} ORDER BY {key}))[1:{KEYS}], pg_catalog.count(*), \
+        "SELECT ARRAY[{}]::text[], (pg_catalog.array_agg({key} ORDER BY {key}))[1:{MAX_KEYS}], pg_catalog.count(*), \
          pg_catalog.count(*) OVER (), (pg_catalog.sum(pg_catalog.count(*)) OVER ())::bigint \
-         FROM {from} WHERE {condition} GROUP BY {} {having} ORDER BY pg_catalog.count(*) DESC, 1 LIMIT {GROUPS}",
+         FROM {from} WHERE {condition} GROUP BY {} {having} ORDER BY pg_catalog.count(*) DESC, 1 LIMIT {MAX_GROUPS}",
         values.join(", "),
         columns.join(", "),
     )
@@ -182,7 +185,7 @@ mod tests {
             parent_columns: texts(&["u", "v"]),
         };
         let unique = ViolatedRule::Unique { columns: texts(&["lower(name)"]) };
-        for (rule, groups, of, said) in [
+        for (rule, groups, of, text) in [
             (
                 reference,
                 vec![group.clone()],
@@ -204,7 +207,7 @@ mod tests {
         ] {
             let fault = DatabaseError::new(DatabaseErrorKind::Statement, "the server's words");
             let violation = Violation { table: "public.c".into(), name: "n".into(), rule, groups, of, fault };
-            assert_eq!(violation.to_string(), said);
+            assert_eq!(violation.to_string(), text);
         }
     }
 }

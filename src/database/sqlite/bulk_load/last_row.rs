@@ -15,7 +15,7 @@ use crate::transfer::value::{Value, shown};
 /// A query for the last inserted row of a table.
 pub struct LastRowQuery<'a> {
     connection: &'a Connection,
-    pair: &'a TableMapping<ImportTable>,
+    mapping: &'a TableMapping<ImportTable>,
     /// `None` if no query finds exactly one row.
     statement: Option<Statement<'a>>,
     /// Positions of the key's columns among the values; empty for a rowid.
@@ -28,23 +28,26 @@ impl<'a> LastRowQuery<'a> {
     ///
     /// # Errors
     /// SQLite cannot prepare the query.
-    pub fn new(connection: &'a Connection, pair: &'a TableMapping<ImportTable>) -> rusqlite::Result<LastRowQuery<'a>> {
-        let (target, mut key, mut wanted) = (&pair.target, Vec::new(), None);
+    pub fn new(
+        connection: &'a Connection,
+        mapping: &'a TableMapping<ImportTable>,
+    ) -> rusqlite::Result<LastRowQuery<'a>> {
+        let (target, mut key, mut condition) = (&mapping.target, Vec::new(), None);
         match &target.key {
-            RowKey::Rowid { name, .. } => wanted = Some(format!("{name} = ?")),
+            RowKey::Rowid { name, .. } => condition = Some(format!("{name} = ?")),
             RowKey::Columns(parts) => {
-                let place = |part: &usize| pair.columns.iter().position(|column| column.target == *part);
-                if let Some(places) = parts.iter().map(place).collect() {
-                    key = places;
+                let position = |part: &usize| mapping.columns.iter().position(|column| column.target == *part);
+                if let Some(positions) = parts.iter().map(position).collect() {
+                    key = positions;
                     let parts = parts.iter().map(|&part| identifier(&target.columns[part].name) + " IS ?");
-                    wanted = Some(parts.collect::<Vec<_>>().join(" AND "));
+                    condition = Some(parts.collect::<Vec<_>>().join(" AND "));
                 }
             }
             RowKey::Unnamed => {}
         }
-        let sql = |wanted: String| format!("{} WHERE {wanted}", super::select(pair));
-        let statement = wanted.map(|wanted| connection.prepare(&sql(wanted))).transpose()?;
-        Ok(LastRowQuery { connection, pair, statement, key, bytes: Vec::new() })
+        let sql = |condition: String| format!("{} WHERE {condition}", super::select(mapping));
+        let statement = condition.map(|condition| connection.prepare(&sql(condition))).transpose()?;
+        Ok(LastRowQuery { connection, mapping, statement, key, bytes: Vec::new() })
     }
 
     /// Adds the row as the table holds it now to the digest, and describes in `bad` every value that was changed.
@@ -69,20 +72,20 @@ impl<'a> LastRowQuery<'a> {
             false => statement.query(params_from_iter(self.key.iter().map(|&at| values[at])))?,
         };
         let Some(inserted) = rows.next()? else {
-            bad.push(format!("{}, {}: it is not there", self.pair.source.name, row.identity()));
+            bad.push(format!("{}, {}: it is not there", self.mapping.source.name, row.identity()));
             return Ok(());
         };
-        for (at, &given) in values.iter().enumerate() {
+        for (at, &expected) in values.iter().enumerate() {
             let found = value(inserted, at)?;
             append(found, &mut self.bytes);
-            if !is_worth(given, found) {
-                let (table, column) = (&self.pair.source, self.pair.columns[at].source);
+            if !is_worth(expected, found) {
+                let (table, column) = (&self.mapping.source, self.mapping.columns[at].source);
                 bad.push(format!(
                     "{}.{}, {}: {} would become {}",
                     table.name,
                     table.columns[column].name,
                     row.identity(),
-                    shown(given),
+                    shown(expected),
                     shown(found)
                 ));
             }

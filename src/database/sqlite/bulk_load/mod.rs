@@ -14,7 +14,7 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::busy::retry_while_busy;
 use super::source::{SourceRow, SqliteSource};
-use super::{BUSY, copy};
+use super::{BUSY_TIMEOUT, copy};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::sql::{identifier, sqlite_literal};
 use crate::transfer::digest::Digest;
@@ -64,21 +64,21 @@ impl Loaded {
     /// Commits the load, as soon as nobody reads any more (without WAL).
     ///
     /// # Errors
-    /// The disk failed, a reader did not end within `patience`, or `stop` is set; nothing is loaded then.
-    pub fn commit(self, patience: Duration, stop: &AtomicBool) -> Result<(), DatabaseError> {
-        execute_when_free(self.source.connection(), "COMMIT", &self.target, patience, stop)
+    /// The disk failed, a reader did not end within `timeout`, or `stop` is set; nothing is loaded then.
+    pub fn commit(self, timeout: Duration, stop: &AtomicBool) -> Result<(), DatabaseError> {
+        execute_when_not_busy(self.source.connection(), "COMMIT", &self.target, timeout, stop)
     }
 }
 
 /// Executes a statement as soon as other connections allow it.
-fn execute_when_free(
+fn execute_when_not_busy(
     connection: &Connection,
     sql: &str,
     target: &Path,
-    patience: Duration,
+    timeout: Duration,
     stop: &AtomicBool,
 ) -> Result<(), DatabaseError> {
-    retry_while_busy(patience, stop, || {
+    retry_while_busy(timeout, stop, || {
         connection.execute_batch(sql).map_err(|error| copy::from_rusqlite(&error, target))
     })
 }
@@ -94,103 +94,103 @@ fn refuse_if_stopped(stop: &AtomicBool) -> Result<(), DatabaseError> {
 ///
 /// # Errors
 /// See [`LoadError`]: nothing is loaded then.
-pub fn load(source: SqliteSource, job: &LoadRequest<'_>) -> Result<Loaded, LoadError> {
-    let mut loading = Loading { connection: source.connection(), job, bad: Vec::new() };
+pub fn load(source: SqliteSource, request: &LoadRequest<'_>) -> Result<Loaded, LoadError> {
+    let mut loading = Loading { connection: source.connection(), request, bad: Vec::new() };
     loading.open()?;
-    let filled: Vec<String> =
-        loading.for_each_table(|loading, at| Ok(loading.is_filled(at)?.then(|| job.pairs[at].target.name.clone())))?;
+    let filled: Vec<String> = loading
+        .for_each_table(|loading, at| Ok(loading.is_filled(at)?.then(|| request.pairs[at].target.name.clone())))?;
     if !filled.is_empty() {
         return Err(LoadError::Filled(filled));
     }
     let mut digests = Vec::new();
-    for pair in job.pairs {
-        digests.push(loading.insert(&source, pair)?);
+    for mapping in request.pairs {
+        digests.push(loading.insert(&source, mapping)?);
     }
     if !loading.bad.is_empty() {
         return Err(LoadError::Bad(loading.bad));
     }
-    let violated: Vec<Vec<String>> = loading.for_each_table(|loading, at| loading.orphans(at).map(Some))?;
-    if violated.iter().any(|rows| !rows.is_empty()) {
-        return Err(LoadError::Violated(violated.concat()));
+    let orphans: Vec<Vec<String>> = loading.for_each_table(|loading, at| loading.orphans(at).map(Some))?;
+    if orphans.iter().any(|rows| !rows.is_empty()) {
+        return Err(LoadError::Violated(orphans.concat()));
     }
-    let differs: Vec<String> = loading.for_each_table(|loading, at| loading.compare(at, &digests[at]))?;
-    if !differs.is_empty() {
-        return Err(LoadError::Differs(differs));
+    let differences: Vec<String> = loading.for_each_table(|loading, at| loading.compare(at, &digests[at]))?;
+    if !differences.is_empty() {
+        return Err(LoadError::Differs(differences));
     }
-    for pair in job.pairs {
-        loading.mark(pair)?;
+    for mapping in request.pairs {
+        loading.set_sequence(mapping)?;
     }
     let rows = digests.iter().map(Digest::rows).collect();
-    Ok(Loaded { source, target: job.target.to_owned(), rows })
+    Ok(Loaded { source, target: request.target.to_owned(), rows })
 }
 
 struct Loading<'a> {
     connection: &'a Connection,
-    job: &'a LoadRequest<'a>,
+    request: &'a LoadRequest<'a>,
     bad: Vec<String>,
 }
 
 impl Loading<'_> {
     fn error_at(&self, error: &rusqlite::Error) -> LoadError {
-        LoadError::Fault(copy::from_rusqlite(error, self.job.target))
+        LoadError::Fault(copy::from_rusqlite(error, self.request.target))
     }
 
     fn unless_stopped(&self) -> Result<(), LoadError> {
-        refuse_if_stopped(self.job.stop).map_err(LoadError::Fault)
+        refuse_if_stopped(self.request.stop).map_err(LoadError::Fault)
     }
 
     /// Calls `ask` with the index of every pair, and collects the answers that are not `None`.
     fn for_each_table<T>(
         &self,
-        ask: impl Fn(&Self, usize) -> Result<Option<T>, LoadError>,
+        check: impl Fn(&Self, usize) -> Result<Option<T>, LoadError>,
     ) -> Result<Vec<T>, LoadError> {
-        let answers = (0..self.job.pairs.len()).map(|at| ask(self, at)).collect::<Result<Vec<_>, _>>()?;
-        Ok(answers.into_iter().flatten().collect())
+        let results = (0..self.request.pairs.len()).map(|at| check(self, at)).collect::<Result<Vec<_>, _>>()?;
+        Ok(results.into_iter().flatten().collect())
     }
 
     /// Attaches the target, and begins to write as soon as another writer allows it.
     fn open(&self) -> Result<(), LoadError> {
-        let path = Value::Text(self.job.target.as_os_str().as_bytes());
+        let path = Value::Text(self.request.target.as_os_str().as_bytes());
         let attach = |connection: &Connection| {
-            connection.busy_timeout(BUSY)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
             // Triggers must not run: the rows are as they were after their triggers had run.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
             connection.execute("ATTACH ?1 AS target", [path])
         };
         attach(self.connection).map_err(|error| self.error_at(&error))?;
-        let LoadRequest { target, patience, stop, .. } = self.job;
-        execute_when_free(self.connection, "BEGIN IMMEDIATE", target, *patience, stop).map_err(LoadError::Fault)
+        let LoadRequest { target, patience, stop, .. } = self.request;
+        execute_when_not_busy(self.connection, "BEGIN IMMEDIATE", target, *patience, stop).map_err(LoadError::Fault)
     }
 
     fn is_filled(&self, at: usize) -> Result<bool, LoadError> {
-        let sql = format!("SELECT EXISTS (SELECT 1 FROM {})", name(&self.job.pairs[at]));
+        let sql = format!("SELECT EXISTS (SELECT 1 FROM {})", name(&self.request.pairs[at]));
         self.connection.query_row(&sql, [], |row| row.get(0)).map_err(|error| self.error_at(&error))
     }
 
     /// Inserts the rows of a table, and returns the digest of the rows as they were read back.
-    fn insert(&mut self, source: &SqliteSource, pair: &TableMapping<ImportTable>) -> Result<Digest, LoadError> {
-        let places = vec!["?"; pair.columns.len()].join(", ");
+    fn insert(&mut self, source: &SqliteSource, mapping: &TableMapping<ImportTable>) -> Result<Digest, LoadError> {
+        let placeholders = vec!["?"; mapping.columns.len()].join(", ");
         // ABORT overrides the table's ON CONFLICT clauses, which could skip or replace a row, or end the transaction.
-        let sql = format!("INSERT OR ABORT INTO {} ({}) VALUES ({places})", name(pair), columns(pair));
-        let (connection, job) = (self.connection, self.job);
-        let of = |error: rusqlite::Error| copy::from_rusqlite(&error, job.target);
+        let sql = format!("INSERT OR ABORT INTO {} ({}) VALUES ({placeholders})", name(mapping), columns(mapping));
+        let (connection, request) = (self.connection, self.request);
+        let to_error = |error: rusqlite::Error| copy::from_rusqlite(&error, request.target);
         let mut insert = connection.prepare(&sql).map_err(|error| self.error_at(&error))?;
-        let mut last_row = LastRowQuery::new(connection, pair).map_err(|error| self.error_at(&error))?;
+        let mut last_row = LastRowQuery::new(connection, mapping).map_err(|error| self.error_at(&error))?;
         let (mut digest, bad) = (Digest::default(), &mut self.bad);
-        let read = source.rows(&pair.source, &pair.read(), job.stop, |row: &SourceRow<'_>| {
+        let outcome = source.rows(&mapping.source, &mapping.read(), request.stop, |row: &SourceRow<'_>| {
             let values: Vec<Value<'_>> = row.values().collect();
-            let describe = |what: &str| format!("{}, {}: {what}", pair.source.name, row.identity());
+            let describe = |what: &str| format!("{}, {}: {what}", mapping.source.name, row.identity());
             let inserted = insert.execute(params_from_iter(&values));
-            let taken = inserted.and_then(|_| last_row.check(row, &values, &mut digest, bad));
-            match taken.map_err(of) {
+            let result = inserted.and_then(|_| last_row.check(row, &values, &mut digest, bad));
+            match result.map_err(to_error) {
                 // Only this statement is undone; the next rows are tried.
                 Err(fault) if fault.kind == DatabaseErrorKind::Statement => bad.push(describe(&fault.message)),
                 Err(fault) => return ControlFlow::Break(Some(fault)),
                 Ok(()) => {}
             }
-            if bad.len() < job.most { ControlFlow::Continue(()) } else { ControlFlow::Break(None) }
+            if bad.len() < request.most { ControlFlow::Continue(()) } else { ControlFlow::Break(None) }
         });
-        match read.map_err(LoadError::Fault)? {
+        match outcome.map_err(LoadError::Fault)? {
             ControlFlow::Break(Some(fault)) => Err(LoadError::Fault(fault)),
             ControlFlow::Break(None) => Err(LoadError::Bad(std::mem::take(&mut self.bad))),
             ControlFlow::Continue(_) => Ok(digest),
@@ -199,71 +199,74 @@ impl Loading<'_> {
 
     /// Describes the rows of a table whose foreign keys reference no row.
     fn orphans(&self, at: usize) -> Result<Vec<String>, LoadError> {
-        let pair = &self.job.pairs[at];
+        let mapping = &self.request.pairs[at];
         let sql = format!(
             "SELECT rowid, parent FROM pragma_foreign_key_check({}, 'target') LIMIT {}",
-            sqlite_literal(&pair.target.name),
-            self.job.most
+            sqlite_literal(&mapping.target.name),
+            self.request.most
         );
-        let told = |row: &rusqlite::Row<'_>| {
+        let describe = |row: &rusqlite::Row<'_>| {
             let (rowid, parent): (Option<i64>, String) = (row.get(0)?, row.get(1)?);
-            let which = rowid.map_or(String::new(), |rowid| format!(", rowid {rowid}"));
-            Ok(format!("{}{which}: a foreign key leads to no row of {parent}", pair.target.name))
+            let row_description = rowid.map_or(String::new(), |rowid| format!(", rowid {rowid}"));
+            Ok(format!("{}{row_description}: a foreign key leads to no row of {parent}", mapping.target.name))
         };
-        let asked = self.connection.prepare(&sql).and_then(|mut it| it.query_map([], told)?.collect());
-        asked.map_err(|error| self.error_at(&error))
+        let orphans = self.connection.prepare(&sql).and_then(|mut it| it.query_map([], describe)?.collect());
+        orphans.map_err(|error| self.error_at(&error))
     }
 
     /// Compares the rows of a table with the digest of those that were read back; describes a difference.
     fn compare(&self, at: usize, expected: &Digest) -> Result<Option<String>, LoadError> {
-        let pair = &self.job.pairs[at];
-        let mut statement = self.connection.prepare(&select(pair)).map_err(|error| self.error_at(&error))?;
+        let mapping = &self.request.pairs[at];
+        let mut statement = self.connection.prepare(&select(mapping)).map_err(|error| self.error_at(&error))?;
         let mut rows = statement.query([]).map_err(|error| self.error_at(&error))?;
         let mut found = Digest::default();
         let mut bytes = Vec::new();
         while let Some(row) = rows.next().map_err(|error| self.error_at(&error))? {
             self.unless_stopped()?;
             bytes.clear();
-            for at in 0..pair.columns.len() {
+            for at in 0..mapping.columns.len() {
                 append(value(row, at).map_err(|error| self.error_at(&error))?, &mut bytes);
             }
             found.add(&bytes);
         }
         Ok((found != *expected).then(|| {
             let rows = (expected.rows(), found.rows());
-            format!("{}: {} rows were written, {} are there, and not the same ones", pair.source.name, rows.0, rows.1)
+            format!(
+                "{}: {} rows were written, {} are there, and not the same ones",
+                mapping.source.name, rows.0, rows.1
+            )
         }))
     }
 
     /// Raises the high-water mark of a table with AUTOINCREMENT to that of the source: AUTOINCREMENT never reuses a
     /// number, even that of a deleted row.
-    fn mark(&self, pair: &TableMapping<ImportTable>) -> Result<(), LoadError> {
-        const COUNTED: &str = "SELECT EXISTS (SELECT 1 FROM target.sqlite_schema \
+    fn set_sequence(&self, mapping: &TableMapping<ImportTable>) -> Result<(), LoadError> {
+        const HAS_AUTOINCREMENT: &str = "SELECT EXISTS (SELECT 1 FROM target.sqlite_schema \
              WHERE type = 'table' AND name = ?1 AND sql LIKE '%AUTOINCREMENT%')";
-        let Some(mark) = pair.source.sequence else { return Ok(()) };
-        let marked = || {
-            if !self.connection.query_row(COUNTED, [&pair.target.name], |row| row.get(0))? {
+        let Some(sequence) = mapping.source.sequence else { return Ok(()) };
+        let update = || {
+            if !self.connection.query_row(HAS_AUTOINCREMENT, [&mapping.target.name], |row| row.get(0))? {
                 return Ok(());
             }
             let raise = "UPDATE target.sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1";
-            if self.connection.execute(raise, (&pair.target.name, mark))? == 0 {
+            if self.connection.execute(raise, (&mapping.target.name, sequence))? == 0 {
                 let begin = "INSERT INTO target.sqlite_sequence (name, seq) VALUES (?1, ?2)";
-                self.connection.execute(begin, (&pair.target.name, mark))?;
+                self.connection.execute(begin, (&mapping.target.name, sequence))?;
             }
             Ok(())
         };
-        marked().map_err(|error: rusqlite::Error| self.error_at(&error))
+        update().map_err(|error: rusqlite::Error| self.error_at(&error))
     }
 }
 
-fn name(pair: &TableMapping<ImportTable>) -> String {
-    format!("target.{}", identifier(&pair.target.name))
+fn name(mapping: &TableMapping<ImportTable>) -> String {
+    format!("target.{}", identifier(&mapping.target.name))
 }
 
-fn columns(pair: &TableMapping<ImportTable>) -> String {
-    pair.written().into_iter().map(identifier).collect::<Vec<_>>().join(", ")
+fn columns(mapping: &TableMapping<ImportTable>) -> String {
+    mapping.written().into_iter().map(identifier).collect::<Vec<_>>().join(", ")
 }
 
-fn select(pair: &TableMapping<ImportTable>) -> String {
-    format!("SELECT {} FROM {}", columns(pair), name(pair))
+fn select(mapping: &TableMapping<ImportTable>) -> String {
+    format!("SELECT {} FROM {}", columns(mapping), name(mapping))
 }

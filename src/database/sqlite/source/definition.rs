@@ -53,10 +53,10 @@ impl SqliteSource {
         const PARTS: &str = "SELECT cid, name, desc, coll FROM pragma_index_xinfo(?1, 'main') WHERE key ORDER BY seqno";
         self.all(PARTS, [index], |row| {
             let name = shown(row.get_ref(1)?);
-            let place = table.columns.iter().position(|column| column.name == name);
-            let value = match (row.get::<_, i64>(0)?, place) {
+            let position = table.columns.iter().position(|column| column.name == name);
+            let value = match (row.get::<_, i64>(0)?, position) {
                 (-1, _) => IndexedValue::Rowid,
-                (0.., Some(place)) => IndexedValue::Column(place),
+                (0.., Some(position)) => IndexedValue::Column(position),
                 _ => IndexedValue::Expression,
             };
             Ok(IndexPart { value, descending: row.get(2)?, collation: shown(row.get_ref(3)?) })

@@ -11,9 +11,9 @@ use crate::sql::identifier;
 use crate::transfer::source::{ColumnVisibility, RowKey, SourceTable};
 
 /// The number of rows from which the average length of a row is taken.
-const SAMPLE: u64 = 100;
+const SAMPLE_ROWS: u64 = 100;
 /// The minimum size of a row in bytes: two bytes that point to it, its length, its rowid.
-const ROW: u64 = 4;
+const MIN_ROW_BYTES: u64 = 4;
 
 impl SqliteSource {
     /// Returns the row counts that ANALYZE has stored, by table.
@@ -29,8 +29,8 @@ impl SqliteSource {
             // The first number counts the rows in the index: all rows of the table, unless the index is partial.
             let count: Option<u64> = stat.ok().and_then(|stat| stat.split(' ').next()?.parse().ok());
             if let (Ok(table), Some(count)) = (table, count) {
-                let most: &mut u64 = counts.entry(table).or_default();
-                *most = count.max(*most);
+                let largest: &mut u64 = counts.entry(table).or_default();
+                *largest = count.max(*largest);
             }
         }
         Ok(counts)
@@ -39,7 +39,7 @@ impl SqliteSource {
     /// Estimates the number of rows and bytes of a table. An unreadable table causes an error only when its rows are
     /// read.
     pub(super) fn estimate(&self, table: &mut SourceTable, counts: &BTreeMap<String, u64>) {
-        table.rows = counts.get(&table.name).copied().or_else(|| self.span(table));
+        table.rows = counts.get(&table.name).copied().or_else(|| self.rowid_span(table));
         let sample = table.rows.and_then(|_| self.sample(table).ok());
         table.bytes = match (table.rows, sample) {
             (Some(rows), Some((sampled, bytes))) => {
@@ -52,15 +52,16 @@ impl SqliteSource {
 
     /// Returns the distance from the first to the last rowid, which SQLite finds at once. `None` if the file is too
     /// small for so many rows, as with rowids that are hashes or times, and for a table without a rowid.
-    fn span(&self, table: &SourceTable) -> Option<u64> {
+    fn rowid_span(&self, table: &SourceTable) -> Option<u64> {
         let RowKey::Rowid { name, .. } = table.key else { return None };
-        let from = identifier(&table.name);
-        let sql = format!("SELECT (SELECT min({name}) FROM main.{from}), (SELECT max({name}) FROM main.{from})");
-        let span = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-        match self.connection().query_row(&sql, [], span).ok()? {
+        let table_name = identifier(&table.name);
+        let sql =
+            format!("SELECT (SELECT min({name}) FROM main.{table_name}), (SELECT max({name}) FROM main.{table_name})");
+        let min_and_max = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        match self.connection().query_row(&sql, [], min_and_max).ok()? {
             (Some(first), Some(last)) => {
                 let rows = i64::abs_diff(last, first).saturating_add(1);
-                Some(rows).filter(|rows| rows.saturating_mul(ROW) <= self.bytes())
+                Some(rows).filter(|rows| rows.saturating_mul(MIN_ROW_BYTES) <= self.bytes())
             }
             _ => Some(0),
         }
@@ -72,8 +73,8 @@ impl SqliteSource {
             .filter(|column| column.hidden == ColumnVisibility::No)
             .map(|column| format!("octet_length({})", identifier(&column.name)))
             .collect();
-        let from = identifier(&table.name);
-        let sql = format!("SELECT {} FROM main.{from} NOT INDEXED LIMIT {SAMPLE}", lengths.join(", "));
+        let table_name = identifier(&table.name);
+        let sql = format!("SELECT {} FROM main.{table_name} NOT INDEXED LIMIT {SAMPLE_ROWS}", lengths.join(", "));
         let mut statement = self.connection().prepare(&sql)?;
         let mut rows = statement.query([])?;
         let (mut sampled, mut bytes) = (0, 0);

@@ -48,50 +48,58 @@ pub struct SqliteSource {
     connection: Option<Connection>,
     path: PathBuf,
     snapshot: SnapshotKind,
-    before: SidecarFiles,
-    prints: [FileFingerprint; 2],
+    initial_sidecars: SidecarFiles,
+    fingerprints: [FileFingerprint; 2],
     bytes: u64,
     /// Shared lock that keeps runs of Lockkeeper away.
-    turn: Option<File>,
+    run_lock: Option<File>,
 }
 
 impl SqliteSource {
-    /// Opens a file and begins to read; waits for another writer for up to `patience`.
+    /// Opens a file and begins to read; waits for another writer for up to `timeout`.
     ///
     /// # Errors
     /// The file is missing, a folder, not readable, empty, not a database, encrypted or damaged; it is locked for
     /// longer; `stop` is set; or a process died in a transaction that must first be undone, which would be a write.
-    pub fn open(path: &Path, patience: Duration, stop: &AtomicBool) -> Result<SqliteSource, DatabaseError> {
+    pub fn open(path: &Path, timeout: Duration, stop: &AtomicBool) -> Result<SqliteSource, DatabaseError> {
         // SQLite gives names such as `:memory:` and `file:x` a meaning of their own, but no absolute path.
         let path = std::path::absolute(resolved(path)).map_err(|error| super::error::file(path, &error))?;
-        open::examine(&path)?;
-        let before = SidecarFiles::find(&path);
-        let prints = open::fingerprints(&path);
-        let opened = open::open(&path, before, patience, stop).inspect_err(|_| open::tidy(&path, before))?;
+        open::check_file(&path)?;
+        let initial_sidecars = SidecarFiles::find(&path);
+        let fingerprints = open::fingerprints(&path);
+        let opened = open::open(&path, initial_sidecars, timeout, stop)
+            .inspect_err(|_| open::remove_new_sidecars(&path, initial_sidecars))?;
         let OpenedSource { connection, snapshot } = opened;
-        let mut source =
-            SqliteSource { connection: Some(connection), path, snapshot, before, prints, bytes: 0, turn: None };
-        source.bytes = source.used()?;
+        let mut source = SqliteSource {
+            connection: Some(connection),
+            path,
+            snapshot,
+            initial_sidecars,
+            fingerprints,
+            bytes: 0,
+            run_lock: None,
+        };
+        source.bytes = source.used_bytes()?;
         Ok(source)
     }
 
     /// Creates a source from a temporary database that only this connection can reach.
-    pub(super) fn unnamed(connection: Connection) -> SqliteSource {
-        let before = SidecarFiles::default();
+    pub(super) fn from_temporary(connection: Connection) -> SqliteSource {
+        let initial_sidecars = SidecarFiles::default();
         SqliteSource {
             connection: Some(connection),
             path: "the temporary database".into(),
             snapshot: SnapshotKind::Lock,
-            before,
-            prints: [None; 2],
+            initial_sidecars,
+            fingerprints: [None; 2],
             bytes: u64::MAX,
-            turn: None,
+            run_lock: None,
         }
     }
 
     /// Keeps the lock that `run_guard` has taken until the reading ends.
-    pub fn holding_run_lock(mut self, turn: Option<File>) -> SqliteSource {
-        self.turn = turn;
+    pub fn holding_run_lock(mut self, run_lock: Option<File>) -> SqliteSource {
+        self.run_lock = run_lock;
         self
     }
 
@@ -110,11 +118,11 @@ impl SqliteSource {
         self.bytes
     }
 
-    fn used(&self) -> Result<u64, DatabaseError> {
-        const USED: &str = "SELECT (page_count - freelist_count) * page_size \
+    fn used_bytes(&self) -> Result<u64, DatabaseError> {
+        const USED_BYTES: &str = "SELECT (page_count - freelist_count) * page_size \
              FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
         let bytes: i64 =
-            self.connection().query_row(USED, [], |row| row.get(0)).map_err(|error| self.error_in(&error))?;
+            self.connection().query_row(USED_BYTES, [], |row| row.get(0)).map_err(|error| self.error_in(&error))?;
         Ok(u64::try_from(bytes).unwrap_or(0))
     }
 
@@ -124,7 +132,7 @@ impl SqliteSource {
     /// # Errors
     /// Somebody has written to the file since it was opened, and no lock could prevent that.
     pub fn confirm(&self) -> Result<(), DatabaseError> {
-        if self.snapshot != SnapshotKind::Unprotected || open::fingerprints(&self.path) == self.prints {
+        if self.snapshot != SnapshotKind::Unprotected || open::fingerprints(&self.path) == self.fingerprints {
             return Ok(());
         }
         let message = format!("{}: somebody has written to it while it was read", self.path.display());
@@ -162,7 +170,7 @@ impl Drop for SqliteSource {
     fn drop(&mut self) {
         drop(self.connection.take());
         if self.snapshot == SnapshotKind::Log {
-            open::tidy(&self.path, self.before);
+            open::remove_new_sidecars(&self.path, self.initial_sidecars);
         }
     }
 }

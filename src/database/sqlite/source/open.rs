@@ -17,7 +17,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::SnapshotKind;
 use crate::database::sqlite::busy::retry_while_busy;
-use crate::database::sqlite::{BUSY, check_file_types, error};
+use crate::database::sqlite::{BUSY_TIMEOUT, check_file_types, error};
 use crate::database::{DatabaseError, DatabaseErrorKind, with_suffix};
 
 /// A connection in a read transaction.
@@ -54,22 +54,22 @@ pub(super) fn fingerprints(path: &Path) -> [FileFingerprint; 2] {
 }
 
 /// Checks everything that the file system alone shows: the file exists, is regular, not empty and readable.
-pub(super) fn examine(path: &Path) -> Result<(), DatabaseError> {
-    let refused = |kind, what: &str| Err(DatabaseError::new(kind, format!("{}: {what}", path.display())));
+pub(super) fn check_file(path: &Path) -> Result<(), DatabaseError> {
+    let fail = |kind, what: &str| Err(DatabaseError::new(kind, format!("{}: {what}", path.display())));
     let metadata = match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return refused(DatabaseErrorKind::NoDatabase, "there is no such file");
+            return fail(DatabaseErrorKind::NoDatabase, "there is no such file");
         }
         other => other.map_err(|error| error::file(path, &error))?,
     };
     if metadata.is_dir() {
-        return refused(DatabaseErrorKind::Setting, "this is a folder, not a database file");
+        return fail(DatabaseErrorKind::Setting, "this is a folder, not a database file");
     }
     if !metadata.is_file() {
-        return refused(DatabaseErrorKind::Setting, "this is not a regular file");
+        return fail(DatabaseErrorKind::Setting, "this is not a regular file");
     }
     if metadata.len() == 0 {
-        return refused(DatabaseErrorKind::Corrupt, "the file is empty");
+        return fail(DatabaseErrorKind::Corrupt, "the file is empty");
     }
     check_file_types(path)?;
     // Opening it is no option: closing a file drops the locks that this process has on it (fcntl(2)).
@@ -79,20 +79,20 @@ pub(super) fn examine(path: &Path) -> Result<(), DatabaseError> {
 /// Opens the file and begins to read.
 pub(super) fn open(
     path: &Path,
-    before: SidecarFiles,
-    patience: Duration,
+    initial_sidecars: SidecarFiles,
+    timeout: Duration,
     stop: &AtomicBool,
 ) -> Result<OpenedSource, DatabaseError> {
-    let shared = connect(path, None).and_then(|connection| begin(connection, path, patience, stop));
+    let shared = connect(path, None).and_then(|connection| begin(connection, path, timeout, stop));
     let connection = match shared {
         Err(OpenError { code: Some(code), .. }) if error::is_about_companions(code) => {
-            let way = if before.log { "vfs=unix-none" } else { "immutable=1" };
-            let connection = connect(path, Some(way))
-                .and_then(|connection| begin(connection, path, patience, stop))
-                .map_err(|refused| refused.fault)?;
+            let uri_parameter = if initial_sidecars.log { "vfs=unix-none" } else { "immutable=1" };
+            let connection = connect(path, Some(uri_parameter))
+                .and_then(|connection| begin(connection, path, timeout, stop))
+                .map_err(|error| error.fault)?;
             return Ok(OpenedSource { connection, snapshot: SnapshotKind::Unprotected });
         }
-        other => other.map_err(|refused| refused.fault)?,
+        other => other.map_err(|error| error.fault)?,
     };
     let mode: String =
         connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(|error| read_error(&error, path))?;
@@ -133,14 +133,16 @@ impl OpenError {
     }
 }
 
-fn connect(path: &Path, way: Option<&str>) -> Result<Connection, OpenError> {
+fn connect(path: &Path, uri_parameter: Option<&str>) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = match way {
+    let connection = match uri_parameter {
         None => Connection::open_with_flags(path, flags),
-        Some(way) => Connection::open_with_flags(uri(path, way), flags | OpenFlags::SQLITE_OPEN_URI),
+        Some(uri_parameter) => {
+            Connection::open_with_flags(uri(path, uri_parameter), flags | OpenFlags::SQLITE_OPEN_URI)
+        }
     };
     let set = |connection: &Connection| {
-        connection.busy_timeout(BUSY)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
         // An application's own collation is unknown here, and without it SQLite cannot even read its tables. They are
         // read in their stored order, and no query searches by such a column.
         connection.collation_needed(|connection, name| connection.create_collation(name, |a, b| a.cmp(b)))?;
@@ -148,7 +150,7 @@ fn connect(path: &Path, way: Option<&str>) -> Result<Connection, OpenError> {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
         connection.execute_batch("PRAGMA query_only = 1; PRAGMA cell_size_check = 1; PRAGMA temp_store = MEMORY;")?;
-        match way {
+        match uri_parameter {
             // The mode is set before the log is opened, so that its index is in memory.
             Some(_) => connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE"),
             None => Ok(()),
@@ -171,11 +173,11 @@ fn uri(path: &Path, parameter: &str) -> String {
 }
 
 /// Begins the read transaction, as soon as a writer allows it.
-fn begin(connection: Connection, path: &Path, patience: Duration, stop: &AtomicBool) -> Result<Connection, OpenError> {
-    let refused = |error| OpenError::from_rusqlite(&error, path);
-    connection.execute_batch("BEGIN").map_err(refused)?;
-    retry_while_busy(patience, stop, || {
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(refused)
+fn begin(connection: Connection, path: &Path, timeout: Duration, stop: &AtomicBool) -> Result<Connection, OpenError> {
+    let to_error = |error| OpenError::from_rusqlite(&error, path);
+    connection.execute_batch("BEGIN").map_err(to_error)?;
+    retry_while_busy(timeout, stop, || {
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(to_error)
     })?;
     Ok(connection)
 }
@@ -185,26 +187,26 @@ fn begin(connection: Connection, path: &Path, patience: Duration, stop: &AtomicB
 ///
 /// The lock is SQLite's own: every connection to a database with a log holds a shared lock on it, so an exclusive lock
 /// proves that there is no other one. A connection in exclusive mode from its beginning makes no index file.
-pub(super) fn tidy(path: &Path, before: SidecarFiles) {
+pub(super) fn remove_new_sidecars(path: &Path, initial_sidecars: SidecarFiles) {
     let index = with_suffix(path, "-shm");
     // Without an index file nothing was made, and opening the file for writing could undo a transaction.
-    if before.index || !index.exists() {
+    if initial_sidecars.index || !index.exists() {
         return;
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let alone = Connection::open_with_flags(path, flags).and_then(|connection| {
+    let exclusive = Connection::open_with_flags(path, flags).and_then(|connection| {
         connection.busy_timeout(Duration::ZERO)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE")?;
         Ok(connection)
     });
-    let Ok(_alone) = alone else { return };
+    let Ok(_exclusive) = exclusive else { return };
     let log = with_suffix(path, "-wal");
     // A log that is not empty comes from another writer since.
-    let ours = !before.log && std::fs::metadata(&log).is_ok_and(|metadata| metadata.len() == 0);
+    let is_new_empty_log = !initial_sidecars.log && std::fs::metadata(&log).is_ok_and(|metadata| metadata.len() == 0);
     // After a failure the next connection removes the file.
     let _ = std::fs::remove_file(index);
-    if ours {
+    if is_new_empty_log {
         let _ = std::fs::remove_file(log);
     }
 }

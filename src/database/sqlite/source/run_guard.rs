@@ -11,17 +11,17 @@ use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::safe_file;
 
 /// The pause between two attempts to take the lock.
-const PAUSE: Duration = Duration::from_millis(50);
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Takes the lock of the runs, shared with other readers, and waits for a run that holds it. `None` if the lock file
 /// does not exist, because then no run was ever made (the file is not created), or if the file system has no locks.
 ///
 /// # Errors
-/// A run holds the lock for longer than `patience`, or `stop` is set.
-pub fn wait_for_runs(database: &Path, patience: Duration, stop: &AtomicBool) -> Result<Option<File>, DatabaseError> {
+/// A run holds the lock for longer than `timeout`, or `stop` is set.
+pub fn wait_for_runs(database: &Path, timeout: Duration, stop: &AtomicBool) -> Result<Option<File>, DatabaseError> {
     let path = lock_path(&resolved(database));
     let Ok(file) = safe_file::open_ours(&path) else { return Ok(None) };
-    let until = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     loop {
         match file.try_lock_shared() {
             Ok(()) => return Ok(Some(file)),
@@ -33,13 +33,13 @@ pub fn wait_for_runs(database: &Path, patience: Duration, stop: &AtomicBool) -> 
                     "interrupted while another run was waited for",
                 ));
             }
-            Err(TryLockError::WouldBlock) if Instant::now() >= until => {
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
                 let message = format!("{}: another run of lockkeeper works on it", database.display());
                 return Err(
                     DatabaseError::new(DatabaseErrorKind::Busy, message).with_hint("run again when it has ended")
                 );
             }
-            Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(RETRY_PAUSE),
         }
     }
 }

@@ -24,14 +24,14 @@ impl<'a> SourceRow<'a> {
     /// Returns the value of the requested column at the index `at`. Text has its true length, with whatever bytes it
     /// contains; text of a UTF-16 database is converted, and lone surrogates are replaced.
     pub fn value(&self, at: usize) -> Value<'a> {
-        debug_assert!(at < self.query.asked, "a column that was not asked for");
+        debug_assert!(at < self.query.column_count, "a column that was not asked for");
         value(self.row, at)
     }
 
     /// Returns the values of all requested columns, in their order.
     pub fn values(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
         let row = self.row;
-        (0..self.query.asked).map(move |at| value(row, at))
+        (0..self.query.column_count).map(move |at| value(row, at))
     }
 
     /// Returns the number of the row in the table's order, from 1.
@@ -95,7 +95,7 @@ impl ToSql for Value<'_> {
 struct RowQuery {
     sql: String,
     /// Number of requested columns, which come first in the result.
-    asked: usize,
+    column_count: usize,
     /// Positions of the key's columns in the result.
     key: Vec<usize>,
 }
@@ -112,9 +112,9 @@ impl RowQuery {
             }
             RowKey::Columns(parts) => {
                 for &part in parts {
-                    let asked = columns.iter().position(|&at| at == part);
-                    key.push(asked.unwrap_or(select.len()));
-                    if asked.is_none() {
+                    let position = columns.iter().position(|&at| at == part);
+                    key.push(position.unwrap_or(select.len()));
+                    if position.is_none() {
                         select.push(name(part));
                     }
                 }
@@ -125,7 +125,7 @@ impl RowQuery {
             select.push("NULL".to_owned());
         }
         let sql = format!("SELECT {} FROM main.{}", select.join(", "), identifier(&table.name));
-        RowQuery { sql, asked: columns.len(), key }
+        RowQuery { sql, column_count: columns.len(), key }
     }
 }
 

@@ -26,34 +26,35 @@ impl SqliteSource {
     /// # Errors
     /// The schema does not parse, or the file is damaged.
     pub fn tables(&self) -> Result<SourceContents, DatabaseError> {
-        let listed = self.listed()?;
-        let missing = self.modules_missing(&listed)?;
+        let listed_tables = self.list_tables()?;
+        let missing = self.missing_modules(&listed_tables)?;
         let sequences = self.sequences()?;
         let counts = self.counts()?;
         let mut contents = SourceContents { others: self.triggers()?, ..SourceContents::default() };
-        for it in listed {
+        for listed in listed_tables {
             // Only tables are asked: the columns of a view or of a module's table may be unknown.
-            let columns = match it.is_text && it.kind == "table" {
-                true => self.columns(&it.name)?,
+            let columns = match listed.is_text && listed.kind == "table" {
+                true => self.columns(&listed.name)?,
                 false => None,
             };
-            let reason = match (it.kind.as_str(), columns) {
-                (_, _) if is_internal(&it.name) => SkipReason::Internal,
+            let reason = match (listed.kind.as_str(), columns) {
+                (_, _) if is_internal(&listed.name) => SkipReason::Internal,
                 ("view", _) => SkipReason::View,
                 ("shadow", _) => SkipReason::Shadow,
-                ("virtual", _) => SkipReason::Virtual { complaint: missing.get(&it.name).cloned() },
+                ("virtual", _) => SkipReason::Virtual { complaint: missing.get(&listed.name).cloned() },
                 (_, None) => SkipReason::Unnameable,
                 (_, Some(columns)) => {
-                    let perhaps_of = missing.keys().find(|module| begins(&it.name, module)).cloned();
+                    let perhaps_of =
+                        missing.keys().find(|module| is_name_of_module_table(&listed.name, module)).cloned();
                     let mut table = SourceTable {
-                        key: self.key(&it, &columns)?,
-                        foreign_keys: self.foreign_keys(&it.name)?,
-                        sequence: sequences.get(&it.name).copied(),
+                        key: self.key(&listed, &columns)?,
+                        foreign_keys: self.foreign_keys(&listed.name)?,
+                        sequence: sequences.get(&listed.name).copied(),
                         rows: None,
                         bytes: None,
-                        bookkeeping: tool_tables::owning_tool(&it.name, columns.iter().map(|column| &*column.name)),
+                        bookkeeping: tool_tables::owning_tool(&listed.name, columns.iter().map(|column| &*column.name)),
                         perhaps_of,
-                        name: it.name,
+                        name: listed.name,
                         columns,
                     };
                     self.estimate(&mut table, &counts);
@@ -61,14 +62,14 @@ impl SqliteSource {
                     continue;
                 }
             };
-            contents.others.push(SkippedObject { name: it.name, reason });
+            contents.others.push(SkippedObject { name: listed.name, reason });
         }
         name_parents(&mut contents.tables);
         contents.others.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(contents)
     }
 
-    fn listed(&self) -> Result<Vec<ListedTable>, DatabaseError> {
+    fn list_tables(&self) -> Result<Vec<ListedTable>, DatabaseError> {
         const LIST: &str =
             "SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main' ORDER BY name COLLATE BINARY";
         self.all(LIST, [], |row| {
@@ -83,16 +84,16 @@ impl SqliteSource {
     }
 
     /// Returns the virtual tables that cannot be queried, with SQLite's complaint.
-    fn modules_missing(&self, listed: &[ListedTable]) -> Result<BTreeMap<String, String>, DatabaseError> {
+    fn missing_modules(&self, listed_tables: &[ListedTable]) -> Result<BTreeMap<String, String>, DatabaseError> {
         let mut missing = BTreeMap::new();
-        for it in listed.iter().filter(|it| it.kind == "virtual") {
-            let sql = format!("SELECT 1 FROM main.{}", identifier(&it.name));
+        for listed in listed_tables.iter().filter(|listed| listed.kind == "virtual") {
+            let sql = format!("SELECT 1 FROM main.{}", identifier(&listed.name));
             if let Err(error) = self.connection().prepare(&sql) {
-                let complaint = match error {
-                    rusqlite::Error::SqliteFailure(_, Some(complaint)) => complaint,
+                let error = match error {
+                    rusqlite::Error::SqliteFailure(_, Some(error)) => error,
                     other => return Err(self.error_in(&other)),
                 };
-                missing.insert(it.name.clone(), complaint);
+                missing.insert(listed.name.clone(), error);
             }
         }
         Ok(missing)
@@ -101,7 +102,7 @@ impl SqliteSource {
     fn triggers(&self) -> Result<Vec<SkippedObject>, DatabaseError> {
         const TRIGGERS: &str = "SELECT name, tbl_name FROM main.sqlite_schema WHERE type = 'trigger'";
         self.all(TRIGGERS, [], |row| {
-            let [name, table] = [text(row.get_ref(0)?), text(row.get_ref(1)?)].map(either);
+            let [name, table] = [text(row.get_ref(0)?), text(row.get_ref(1)?)].map(lossy_text);
             Ok(SkippedObject { name, reason: SkipReason::Trigger { table } })
         })
     }
@@ -115,10 +116,10 @@ impl SqliteSource {
             let default = row.get_ref(3)?;
             Ok(Some(SourceColumn {
                 name,
-                declared: either(text(row.get_ref(1)?)),
+                declared: lossy_text(text(row.get_ref(1)?)),
                 not_null: row.get(2)?,
-                default: (default != ValueRef::Null).then(|| either(text(default))),
-                primary: Some(row.get(4)?).filter(|&place| place > 0),
+                default: (default != ValueRef::Null).then(|| lossy_text(text(default))),
+                primary: Some(row.get(4)?).filter(|&position| position > 0),
                 hidden: match row.get(5)? {
                     0 => ColumnVisibility::No,
                     2 => ColumnVisibility::GeneratedVirtual,
@@ -159,9 +160,9 @@ impl SqliteSource {
         const KEYS: &str = "SELECT id, \"from\", \"table\", \"to\" \
              FROM pragma_foreign_key_list(?1, 'main') ORDER BY id DESC, seq";
         let rows: Vec<(i64, [String; 2], Option<String>)> = self.all(KEYS, [table], |row| {
-            let [from, parent] = [text(row.get_ref(1)?), text(row.get_ref(2)?)].map(either);
+            let [from, parent] = [text(row.get_ref(1)?), text(row.get_ref(2)?)].map(lossy_text);
             let to = row.get_ref(3)?;
-            Ok((row.get(0)?, [from, parent], (to != ValueRef::Null).then(|| either(text(to)))))
+            Ok((row.get(0)?, [from, parent], (to != ValueRef::Null).then(|| lossy_text(text(to)))))
         })?;
         let mut keys: Vec<(i64, SourceForeignKey)> = Vec::new();
         for (id, [from, parent], to) in rows {
@@ -182,10 +183,10 @@ impl SqliteSource {
         if !self.has("sqlite_sequence")? {
             return Ok(BTreeMap::new());
         }
-        const MARKS: &str = "SELECT name, max(seq) FROM main.sqlite_sequence \
+        const SEQUENCES: &str = "SELECT name, max(seq) FROM main.sqlite_sequence \
              WHERE typeof(seq) = 'integer' AND name IS NOT NULL GROUP BY 1";
-        let marks = self.all(MARKS, [], |row| Ok((text(row.get_ref(0)?), row.get(1)?)))?;
-        Ok(marks.into_iter().filter_map(|(name, mark)| Some((name.ok()?, mark))).collect())
+        let sequences = self.all(SEQUENCES, [], |row| Ok((text(row.get_ref(0)?), row.get(1)?)))?;
+        Ok(sequences.into_iter().filter_map(|(name, value)| Some((name.ok()?, value))).collect())
     }
 
     pub(super) fn has(&self, internal: &str) -> Result<bool, DatabaseError> {
@@ -220,7 +221,7 @@ pub fn is_internal(name: &str) -> bool {
 
 /// Reports whether `name` consists of the name of a virtual table, an underscore and more, as the names of shadow
 /// tables do (SQLite manual, "The Virtual Table Mechanism", xShadowName).
-fn begins(name: &str, table: &str) -> bool {
+fn is_name_of_module_table(name: &str, table: &str) -> bool {
     let rest = name.get(..table.len()).filter(|head| head.eq_ignore_ascii_case(table));
     rest.is_some_and(|_| name[table.len()..].starts_with('_'))
 }
@@ -231,6 +232,6 @@ pub(super) fn text(value: ValueRef<'_>) -> Result<String, String> {
     String::from_utf8(bytes.to_vec()).map_err(|_| String::from_utf8_lossy(bytes).into_owned())
 }
 
-fn either(text: Result<String, String>) -> String {
+fn lossy_text(text: Result<String, String>) -> String {
     text.unwrap_or_else(|lossy| lossy)
 }

@@ -3,21 +3,21 @@
 use crate::revision::other_tools;
 
 /// The tables of tools besides the histories that [`other_tools`] knows: locks, and the name of the environment.
-const COMPANIONS: [(&str, &str); 3] =
+const OTHER_TABLES: [(&str, &str); 3] =
     [("databasechangeloglock", "Liquibase"), ("knex_migrations_lock", "Knex"), ("ar_internal_metadata", "Rails")];
 
 /// Returns the tool that keeps its records in a table. Lockkeeper's history is recognised by its columns, because its
 /// name is a setting.
 pub fn owning_tool<'a>(table: &str, columns: impl Iterator<Item = &'a str>) -> Option<&'static str> {
-    const OURS: [&str; 4] = ["revision", "checksum", "statements_done", "lockkeeper_version"];
+    const HISTORY_COLUMNS: [&str; 4] = ["revision", "checksum", "statements_done", "lockkeeper_version"];
     let table = table.to_lowercase();
     let columns: Vec<String> = columns.map(str::to_lowercase).collect();
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-    const BASELINE: [&str; 3] = ["lockkeeper_child", "lockkeeper_parent", "lockkeeper_rows"];
+    const BASELINE_COLUMNS: [&str; 3] = ["lockkeeper_child", "lockkeeper_parent", "lockkeeper_rows"];
     let has_all = |names: &[&str]| names.iter().all(|column| columns.contains(column));
-    if has_all(&OURS) || has_all(&BASELINE) {
+    if has_all(&HISTORY_COLUMNS) || has_all(&BASELINE_COLUMNS) {
         return Some("Lockkeeper");
     }
-    let companion = COMPANIONS.iter().find(|(name, _)| *name == table).map(|(_, tool)| *tool);
-    other_tools::recognise(&table, &columns).map(|tool| tool.name).or(companion)
+    let tool_of_other_table = OTHER_TABLES.iter().find(|(name, _)| *name == table).map(|(_, tool)| *tool);
+    other_tools::recognise(&table, &columns).map(|tool| tool.name).or(tool_of_other_table)
 }

@@ -35,7 +35,7 @@ pub struct UniqueRule {
 /// The SQL expression for the statements that recreate the index `x`. A constraint is added by USING INDEX, which keeps
 /// the storage options that the constraint's own definition lacks. The tablespace is set by a parameter, since no
 /// definition contains it.
-const BACK: &str = "pg_catalog.concat_ws('; ', \
+const REATTACH_SQL: &str = "pg_catalog.concat_ws('; ', \
      CASE WHEN s.oid IS NOT NULL THEN pg_catalog.format('SET LOCAL default_tablespace = %L', s.spcname) END, \
      pg_catalog.pg_get_indexdef(i.indexrelid), \
      CASE WHEN s.oid IS NOT NULL THEN 'SET LOCAL default_tablespace = ''''' END, \
@@ -77,7 +77,7 @@ pub fn query(tables: &str, dropped: &[i64]) -> String {
          CASE WHEN u.oid IS NULL THEN pg_catalog.format('DROP INDEX %I.%I', n.nspname, x.relname) \
          ELSE pg_catalog.format('ALTER TABLE ONLY %I.%I DROP CONSTRAINT %I', n.nspname, c.relname, u.conname) END, \
          pg_catalog.format('%s %I.%I', CASE u.contype WHEN 'p' THEN 'primary key' WHEN 'u' THEN 'unique constraint' ELSE 'index' END, n.nspname, x.relname), \
-         {BACK}, i.indisunique, x.relname::text, pg_catalog.format('%I.%I', n.nspname, c.relname), {KEY}, \
+         {REATTACH_SQL}, i.indisunique, x.relname::text, pg_catalog.format('%I.%I', n.nspname, c.relname), {KEY}, \
          (SELECT pg_catalog.array_agg(pg_catalog.pg_get_indexdef(i.indexrelid, k, false) ORDER BY k) FROM pg_catalog.generate_series(1, i.indnkeyatts::int) k), \
          pg_catalog.pg_get_expr(i.indpred, i.indrelid), coalesce(pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct', 'false') = 'true' \
          FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid JOIN pg_catalog.pg_am m ON m.oid = x.relam \

@@ -60,7 +60,7 @@ impl Postgres {
             detached.detach_statements.push(column(&row, 1)?);
             detached.indexes.push(index::read(&row)?);
         }
-        for row in self.rows(rest(&all)).await? {
+        for row in self.rows(trigger_and_policy_query(&all)).await? {
             detached.detach_statements.extend(column::<Option<String>>(&row, 0)?);
             detached.reattach_statements.push(column(&row, 1)?);
         }
@@ -80,7 +80,7 @@ fn tree(oids: &str) -> String {
 /// superuser may disable the server's own ones, which implement foreign keys and deferred uniqueness. A change to a
 /// trigger of a partitioned table also changes those of its partitions, so the partitions' triggers are restored after
 /// it, including those that did not fire.
-fn rest(oids: &str) -> String {
+fn trigger_and_policy_query(oids: &str) -> String {
     format!(
         "SELECT away, back FROM ( \
          SELECT 1 AS kind, c.relispartition, c.relname::text, t.tgname::text, \
