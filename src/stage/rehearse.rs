@@ -11,8 +11,10 @@ use super::migrate::{InspectedDir, migrate};
 use super::restore::postgres::{RestoreContext, discard};
 use super::restore::{BackupArchive, sqlite};
 use crate::database::postgres::Postgres;
+use crate::database::postgres::content::DatabaseContent;
 use crate::database::postgres::dump::RestoreMode;
-use crate::database::postgres::rehearsal::{StepImpact, TableFiles};
+use crate::database::postgres::rehearsal::{LockLog, StepImpact, TableFiles};
+use crate::database::postgres::scratch_database::ScratchDatabase;
 use crate::database::{Database, DatabaseError, DatabaseErrorKind, HistoryName, LockAttempt, Locked, SessionLimits};
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::{Completed, Plan, Step, TransactionMode};
@@ -43,7 +45,7 @@ pub struct Rehearsal<'a> {
 pub async fn tidy(locked: &mut Locked) {
     match locked.database() {
         Database::Postgres(server) => {
-            if let Err(fault) = server.drop_scratch_databases(SUFFIX).await {
+            if let Err(fault) = ScratchDatabase::drop_leftovers(server, SUFFIX).await {
                 tracing::warn!("the copy that a rehearsal has left stays: {fault}");
             }
         }
@@ -104,11 +106,11 @@ impl Rehearsal<'_> {
         plan: &Plan,
         cancel: &Cancel,
     ) -> Result<(), Failure> {
-        server.refuse_untrusted_code().await.map_err(failed)?;
+        DatabaseContent::new(server).refuse_untrusted_code().await.map_err(failed)?;
         let means =
             RestoreContext { archive, history: self.history, pg_dump: self.pg_dump, patience: self.limits.busy };
         let mut beside = means.restore_beside(server, SUFFIX, RestoreMode::Discarded, cancel).await?;
-        let ended = match server.connect_to(&beside.name, self.history).await {
+        let ended = match beside.connect(server, self.history).await {
             Ok(scratch) => self.on(Database::Postgres(Box::new(scratch)), inspected, plan, cancel).await,
             Err(fault) => Err(failed(fault)),
         };
@@ -184,7 +186,7 @@ fn failed(fault: DatabaseError) -> Failure {
 /// it rewrites.
 async fn install_lock_log(scratch: &mut Locked) -> Result<(), DatabaseError> {
     match scratch.database() {
-        Database::Postgres(database) => database.install_lock_log().await,
+        Database::Postgres(database) => LockLog::new(database).install().await,
         Database::Sqlite(file) => {
             file.begin_rehearsal();
             Ok(())
@@ -195,7 +197,7 @@ async fn install_lock_log(scratch: &mut Locked) -> Result<(), DatabaseError> {
 /// Returns the files of the tables; empty on SQLite.
 async fn tables(scratch: &mut Locked) -> Result<TableFiles, DatabaseError> {
     match scratch.database() {
-        Database::Postgres(database) => database.relfilenodes().await,
+        Database::Postgres(database) => LockLog::new(database).relfilenodes().await,
         Database::Sqlite(_) => Ok(TableFiles::new()),
     }
 }
@@ -203,7 +205,7 @@ async fn tables(scratch: &mut Locked) -> Result<TableFiles, DatabaseError> {
 /// Returns the impact of a step, compared with the files `before` it; `None` on SQLite.
 async fn impact(scratch: &mut Locked, before: &TableFiles) -> Result<Option<StepImpact>, DatabaseError> {
     match scratch.database() {
-        Database::Postgres(database) => database.impact(before).await.map(Some),
+        Database::Postgres(database) => LockLog::new(database).impact(before).await.map(Some),
         Database::Sqlite(_) => Ok(None),
     }
 }

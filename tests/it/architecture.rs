@@ -336,6 +336,38 @@ fn statements_are_classified_where_they_are_found() {
     expect_none("ask Batch::classes", &broken);
 }
 
+/// What is done with a session borrows it, so that a reader sees what each part needs.
+#[test]
+fn the_session_of_postgres_has_no_methods_of_its_parts() {
+    const SESSION: [&str; 21] = [
+        "apply",
+        "catalog_state",
+        "connect",
+        "definition",
+        "facts",
+        "history",
+        "identity",
+        "index_state",
+        "journal",
+        "lock",
+        "maintenance",
+        "mod",
+        "monitor",
+        "non_transactional",
+        "probe",
+        "rehearsal",
+        "rewrite_history",
+        "send",
+        "settings",
+        "stall",
+        "trust",
+    ];
+    let files = SESSION.map(|name| format!("database/postgres/{name}.rs"));
+    let files: Vec<&str> = files.iter().map(String::as_str).chain(["database/postgres/bulk_load/"]).collect();
+    let broken = lines_that(|source, line| line.starts_with("impl Postgres {") && !source.is_in(&files));
+    expect_none("a part is a value that borrows the session", &broken);
+}
+
 /// An answer that is counted anywhere else would belong to another statement as soon as one is inserted before it.
 #[test]
 fn answers_are_counted_in_one_file_alone() {

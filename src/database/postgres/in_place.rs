@@ -18,6 +18,7 @@ use tokio::process::ChildStdout;
 use tracing::Instrument;
 
 use super::archive_script::{ArchiveScript, RowsFollow};
+use super::content::DatabaseContent;
 use super::dump::{DumpTools, ToolError};
 use super::facts::{lacking, later_columns};
 use super::message::{Label, Message, MessagePart};
@@ -51,7 +52,18 @@ pub enum InPlaceError {
     Fault(DatabaseError),
 }
 
-impl Postgres {
+/// The restore of an archive into the database of a session. Between its steps the session is free for others, which see
+/// the open transaction: the last backup is taken in it.
+pub struct InPlaceRestore<'a> {
+    pub(super) session: &'a mut Postgres,
+}
+
+impl<'a> InPlaceRestore<'a> {
+    /// Returns the restore for a session that holds the lock.
+    pub fn new(session: &'a mut Postgres) -> InPlaceRestore<'a> {
+        InPlaceRestore { session }
+    }
+
     /// Begins the transaction and locks every table against writers, including tables that are created meanwhile.
     ///
     /// # Errors
@@ -66,29 +78,29 @@ impl Postgres {
     }
 
     async fn try_lock_tables(&mut self, wait: Duration) -> Result<(), DatabaseError> {
-        self.rows(format!("BEGIN; SET LOCAL lock_timeout = {}", wait.as_millis())).await?;
+        self.session.rows(format!("BEGIN; SET LOCAL lock_timeout = {}", wait.as_millis())).await?;
         let mut locked = BTreeSet::new();
         loop {
-            let rows = self.rows(TABLES.into()).await?;
+            let rows = self.session.rows(TABLES.into()).await?;
             let found = rows.iter().map(|row| column(row, 0));
             let found: BTreeSet<String> = found.collect::<Result<_, DatabaseError>>()?;
             let new: Vec<String> = found.difference(&locked).map(|table| format!("ONLY {table}")).collect();
             if new.is_empty() {
                 return self.refuse_large_object_writers().await;
             }
-            self.rows(format!("LOCK TABLE {} IN EXCLUSIVE MODE", new.join(", "))).await?;
+            self.session.rows(format!("LOCK TABLE {} IN EXCLUSIVE MODE", new.join(", "))).await?;
             locked = found;
         }
     }
 
     /// Checks that no other session is connected while there are large objects: a session can write to one without
     /// opening any table of the application, and a lock on the system table of their contents would keep `pg_dump` from
-    /// reading them. A large object that is created later is found by [`Postgres::survivors`].
+    /// reading them. A large object that is created later is found by [`InPlaceRestore::survivors`].
     ///
     /// # Errors
     /// Fails when other clients are connected, or the session is lost.
     pub async fn refuse_large_object_writers(&mut self) -> Result<(), DatabaseError> {
-        let row = self.row(POSSIBLE_WRITERS.into()).await?;
+        let row = self.session.row(POSSIBLE_WRITERS.into()).await?;
         match column::<i64>(&row, 0)? {
             0 => Ok(()),
             others => {
@@ -103,7 +115,7 @@ impl Postgres {
     /// Rolls the transaction back. If the session is lost, the server has done so already.
     pub async fn roll_back(&mut self) {
         // Without a statement before it: in a failed transaction every other statement is refused.
-        let _ = self.message("ROLLBACK".into()).await;
+        let _ = self.session.message("ROLLBACK".into()).await;
     }
 
     /// Replaces every object of the archive, in the transaction that holds the locks.
@@ -117,7 +129,7 @@ impl Postgres {
         archive: &Path,
         cancel: &Cancel,
     ) -> Result<(), InPlaceError> {
-        let tools = DumpTools::find(pg_dump, self.major()).await.map_err(InPlaceError::Tool)?;
+        let tools = DumpTools::find(pg_dump, self.session.major()).await.map_err(InPlaceError::Tool)?;
         let mut command = tools.script(archive);
         command.stdout(Stdio::piped());
         let unspawned = |error| ToolError::NotRun { tool: "pg_restore".into(), error };
@@ -155,7 +167,7 @@ impl Postgres {
             }
             if is_copy && !is_checked {
                 // At this point everything is defined and no row is restored yet.
-                self.refuse_untrusted_code().await?;
+                DatabaseContent::new(self.session).refuse_untrusted_code().await?;
                 is_checked = true;
             }
             match next {
@@ -175,7 +187,7 @@ impl Postgres {
     fn is_left_out(&self, statement: &str) -> bool {
         match statement {
             "BEGIN;" | "COMMIT;" => true,
-            "SET transaction_timeout = 0;" => self.major() < 17,
+            "SET transaction_timeout = 0;" => self.session.major() < 17,
             _ => false,
         }
     }
@@ -185,7 +197,7 @@ impl Postgres {
             return Ok(());
         }
         let parts = statements.iter().map(|statement| MessagePart::new(Label::Script, format!("{statement}\n")));
-        let sent = self.send(&Message::new(parts)).await;
+        let sent = self.session.send(&Message::new(parts)).await;
         let failed = |number| statements.get(number).map_or("", String::as_str);
         sent.map_err(|error| with_statement(error.fault, failed(error.number)))
     }
@@ -199,7 +211,7 @@ impl Postgres {
     ) -> Result<(), DatabaseError> {
         let of_server = |error| with_statement(error::working(error), statement);
         script.begin_rows().await?;
-        let mut copy = self.connection.copy_in_raw(statement).await.map_err(of_server)?;
+        let mut copy = self.session.connection.copy_in_raw(statement).await.map_err(of_server)?;
         let mut rows = Vec::new();
         let sent = loop {
             let more = tokio::select! {
@@ -227,12 +239,14 @@ impl Postgres {
     /// # Errors
     /// Fails when the session is lost.
     pub async fn find_history_again(&mut self) -> Result<(), DatabaseError> {
-        let table = literal(&self.table());
-        let oid = format!("pg_catalog.to_regclass({table})");
-        let row = self.row(format!("SELECT {oid}::text, {}", later_columns(self.facts.format, &oid))).await?;
+        let table = literal(&self.session.table());
+        let (oid, facts) = (format!("pg_catalog.to_regclass({table})"), &self.session.facts);
+        let sql = format!("SELECT {oid}::text, {}", later_columns(facts.format, &oid));
+        let row = self.session.row(sql).await?;
         let (found, present): (Option<&str>, Option<&str>) = (column(&row, 0)?, column(&row, 1)?);
-        self.facts.history_exists = found.is_some();
-        self.facts.history_lacks = lacking(self.facts.format, found, present);
+        let facts = &mut self.session.facts;
+        facts.history_exists = found.is_some();
+        facts.history_lacks = lacking(facts.format, found, present);
         Ok(())
     }
 
@@ -242,7 +256,7 @@ impl Postgres {
     /// Fails when the lock or the session is lost, or a deferred constraint is violated. After a lost session the
     /// outcome is unknown.
     pub async fn commit_content(&mut self) -> Result<(), SwapError> {
-        self.send(&self.commit()).await.map_err(|error| match error.fault.kind {
+        self.session.send(&self.session.commit()).await.map_err(|error| match error.fault.kind {
             _ if error.is_failed_check(Label::LockIsHeld) => {
                 SwapError::Fault(DatabaseError::new(DatabaseErrorKind::Lost, "our lock was lost before the COMMIT"))
             }

@@ -1,7 +1,8 @@
 //! Isolation of a rehearsal: the copy of the database is cut off from other servers, and restoring rows runs no code of
 //! roles that are not trusted.
 
-use super::{Postgres, column};
+use super::column;
+use super::content::DatabaseContent;
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::sql::identifier;
 
@@ -37,15 +38,15 @@ const OWNERS_OF_CODE: &str = "SELECT DISTINCT pg_get_userbyid(o.owner)::text FRO
      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype = 'e') \
      AND NOT o.owner = ANY (";
 
-impl Postgres {
+impl DatabaseContent<'_> {
     /// Checks that restoring rows into this database does not run code of untrusted roles as a superuser: constraints
     /// and the like check every restored row. In production such code runs only when a row is written.
     ///
     /// # Errors
     /// Fails when there is such code, or when the session is lost.
     pub async fn refuse_untrusted_code(&mut self) -> Result<(), DatabaseError> {
-        let sql = format!("{OWNERS_OF_CODE}{}) ORDER BY 1", self.facts.trusted_roles);
-        let rows = self.rows(sql).await?;
+        let sql = format!("{OWNERS_OF_CODE}{}) ORDER BY 1", self.session.facts.trusted_roles);
+        let rows = self.session.rows(sql).await?;
         let owners: Vec<String> = rows.iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?;
         if owners.is_empty() {
             return Ok(());
@@ -53,13 +54,13 @@ impl Postgres {
         let message = format!(
             "restoring the rows would run functions of {} with the rights of {}, who is a superuser",
             owners.join(", "),
-            self.facts.role
+            self.session.facts.role
         );
         let names: Vec<String> = owners.iter().map(|owner| identifier(owner)).collect();
         let hint = format!(
             "run it as the owner of the database, or without a rehearsal; or, if their code is harmless: GRANT {} TO {}",
             names.join(", "),
-            identifier(&self.facts.role)
+            identifier(&self.session.facts.role)
         );
         Err(DatabaseError::new(DatabaseErrorKind::Setting, message).with_hint(hint))
     }
@@ -69,16 +70,16 @@ impl Postgres {
     /// # Errors
     /// Fails when an object that leads to another server belongs to another role.
     pub async fn cut_off(&mut self) -> Result<(), DatabaseError> {
-        let rows = self.rows(CUT_OFF.into()).await?;
+        let rows = self.session.rows(CUT_OFF.into()).await?;
         for row in &rows {
             let statement: String = column(row, 0)?;
-            self.rows(statement.clone()).await.map_err(|fault| DatabaseError {
+            self.session.rows(statement.clone()).await.map_err(|fault| DatabaseError {
                 message: format!("the copy cannot be cut off from other servers ({statement}): {}", fault.message),
                 ..fault
             })?;
         }
         if !rows.is_empty() {
-            let database = identifier(&self.facts.database);
+            let database = identifier(&self.session.facts.database);
             tracing::info!("the copy {database} was cut off from other servers: foreign tables and dblink fail there");
         }
         Ok(())

@@ -6,6 +6,7 @@ mod archive_script;
 pub mod bulk_load;
 mod catalog_state;
 mod connect;
+pub mod content;
 mod create_options;
 mod definition;
 pub mod dump;
@@ -45,7 +46,7 @@ use crate::sql::{identifier, literal};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, Connection, Row};
 
 use connect::OpenedSession;
 pub use connect::create;
@@ -239,6 +240,12 @@ impl Postgres {
         let answer = sqlx::raw_sql(AssertSqlSafe(&*sql)).fetch_all(&mut self.connection);
         let rows = tokio::time::timeout(limit, answer).await.map_err(|_| no_answer_error(limit))?;
         rows.map_err(|error| grant::advised(error::working(error), &sql, &self.facts.role))
+    }
+
+    /// Closes the session: otherwise the server counts the session until it notices that the connection has ended.
+    pub async fn close(self) {
+        // An error is ignored: a session that is lost has ended as well.
+        let _ = self.connection.close().await;
     }
 
     /// Returns how long an answer may take: without a limit a network that drops packets silently would never be

@@ -37,44 +37,6 @@ pub struct StepImpact {
 }
 
 impl Postgres {
-    fn lock_log_table(&self) -> String {
-        let schema = identifier(self.facts.schema.as_deref().unwrap_or_default());
-        format!("{schema}.\"lockkeeper_rehearsal\"")
-    }
-
-    /// Installs a trigger on the history that logs the locks of the session whenever the history is written, which is
-    /// the last action of a step before its transaction ends. The trigger stops a step that has changed objects that
-    /// all databases of the server share, such as a role: once committed, the change would be in production, too.
-    /// (`pg_shdepend` is exempt: it records dependencies of this database's objects as well.)
-    ///
-    /// # Errors
-    /// Fails when a privilege or PL/pgSQL is missing.
-    pub async fn install_lock_log(&mut self) -> Result<(), DatabaseError> {
-        let (witness, history) = (self.lock_log_table(), self.table());
-        let sql = format!(
-            "{OWN_PATH}CREATE TABLE {witness} (relation oid, mode text);
-             CREATE FUNCTION {witness}() RETURNS trigger LANGUAGE plpgsql SET search_path TO pg_catalog, pg_temp AS $$DECLARE
-                 shared text := (SELECT pg_catalog.string_agg(l.relation::pg_catalog.regclass::text, ', ') FROM pg_catalog.pg_locks l
-                 JOIN pg_catalog.pg_class c ON c.oid = l.relation AND c.relkind = 'r' AND c.relname <> 'pg_shdepend'
-                 WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.database = 0 AND l.mode = 'RowExclusiveLock');
-             BEGIN
-                 IF shared IS NOT NULL THEN
-                     RAISE EXCEPTION '{BEYOND}: it changes %, which all databases of the server share', shared;
-                 END IF;
-                 INSERT INTO {witness} SELECT l.relation, l.mode FROM pg_catalog.pg_locks l
-                 WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted;
-                 RETURN NULL;
-             END$$;
-             CREATE TRIGGER lockkeeper_rehearsal AFTER INSERT OR UPDATE OR DELETE ON {history}
-                 FOR EACH STATEMENT EXECUTE FUNCTION {witness}();"
-        );
-        self.message(sql).await?;
-        // The history table has our trigger now.
-        self.facts.history_is_plain = false;
-        self.is_rehearsal = true;
-        Ok(())
-    }
-
     /// Refuses a statement in a rehearsal that has an effect outside of the copy, or whose effect a transaction cannot
     /// show.
     ///
@@ -94,6 +56,56 @@ impl Postgres {
             false => Ok(()),
         }
     }
+}
+
+/// The log of the locks that the steps of a rehearsal hold, in the database that is a copy.
+pub struct LockLog<'a> {
+    session: &'a mut Postgres,
+}
+
+impl<'a> LockLog<'a> {
+    /// Returns the log for a session in the copy.
+    pub fn new(session: &'a mut Postgres) -> LockLog<'a> {
+        LockLog { session }
+    }
+
+    fn table(&self) -> String {
+        let schema = identifier(self.session.facts.schema.as_deref().unwrap_or_default());
+        format!("{schema}.\"lockkeeper_rehearsal\"")
+    }
+
+    /// Installs a trigger on the history that logs the locks of the session whenever the history is written, which is
+    /// the last action of a step before its transaction ends. The trigger stops a step that has changed objects that
+    /// all databases of the server share, such as a role: once committed, the change would be in production, too.
+    /// (`pg_shdepend` is exempt: it records dependencies of this database's objects as well.)
+    ///
+    /// # Errors
+    /// Fails when a privilege or PL/pgSQL is missing.
+    pub async fn install(&mut self) -> Result<(), DatabaseError> {
+        let (witness, history) = (self.table(), self.session.table());
+        let sql = format!(
+            "{OWN_PATH}CREATE TABLE {witness} (relation oid, mode text);
+             CREATE FUNCTION {witness}() RETURNS trigger LANGUAGE plpgsql SET search_path TO pg_catalog, pg_temp AS $$DECLARE
+                 shared text := (SELECT pg_catalog.string_agg(l.relation::pg_catalog.regclass::text, ', ') FROM pg_catalog.pg_locks l
+                 JOIN pg_catalog.pg_class c ON c.oid = l.relation AND c.relkind = 'r' AND c.relname <> 'pg_shdepend'
+                 WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.database = 0 AND l.mode = 'RowExclusiveLock');
+             BEGIN
+                 IF shared IS NOT NULL THEN
+                     RAISE EXCEPTION '{BEYOND}: it changes %, which all databases of the server share', shared;
+                 END IF;
+                 INSERT INTO {witness} SELECT l.relation, l.mode FROM pg_catalog.pg_locks l
+                 WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted;
+                 RETURN NULL;
+             END$$;
+             CREATE TRIGGER lockkeeper_rehearsal AFTER INSERT OR UPDATE OR DELETE ON {history}
+                 FOR EACH STATEMENT EXECUTE FUNCTION {witness}();"
+        );
+        self.session.message(sql).await?;
+        // The history table has our trigger now.
+        self.session.facts.history_is_plain = false;
+        self.session.is_rehearsal = true;
+        Ok(())
+    }
 
     /// Reads the tables of the database, without Lockkeeper's own.
     ///
@@ -105,10 +117,10 @@ impl Postgres {
              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
              AND c.oid NOT IN (SELECT coalesce(pg_catalog.to_regclass(name)::oid, 0) FROM pg_catalog.unnest(ARRAY[{}, {}]) name)",
-            literal(&self.lock_log_table()),
-            literal(&self.table())
+            literal(&self.table()),
+            literal(&self.session.table())
         );
-        let rows = self.rows(sql).await?;
+        let rows = self.session.rows(sql).await?;
         rows.iter().map(|row| Ok((column(row, 0)?, (column(row, 1)?, column(row, 2)?)))).collect()
     }
 
@@ -117,10 +129,10 @@ impl Postgres {
     /// # Errors
     /// Fails when the session is lost, or when a step has dropped the lock log.
     pub async fn impact(&mut self, before: &TableFiles) -> Result<StepImpact, DatabaseError> {
-        let witness = self.lock_log_table();
+        let witness = self.table();
         let sql = format!("SELECT relation::bigint, mode FROM {witness} GROUP BY 1, 2; DELETE FROM {witness}");
         let mut strongest: BTreeMap<i64, usize> = BTreeMap::new();
-        for row in self.rows(sql).await? {
+        for row in self.session.rows(sql).await? {
             let (relation, mode): (i64, String) = (column(&row, 0)?, column(&row, 1)?);
             let rank = MODES.iter().position(|known| *known == mode).unwrap_or(0);
             let known = strongest.entry(relation).or_default();

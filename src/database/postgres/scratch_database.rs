@@ -3,14 +3,13 @@
 use crate::sql::{identifier, literal};
 use std::path::Path;
 
-use sqlx::Connection;
 use sqlx::postgres::PgRow;
 
 use super::create_options::{create_options, scratch_name, set_variable};
 use super::dump::{DumpTools, Part, RestoreMode, ToolError};
 use super::maintenance::Maintenance;
-use super::{Postgres, column, rows};
-use crate::database::row_counts::RowCounts;
+use super::scratch_names::scratch_suffix;
+use super::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind, HistoryName, url};
 
 /// A database that was created beside the database of a session.
@@ -25,37 +24,37 @@ pub struct ScratchDatabase {
     pub(super) session: Maintenance,
 }
 
-impl Postgres {
+impl ScratchDatabase {
     /// Creates an empty database with the owner, encoding, collation and tablespace of the session's database.
     /// Databases that a killed run under the same lock has left for the same purpose are dropped first, so the caller
     /// must hold the lock.
     ///
     /// # Errors
     /// Fails when no maintenance database accepts the login, or when the role lacks CREATEDB.
-    pub async fn create_scratch_database(&mut self, purpose: &str) -> Result<ScratchDatabase, DatabaseError> {
-        self.drop_scratch_databases(purpose).await?;
-        let model = self.facts.database.clone();
-        let name = scratch_name(&model, &self.scratch_suffix(purpose));
+    pub async fn create(server: &mut Postgres, purpose: &str) -> Result<ScratchDatabase, DatabaseError> {
+        ScratchDatabase::drop_leftovers(server, purpose).await?;
+        let model = server.facts.database.clone();
+        let name = scratch_name(&model, &scratch_suffix(server, purpose));
         let sql = "SELECT pg_catalog.pg_get_userbyid(d.datdba)::text, pg_catalog.pg_encoding_to_char(d.encoding)::text, \
              d.datcollate::text, d.datctype::text, t.spcname::text, j ->> 'datlocprovider', \
              coalesce(j ->> 'datlocale', j ->> 'daticulocale'), j ->> 'daticurules', d.oid::bigint \
              FROM pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace, LATERAL pg_catalog.to_jsonb(d) j \
              WHERE d.datname = pg_catalog.current_database()";
-        let row = self.row(sql.into()).await?;
+        let row = server.row(sql.into()).await?;
         // No connections before the new database has the privileges of the other one.
         let create = format!("CREATE DATABASE {} {} ALLOW_CONNECTIONS false", identifier(&name), create_options(&row)?);
-        let session = self.maintenance().await?;
+        let session = server.maintenance().await?;
         let mut beside = ScratchDatabase { name, oid: 0, model, model_oid: column(&row, 8)?, session };
         beside.run(&create).await.map_err(|fault| match fault.kind {
             DatabaseErrorKind::NoPrivilege => {
-                fault.with_hint(format!("ALTER ROLE {} CREATEDB", identifier(self.user())))
+                fault.with_hint(format!("ALTER ROLE {} CREATEDB", identifier(server.user())))
             }
             _ => fault,
         })?;
         let oid = beside.oid_of(&beside.name.clone()).await?;
         beside.oid =
             oid.ok_or_else(|| DatabaseError::new(DatabaseErrorKind::NoDatabase, "the new database is gone"))?;
-        let (name, user) = (identifier(&beside.name), identifier(self.user()));
+        let (name, user) = (identifier(&beside.name), identifier(server.user()));
         for statement in [
             format!("REVOKE CONNECT ON DATABASE {name} FROM PUBLIC"),
             // A role that gets the owner's rights only by SET ROLE could not log in.
@@ -67,73 +66,34 @@ impl Postgres {
         Ok(beside)
     }
 
-    /// Restores one part of an archive into a database of the server.
+    /// Restores one part of an archive into this database.
     ///
     /// # Errors
     /// Fails when the tool is missing or ends with an error, which is returned.
     pub async fn restore(
         &self,
-        database: &str,
+        server: &Postgres,
         what: (RestoreMode, Part),
         pg_dump: Option<&Path>,
         archive: &Path,
     ) -> Result<(), ToolError> {
-        let tools = DumpTools::find(pg_dump, self.major()).await?;
-        tools.restore(self, database, what, archive).await
+        let tools = DumpTools::find(pg_dump, server.major()).await?;
+        tools.restore(server, &self.name, what, archive).await
     }
 
-    /// Opens a reading session in another database of the same host.
+    /// Opens a reading session in this database, on the host of the session that has created it.
     ///
     /// # Errors
     /// Fails as [`Postgres::connect`] does: the login is refused, or the server is not usable.
-    pub async fn connect_to(&self, database: &str, history: &HistoryName) -> Result<Postgres, DatabaseError> {
+    pub async fn connect(&self, server: &Postgres, history: &HistoryName) -> Result<Postgres, DatabaseError> {
         let target = url::PostgresTarget {
-            database: Some(database.to_owned()),
-            hosts: vec![self.host.clone()],
-            ..self.login.clone()
+            database: Some(self.name.clone()),
+            hosts: vec![server.host.clone()],
+            ..server.login.clone()
         };
-        Postgres::connect(&target, history, self.attempt).await
+        Postgres::connect(&target, history, server.attempt).await
     }
 
-    /// Reads the names of the tables whose rows a dump would contain.
-    ///
-    /// # Errors
-    /// Fails when the session is lost.
-    pub async fn tables(&mut self) -> Result<Vec<String>, DatabaseError> {
-        rows::tables(&mut self.connection, &self.exchange).await
-    }
-
-    /// Counts the rows of every table.
-    ///
-    /// # Errors
-    /// Fails when the session is lost, or a privilege is missing.
-    pub async fn count(&mut self) -> Result<RowCounts, DatabaseError> {
-        self.rows("SET row_security = off".into()).await?;
-        let (probe, exchange) = (self.probe(), self.exchange.clone());
-        probe.watch(rows::count(&mut self.connection, &exchange)).await
-    }
-
-    /// Gathers the statistics, which an archive does not contain: without them the first queries would get bad plans.
-    /// There is no limit on the duration.
-    ///
-    /// # Errors
-    /// Fails when the session is lost.
-    pub async fn analyze(&mut self) -> Result<(), DatabaseError> {
-        // An ordinary role gets a warning for each table of the system that it may not analyze.
-        self.rows("SET client_min_messages = error".into()).await?;
-        // ANALYZE is sent as a message of its own, so that each table gets a transaction of its own.
-        let probe = self.probe();
-        probe.watch(self.run("ANALYZE".into())).await
-    }
-
-    /// Closes the session: otherwise the server counts the session until it notices that the connection has ended.
-    pub async fn close(self) {
-        // An error is ignored: a session that is lost has ended as well.
-        let _ = self.connection.close().await;
-    }
-}
-
-impl ScratchDatabase {
     /// Copies the properties of the model that are not part of its contents: settings, comment, grants, limits. Call it
     /// only when the contents are restored: a setting such as `default_transaction_read_only` would block the restore.
     ///

@@ -8,33 +8,31 @@ use super::{Postgres, ScratchDatabase, column};
 use crate::database::DatabaseError;
 use crate::sql::{identifier, literal};
 
-impl Postgres {
-    /// Returns the suffix of the names of databases that are created for a purpose under our lock.
-    pub(super) fn scratch_suffix(&self, purpose: &str) -> String {
-        format!("{purpose}_{:016x}", self.key().cast_unsigned())
-    }
+/// Returns the suffix of the names of databases that are created for a purpose under our lock.
+pub(super) fn scratch_suffix(server: &Postgres, purpose: &str) -> String {
+    format!("{purpose}_{:016x}", server.key().cast_unsigned())
+}
 
+impl ScratchDatabase {
     /// Drops the databases that killed runs under the same lock have left for a purpose; the caller must hold the lock.
     ///
     /// # Errors
     /// Fails when another session is connected to such a database, or another role owns it.
-    pub async fn drop_scratch_databases(&mut self, purpose: &str) -> Result<(), DatabaseError> {
-        let suffix = self.scratch_suffix(purpose);
+    pub async fn drop_leftovers(server: &mut Postgres, purpose: &str) -> Result<(), DatabaseError> {
+        let suffix = scratch_suffix(server, purpose);
         let sql = format!(
             "SELECT datname::text, oid::bigint FROM pg_catalog.pg_database WHERE pg_catalog.right(datname::text, {}) = {}",
             suffix.len(),
             literal(&suffix)
         );
-        for row in self.rows(sql).await? {
+        for row in server.rows(sql).await? {
             let (name, oid) = (column(&row, 0)?, column(&row, 1)?);
-            let (model, session) = (self.facts.database.clone(), self.maintenance().await?);
+            let (model, session) = (server.facts.database.clone(), server.maintenance().await?);
             ScratchDatabase { name, oid, model, model_oid: 0, session }.drop_database().await?;
         }
         Ok(())
     }
-}
 
-impl ScratchDatabase {
     /// Drops the database, and ends all sessions that a killed tool has left in it. Another database that has got the
     /// name meanwhile is kept.
     ///

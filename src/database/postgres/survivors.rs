@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Postgres, column};
+use super::column;
+use super::in_place::InPlaceRestore;
 use crate::database::DatabaseError;
 
 /// The first OID that a server gives to an object that is not built in (`FirstNormalObjectId`, transam.h).
@@ -45,7 +46,7 @@ const CATALOGS: [(&str, &str); 23] = [
     ("pg_default_acl", "true"),
 ];
 
-impl Postgres {
+impl InPlaceRestore<'_> {
     /// Reads the subscriptions of this database, each as its OID and its quoted name. Ordinary roles cannot read the
     /// age of a subscription's row, so subscriptions are compared by these values.
     ///
@@ -54,21 +55,11 @@ impl Postgres {
     pub async fn subscriptions(&mut self) -> Result<BTreeSet<String>, DatabaseError> {
         let sql = "SELECT s.oid || ' ' || pg_catalog.quote_ident(s.subname) FROM pg_catalog.pg_subscription s \
                    JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database()";
-        self.rows(sql.into()).await?.iter().map(|row| column(row, 0)).collect()
-    }
-
-    /// Reads the quoted names of the subscriptions of this database that are enabled.
-    ///
-    /// # Errors
-    /// Fails when the session is lost.
-    pub async fn enabled_subscriptions(&mut self) -> Result<Vec<String>, DatabaseError> {
-        let sql = "SELECT pg_catalog.quote_ident(s.subname) FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d \
-                   ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database() AND s.subenabled ORDER BY 1";
-        self.rows(sql.into()).await?.iter().map(|row| column(row, 0)).collect()
+        self.session.rows(sql.into()).await?.iter().map(|row| column(row, 0)).collect()
     }
 
     /// Returns descriptions of the objects of every kind that existed before this transaction and were not replaced in
-    /// it. `subscriptions` is the earlier result of [`Postgres::subscriptions`].
+    /// it. `subscriptions` is the earlier result of [`InPlaceRestore::subscriptions`].
     ///
     /// # Errors
     /// Fails when the session is lost.
@@ -86,7 +77,7 @@ impl Postgres {
             )
         }));
         let sql = format!("SELECT * FROM ({}) o ORDER BY 1", selects.join(" UNION ALL "));
-        let rows = self.rows(sql).await?;
+        let rows = self.session.rows(sql).await?;
         let found = rows.iter().map(|row| column(row, 0));
         let mut found: Vec<String> = found.collect::<Result<_, DatabaseError>>()?;
         let left = self.subscriptions().await?;

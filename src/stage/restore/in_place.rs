@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use super::postgres::RestoreContext;
 use super::{BackupArchive, compare, failed};
 use crate::database::postgres::Postgres;
-use crate::database::postgres::in_place::InPlaceError;
+use crate::database::postgres::content::DatabaseContent;
+use crate::database::postgres::in_place::{InPlaceError, InPlaceRestore};
 use crate::database::postgres::swap::SwapError;
 use crate::database::row_counts::RowCounts;
 use crate::database::{Canceller, DatabaseErrorKind};
@@ -38,7 +39,8 @@ impl RestoreContext<'_> {
         let (began, mut pause) = (Instant::now(), FIRST_PAUSE);
         loop {
             let tried = async {
-                let locking = locked.lock_tables(LOCK_WAIT.min(self.patience)).await;
+                let mut restore = InPlaceRestore::new(locked);
+                let locking = restore.lock_tables(LOCK_WAIT.min(self.patience)).await;
                 locking.map_err(|fault| failed(RestoreError::Database(fault)))
             };
             let failure = match unless_stopped(tried, canceller, cancel).await {
@@ -82,12 +84,12 @@ impl RestoreContext<'_> {
                 replaced = with_progress("restoring", self.replace(locked, cancel)) => replaced,
             };
             if replaced.is_err() {
-                locked.roll_back().await;
+                InPlaceRestore::new(locked).roll_back().await;
             }
             replaced.map_err(failed)
         };
         unless_stopped(replacing, canceller, cancel).await?;
-        locked.commit_content().await.map_err(|error| match error {
+        InPlaceRestore::new(locked).commit_content().await.map_err(|error| match error {
             SwapError::Fault(fault) => failed(RestoreError::Database(fault)),
             SwapError::Unknown(fault) => failed(RestoreError::UnknownInPlace(fault)),
         })
@@ -96,19 +98,22 @@ impl RestoreContext<'_> {
     /// Replaces the content and compares it with the manifest, without committing.
     async fn replace(&self, locked: &mut Postgres, cancel: &Cancel) -> Result<(), RestoreError> {
         let BackupArchive { path, manifest } = self.archive;
-        let held = locked.tables().await.map_err(RestoreError::Database)?;
+        let held = DatabaseContent::new(locked).tables().await.map_err(RestoreError::Database)?;
         only_known(manifest.rows.as_ref(), &held)?;
-        locked.refuse_large_object_writers().await.map_err(RestoreError::Database)?;
-        let subscriptions = locked.subscriptions().await.map_err(RestoreError::Database)?;
-        let replacing = locked.replace_content(self.pg_dump, path, cancel);
+        let mut restore = InPlaceRestore::new(locked);
+        restore.refuse_large_object_writers().await.map_err(RestoreError::Database)?;
+        let subscriptions = restore.subscriptions().await.map_err(RestoreError::Database)?;
+        let replacing = restore.replace_content(self.pg_dump, path, cancel);
         replacing.await.map_err(|error| match error {
             InPlaceError::Tool(error) => RestoreError::Tool(error),
             InPlaceError::Fault(fault) => RestoreError::Database(fault),
         })?;
         let (applied, rows, left) = async {
-            locked.find_history_again().await?;
-            let left = locked.survivors(&subscriptions).await?;
-            Ok((locked.history().await?, locked.count().await?, left))
+            let mut restore = InPlaceRestore::new(locked);
+            restore.find_history_again().await?;
+            let left = restore.survivors(&subscriptions).await?;
+            let applied = locked.history().await?;
+            Ok((applied, DatabaseContent::new(locked).count().await?, left))
         }
         .await
         .map_err(RestoreError::Database)?;

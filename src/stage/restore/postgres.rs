@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{BackupArchive, compare, failed, stamp};
 use crate::database::postgres::Postgres;
+use crate::database::postgres::content::DatabaseContent;
 use crate::database::postgres::dump::{Part, RestoreMode};
 use crate::database::postgres::scratch_database::ScratchDatabase;
 use crate::database::postgres::swap::SwapError;
@@ -50,7 +51,7 @@ impl RestoreContext<'_> {
         how: RestoreMode,
         cancel: &Cancel,
     ) -> Result<ScratchDatabase, Failure> {
-        let made = locked.create_scratch_database(suffix).await;
+        let made = ScratchDatabase::create(locked, suffix).await;
         let mut beside = made.map_err(|fault| failed(RestoreError::Database(fault)))?;
         tracing::info!("restoring {} into the database {}", self.archive.path.display(), beside.name);
         let filled = tokio::select! {
@@ -75,26 +76,27 @@ impl RestoreContext<'_> {
         how: RestoreMode,
     ) -> Result<(), RestoreError> {
         let BackupArchive { path, manifest } = self.archive;
-        let restoring = locked.restore(&beside.name, (how, Part::Definitions), self.pg_dump, path);
+        let restoring = beside.restore(locked, (how, Part::Definitions), self.pg_dump, path);
         restoring.await.map_err(RestoreError::Tool)?;
         // Checked in the copy: the current database may have lost what the backup contains.
-        let defined = locked.connect_to(&beside.name, self.history).await;
+        let defined = beside.connect(locked, self.history).await;
         let mut defined = defined.map_err(RestoreError::Database)?;
-        let refused = defined.refuse_untrusted_code().await;
+        let refused = DatabaseContent::new(&mut defined).refuse_untrusted_code().await;
         defined.close().await;
         refused.map_err(RestoreError::Database)?;
-        let restoring = locked.restore(&beside.name, (how, Part::Content), self.pg_dump, path);
+        let restoring = beside.restore(locked, (how, Part::Content), self.pg_dump, path);
         restoring.await.map_err(RestoreError::Tool)?;
         // Done before anything is read: the search path among the settings may decide where the history is.
         beside.copy_settings_and_grants().await.map_err(RestoreError::Database)?;
-        let restored = locked.connect_to(&beside.name, self.history).await;
+        let restored = beside.connect(locked, self.history).await;
         let mut restored = restored.map_err(RestoreError::Database)?;
         if how == RestoreMode::Discarded {
-            restored.cut_off().await.map_err(RestoreError::Database)?;
+            DatabaseContent::new(&mut restored).cut_off().await.map_err(RestoreError::Database)?;
         }
         let applied = restored.history().await.map_err(RestoreError::Database)?;
-        let rows = restored.count().await.map_err(RestoreError::Database)?;
-        restored.analyze().await.map_err(RestoreError::Database)?;
+        let mut content = DatabaseContent::new(&mut restored);
+        let rows = content.count().await.map_err(RestoreError::Database)?;
+        content.analyze().await.map_err(RestoreError::Database)?;
         restored.close().await;
         let wrong = compare(manifest, &applied, &rows);
         if wrong.is_empty() { Ok(()) } else { Err(RestoreError::Differs(wrong)) }
@@ -115,7 +117,7 @@ impl RestoreContext<'_> {
             }
         };
         let stamp = stamp();
-        let subscriptions = locked.enabled_subscriptions().await;
+        let subscriptions = DatabaseContent::new(&mut locked).enabled_subscriptions().await;
         let mut old = Some(locked);
         let swapped = match beside.name_for_the_old(&format!("_before_restore_{stamp}")).await {
             Ok(kept) => self.swap(&mut beside, &mut old, &kept, cancel).await.map(|()| kept),
