@@ -1,6 +1,7 @@
 //! The operations of a database whose lock this run holds: everything that writes.
 
 use super::postgres;
+use super::postgres::migrator::Migrator;
 use super::sqlite;
 use super::{ApplyError, Database, DatabaseError, DatabaseErrorKind, SchemaDefects, SessionLimits};
 use crate::revision::history::{Elapsed, HistoryChange, HistoryRow, HistoryTable, RecordedProgress};
@@ -91,7 +92,7 @@ impl Locked {
     /// The session is lost, or a privilege is missing.
     pub async fn create_history(&mut self) -> Result<(), DatabaseError> {
         match &mut self.database {
-            Database::Postgres(database) => database.create_history(&self.history).await,
+            Database::Postgres(database) => Migrator::new(database, &self.history).create_history().await,
             Database::Sqlite(database) => database.create_history(&self.history).await,
         }
     }
@@ -102,7 +103,7 @@ impl Locked {
     /// A statement failed; the error names it and its position. A transaction is rolled back.
     pub async fn apply(&mut self, request: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
         match &mut self.database {
-            Database::Postgres(database) => database.apply(&self.history, request).await,
+            Database::Postgres(database) => Migrator::new(database, &self.history).apply(request).await,
             Database::Sqlite(database) => database.apply(&self.history, request).await,
         }
     }
@@ -114,7 +115,7 @@ impl Locked {
     pub async fn rewrite_history(&mut self, changes: &[HistoryChange<'_>]) -> Result<(), ApplyError> {
         let changes: Vec<String> = changes.iter().map(|change| self.history.change(change)).collect();
         match &mut self.database {
-            Database::Postgres(database) => database.rewrite_history(&self.history, &changes).await,
+            Database::Postgres(database) => Migrator::new(database, &self.history).rewrite_history(&changes).await,
             Database::Sqlite(database) => database.rewrite_history(&self.history, &changes).await,
         }
     }

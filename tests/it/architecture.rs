@@ -339,24 +339,18 @@ fn statements_are_classified_where_they_are_found() {
 /// What is done with a session borrows it, so that a reader sees what each part needs.
 #[test]
 fn the_session_of_postgres_has_no_methods_of_its_parts() {
-    const SESSION: [&str; 21] = [
-        "apply",
-        "catalog_state",
+    const SESSION: [&str; 15] = [
         "connect",
-        "definition",
         "facts",
         "history",
         "identity",
         "index_state",
-        "journal",
         "lock",
         "maintenance",
         "mod",
         "monitor",
-        "non_transactional",
         "probe",
         "rehearsal",
-        "rewrite_history",
         "send",
         "settings",
         "stall",

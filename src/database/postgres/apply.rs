@@ -1,19 +1,18 @@
 //! Application of one revision: script, bookkeeping and transaction are sent in as few messages as their size allows.
 
-use super::grant::advised;
 use super::message::{Label, Message, MessageError, MessagePart};
+use super::migrator::Migrator;
 use super::send::OnCancel;
 use super::trust::TrustCheck;
-use super::{Postgres, column, no_answer_error};
+use super::{column, no_answer_error};
 use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
 use crate::dialect::Dialect;
 use crate::masking::excerpt;
 use crate::revision::catalog_effect::CatalogEffect;
-use crate::revision::history::{Elapsed, HistoryTable, RecordedProgress};
+use crate::revision::history::{Elapsed, RecordedProgress};
 use crate::revision::render::{COMMIT, begin};
 use crate::revision::statements::Window;
 use crate::revision::{Batch, BatchLimit, SectionOptions, TransactionMode};
-use crate::sql::identifier;
 
 /// A statement that fails (division by zero) when string literals are read in another way than when the script was
 /// parsed.
@@ -23,23 +22,24 @@ const LITERALS_ARE_CERTAIN: &str =
 /// The size of one message in bytes; a smaller script is sent in one message with its transaction and its history row.
 const MESSAGE: usize = 128 * 1024;
 
-impl Postgres {
+impl Migrator<'_> {
     /// Creates the history table, or adds the columns that it lacks.
     ///
     /// # Errors
     /// Fails when the role may not do so, or when the relation of that name is not trusted.
-    pub async fn create_history(&mut self, history: &HistoryTable) -> Result<(), DatabaseError> {
-        let Some(sql) = self.missing_history(history) else {
+    pub async fn create_history(&mut self) -> Result<(), DatabaseError> {
+        let Some(sql) = self.missing_history() else {
             return Ok(());
         };
-        let (hint, limit) = (self.grant_history(history), self.response_timeout());
+        let (hint, limit) = (self.grant_history(), self.session.response_timeout());
         // An existing relation of this name is not created again, and need not be a table.
         let message =
             Message::new([MessagePart::new(Label::CreateHistory, sql)]).and(self.before_writing(self.trust_check()));
-        let made = tokio::time::timeout(limit, self.send(&message)).await.map_err(|_| no_answer_error(limit))?;
+        let made =
+            tokio::time::timeout(limit, self.session.send(&message)).await.map_err(|_| no_answer_error(limit))?;
         if let Err(MessageError { fault, .. }) = made {
-            let table = self.table();
-            if let Some(distrust) = self.distrust(&table).await? {
+            let table = self.session.table();
+            if let Some(distrust) = self.session.distrust(&table).await? {
                 return Err(distrust);
             }
             return Err(match fault.kind {
@@ -49,39 +49,39 @@ impl Postgres {
         }
         self.has_made_history();
         // An event trigger may have changed the table, so the check is made once more.
-        let row = self.row(format!("SELECT {}", self.is_plain())).await?;
-        self.facts.history_is_plain = column(&row, 0)?;
+        let row = self.session.row(format!("SELECT {}", self.session.is_plain())).await?;
+        self.session.facts.history_is_plain = column(&row, 0)?;
         Ok(())
     }
 
     /// Returns the statement that creates the history table, or that gives it the columns that it lacks. `None` when it
     /// needs none.
-    pub(super) fn missing_history(&self, history: &HistoryTable) -> Option<String> {
-        match (self.facts.history_exists, self.facts.history_lacks.is_empty()) {
+    pub(super) fn missing_history(&self) -> Option<String> {
+        match (self.session.facts.history_exists, self.session.facts.history_lacks.is_empty()) {
             (true, true) => None,
-            (true, false) => Some(self.extend_history(history)),
-            (false, _) => Some(history.create()),
+            (true, false) => Some(self.extend_history()),
+            (false, _) => Some(self.history.create()),
         }
     }
 
     pub(super) fn has_made_history(&mut self) {
-        self.facts.history_exists = true;
-        self.facts.history_lacks.clear();
+        self.session.facts.history_exists = true;
+        self.session.facts.history_lacks.clear();
     }
 
     /// Returns the statement that adds the columns that a table of an earlier release lacks.
-    fn extend_history(&self, history: &HistoryTable) -> String {
-        history.format.extend(history, &self.facts.table)
+    fn extend_history(&self) -> String {
+        self.history.format.extend(self.history, &self.session.facts.table)
     }
 
     /// Returns the advice by which the history table can be created or extended: only its owner may change an existing
     /// one.
-    pub(super) fn grant_history(&self, history: &HistoryTable) -> String {
-        match self.facts.history_exists {
+    pub(super) fn grant_history(&self) -> String {
+        match self.session.facts.history_exists {
             true => {
-                format!("let the table's owner run {}", self.extend_history(history).trim_end().trim_end_matches(';'))
+                format!("let the table's owner run {}", self.extend_history().trim_end().trim_end_matches(';'))
             }
-            false => self.grant(),
+            false => self.session.grant(),
         }
     }
 
@@ -90,46 +90,24 @@ impl Postgres {
     /// # Errors
     /// Fails when a statement or the bookkeeping fails. The error names the GRANT statement when a privilege is
     /// missing.
-    pub async fn apply(&mut self, history: &HistoryTable, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
-        let applied = self.attempt_to_apply(history, unit).await;
+    pub async fn apply(&mut self, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
+        let applied = self.attempt_to_apply(unit).await;
         applied.map_err(|broken| self.with_grant(broken))
     }
 
-    /// Adds the GRANT statement that a refused statement needs, be it the script's or one of Lockkeeper's on the
-    /// history.
-    pub(super) fn with_grant(&self, mut broken: ApplyError) -> ApplyError {
-        let (table, role) = (self.table(), &self.facts.role);
-        let ours = format!("permission denied for table {}", self.facts.table);
-        let Some((fault, statement)) = broken.refused() else {
-            return broken;
-        };
-        let refused = fault.clone();
-        *fault = match statement {
-            None if refused.message == ours => {
-                refused.with_hint(format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {}", identifier(role)))
-            }
-            statement => advised(refused, statement.unwrap_or_default(), role),
-        };
-        broken
-    }
-
-    async fn attempt_to_apply(
-        &mut self,
-        history: &HistoryTable,
-        unit: &mut ApplyRequest<'_>,
-    ) -> Result<(), ApplyError> {
+    async fn attempt_to_apply(&mut self, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
         match unit.way.section.options.mode {
             TransactionMode::Transaction => {
                 let mut transaction = Transaction::NotBegun;
-                let result = self.in_transaction(history, unit, &mut transaction).await;
+                let result = self.in_transaction(unit, &mut transaction).await;
                 let failed = result.as_ref().is_err_and(|broken| !matches!(broken, ApplyError::Commit(_)));
                 if failed && transaction == Transaction::Begun {
                     // Without a session there is nothing to roll back: the server has done so when the session ended.
-                    let _ = self.run("ROLLBACK".into()).await;
+                    let _ = self.session.run("ROLLBACK".into()).await;
                 }
                 result
             }
-            TransactionMode::NoTransaction => self.run_non_transactional(history, unit).await,
+            TransactionMode::NoTransaction => self.run_non_transactional(unit).await,
         }
     }
 
@@ -137,7 +115,6 @@ impl Postgres {
     /// were rolled back with it.
     async fn in_transaction(
         &mut self,
-        history: &HistoryTable,
         unit: &mut ApplyRequest<'_>,
         transaction: &mut Transaction,
     ) -> Result<(), ApplyError> {
@@ -152,10 +129,11 @@ impl Postgres {
             }
             unit.unless_stopped().map_err(ApplyError::Bookkeeping)?;
             for index in 0..batch.starts.len() {
-                self.refuse_beyond_copy(batch.statement(index), &CatalogEffect::None)
+                self.session
+                    .refuse_beyond_copy(batch.statement(index), &CatalogEffect::None)
                     .map_err(|fault| failed(fault, &batch, index, None))?;
             }
-            let ending = |database: &Postgres, check| database.ending(history, unit, literals.clone(), check);
+            let ending = |migrator: &Migrator<'_>, check| migrator.ending(unit, literals.clone(), check);
             let sent = self.send_batch(opening.take(), &batch, ending).await;
             if sent.as_ref().err().is_none_or(MessageError::has_begun) {
                 *transaction = Transaction::Begun;
@@ -172,21 +150,23 @@ impl Postgres {
         &mut self,
         opening: Option<MessagePart<'static>>,
         batch: &Batch,
-        ending: impl Fn(&Postgres, TrustCheck) -> Vec<MessagePart<'static>>,
+        ending: impl Fn(&Migrator<'_>, TrustCheck) -> Vec<MessagePart<'static>>,
     ) -> Result<(), MessageError> {
         match (batch.window, opening) {
-            (Window::Partial, opening) => self.send(&Message::new(opening).and([MessagePart::script(batch)])).await,
+            (Window::Partial, opening) => {
+                self.session.send(&Message::new(opening).and([MessagePart::script(batch)])).await
+            }
             // The script may turn the history into another kind of table.
             (Window::Last, Some(opening)) => {
-                let whole = |database: &Postgres, check| {
-                    Message::new([opening.clone(), MessagePart::script(batch)]).and(ending(database, check))
+                let whole = |migrator: &Migrator<'_>, check| {
+                    Message::new([opening.clone(), MessagePart::script(batch)]).and(ending(migrator, check))
                 };
                 self.send_checked(OnCancel::Fail, whole).await
             }
             // The earlier messages cannot be sent again, so the long check of the history is used at once.
             (Window::Last, None) => {
                 let message = Message::new([MessagePart::script(batch)]).and(ending(self, TrustCheck::Long));
-                self.send(&message).await
+                self.session.send(&message).await
             }
         }
     }
@@ -194,18 +174,17 @@ impl Postgres {
     /// Returns the statements that follow a script: its history row, the commit, and the reset of the session.
     fn ending(
         &self,
-        history: &HistoryTable,
         unit: &ApplyRequest<'_>,
         literals: Option<MessagePart<'static>>,
         check: TrustCheck,
     ) -> Vec<MessagePart<'static>> {
         let progress = RecordedProgress::Whole { statements: unit.way.statements };
-        let row = history.record(&unit.row(unit.way.section.fingerprint, progress, Elapsed::SinceBegin));
+        let row = self.history.record(&unit.row(unit.way.section.fingerprint, progress, Elapsed::SinceBegin));
         let mut parts = self.before_bookkeeping(check);
         parts.push(MessagePart::new(Label::Record, row));
         parts.extend(literals);
         parts.push(MessagePart::new(Label::Commit, COMMIT));
-        parts.push(MessagePart::new(Label::ResetSession, self.session(&SectionOptions::default())));
+        parts.push(MessagePart::new(Label::ResetSession, self.session.session_reset(&SectionOptions::default())));
         parts
     }
 

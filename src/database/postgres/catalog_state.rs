@@ -5,14 +5,14 @@
 //! has had no effect. A change counts as the statement's only if its definition is exactly the one that the statement
 //! asks for. Every other case needs a decision by a person.
 
-use crate::sql::literal;
 use sha2::{Digest, Sha256};
 
+use super::column;
 use super::grant::advised;
 use super::index_state::{IndexValidity, folded};
 use super::message::{Label, Message, MessagePart};
+use super::migrator::Migrator;
 use super::trust::before_reading;
-use super::{Postgres, column};
 use crate::database::{ApplyRequest, DatabaseError};
 use crate::revision::catalog_effect::{CatalogClass, CatalogEffect, IndexBuild, ObjectOptions, ObjectPresence};
 use crate::revision::render::{OWN_PATH, own_role};
@@ -66,20 +66,20 @@ fn key(number: usize, statement: &str) -> String {
     format!("{number} {start:016x} ")
 }
 
-impl Postgres {
+impl Migrator<'_> {
     /// Reads the state that a statement is about to change; `None` for statements whose effect cannot be looked up.
     /// Names are resolved under the search path of the script's session.
     pub(super) async fn catalog_state(&mut self, trace: &CatalogEffect) -> Result<Option<CatalogState>, DatabaseError> {
         let oids = match trace {
             CatalogEffect::Index { build, .. } | CatalogEffect::UnnamedIndex(build) => {
-                let table = self.relation(&build.table).await?;
+                let table = self.session.relation(&build.table).await?;
                 let indexes =
                     format!("SELECT indexrelid::bigint FROM pg_catalog.pg_index WHERE indrelid = '{table}' ORDER BY 1");
                 [vec![table], self.oids(&indexes).await?].concat()
             }
-            CatalogEffect::NoIndex { name } => vec![self.relation(name).await?],
+            CatalogEffect::NoIndex { name } => vec![self.session.relation(name).await?],
             CatalogEffect::Detached { table, partition } => {
-                let (table, partition) = (self.relation(table).await?, self.relation(partition).await?);
+                let (table, partition) = (self.session.relation(table).await?, self.session.relation(partition).await?);
                 vec![table, partition, self.attachment(table, partition).await?]
             }
             CatalogEffect::Object { class, name, .. } => {
@@ -96,17 +96,17 @@ impl Postgres {
         unit: &ApplyRequest<'_>,
         (number, statement): (usize, &str),
     ) -> Result<Option<CatalogState>, DatabaseError> {
-        let table = self.table();
-        let role = own_role(&self.facts.role).concat();
-        let select = self.facts.format.select_catalog_before(&table, unit.id);
+        let table = self.session.table();
+        let role = own_role(&self.session.facts.role).concat();
+        let select = self.session.facts.format.select_catalog_before(&table, unit.id);
         let message = Message::new([
             MessagePart::new(Label::OwnRole, format!("{OWN_PATH}{role}")),
-            before_reading(&table, &self.facts.trusted_roles),
+            before_reading(&table, &self.session.facts.trusted_roles),
             MessagePart::new(Label::Question, &*select),
         ]);
         let mut text: Option<String> = None;
-        let asked = self.ask(&message, |row| column(row, 0).map(|found| text = found)).await;
-        asked.map_err(|fault| advised(fault, &select, &self.facts.role))?;
+        let asked = self.session.ask(&message, |row| column(row, 0).map(|found| text = found)).await;
+        asked.map_err(|fault| advised(fault, &select, &self.session.facts.role))?;
         Ok(text.and_then(|text| CatalogState::parse(&text, number, statement)))
     }
 
@@ -153,10 +153,10 @@ impl Postgres {
     async fn state_by_name(&mut self, trace: &CatalogEffect) -> Result<StatementState, DatabaseError> {
         let is_untouched = match trace {
             CatalogEffect::Index { name, build } => {
-                self.built(name, &build.table).await?.is_none_or(|index| index.state != IndexValidity::Valid)
+                self.session.built(name, &build.table).await?.is_none_or(|index| index.state != IndexValidity::Valid)
             }
-            CatalogEffect::NoIndex { name } => self.relation(name).await? != 0,
-            CatalogEffect::Detached { table, partition } => self.is_partition(table, partition, "").await?,
+            CatalogEffect::NoIndex { name } => self.session.relation(name).await? != 0,
+            CatalogEffect::Detached { table, partition } => self.session.is_partition(table, partition, "").await?,
             CatalogEffect::Object { class, name, presence, .. } => {
                 self.oids(&object(*class, name)).await?.is_empty() == (*presence == ObjectPresence::There)
             }
@@ -180,7 +180,7 @@ impl Postgres {
             return Ok(StatementState::Unknown);
         }
         let named = match name {
-            Some(name) => self.built(name, &build.table).await?.filter(|index| added.contains(&index.oid)),
+            Some(name) => self.session.built(name, &build.table).await?.filter(|index| added.contains(&index.oid)),
             None => None,
         };
         if added.is_empty() || named.as_ref().is_some_and(|index| index.state != IndexValidity::Valid) {
@@ -198,18 +198,9 @@ impl Postgres {
         })
     }
 
-    /// Returns the OID of a relation that a statement names; 0 when there is none.
-    pub(super) async fn relation(&mut self, name: &str) -> Result<i64, DatabaseError> {
-        let sql = format!("SELECT pg_catalog.to_regclass({})::pg_catalog.oid::pg_catalog.int8", literal(name));
-        // Under the script's search path, as in the script.
-        let rows = self.message(sql).await?;
-        let oid: Option<i64> = rows.first().map_or(Ok(None), |row| column(row, 0))?;
-        Ok(oid.unwrap_or(0))
-    }
-
     async fn attachment(&mut self, table: i64, partition: i64) -> Result<i64, DatabaseError> {
         // The column exists since the release that introduced DETACH CONCURRENTLY.
-        let is_pending = if self.major() >= 14 { "inhdetachpending" } else { "false" };
+        let is_pending = if self.session.major() >= 14 { "inhdetachpending" } else { "false" };
         let sql = format!(
             "SELECT CASE WHEN {is_pending} THEN {PENDING} ELSE {ATTACHED} END::bigint FROM pg_catalog.pg_inherits \
              WHERE inhrelid = '{partition}' AND inhparent = '{table}'"
@@ -226,11 +217,11 @@ impl Postgres {
              AND d.dattablespace = t.dattablespace",
             folded(name)
         );
-        self.rows(sql).await.map(|rows| !rows.is_empty())
+        self.session.rows(sql).await.map(|rows| !rows.is_empty())
     }
 
     async fn oids(&mut self, sql: &str) -> Result<Vec<i64>, DatabaseError> {
-        let rows = self.rows(sql.to_owned()).await?;
+        let rows = self.session.rows(sql.to_owned()).await?;
         rows.iter().map(|row| column(row, 0)).collect()
     }
 }

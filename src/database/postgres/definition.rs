@@ -1,7 +1,8 @@
 //! Comparison of an index's definition with the definition that a statement asks for.
 
+use super::column;
 use super::index_state::IndexValidity;
-use super::{Postgres, column};
+use super::migrator::Migrator;
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::catalog_effect::IndexBuild;
 
@@ -17,7 +18,7 @@ const DEFINITION: &str = "SELECT i.indexrelid::bigint, i.indisvalid, pg_catalog.
 const SAMPLE: &str = "\"lockkeeper sample\"";
 const SAMPLE_INDEX: &str = "\"lockkeeper sample index\"";
 
-impl Postgres {
+impl Migrator<'_> {
     /// Returns the OID and the state of those indexes whose definition is the one that a statement asks for; `None`
     /// when the definitions cannot be compared.
     pub(super) async fn indexes_alike(
@@ -30,7 +31,7 @@ impl Postgres {
         };
         let oids: Vec<String> = indexes.iter().map(|oid| format!("'{oid}'")).collect();
         let mut alike = Vec::new();
-        for row in self.rows(format!("{DEFINITION} IN ({})", oids.join(", "))).await? {
+        for row in self.session.rows(format!("{DEFINITION} IN ({})", oids.join(", "))).await? {
             let state = if column(&row, 1)? { IndexValidity::Valid } else { IndexValidity::Invalid };
             if column::<String>(&row, 2)? == wanted {
                 alike.push((column(&row, 0)?, state));
@@ -43,7 +44,7 @@ impl Postgres {
     /// table with the same columns, in a transaction that is rolled back. Returns `None` when the server refuses that.
     async fn wanted_definition(&mut self, build: &IndexBuild) -> Result<Option<String>, DatabaseError> {
         let sampled = self.sample(build).await;
-        let rolled_back = self.run("ROLLBACK".into()).await;
+        let rolled_back = self.session.run("ROLLBACK".into()).await;
         match sampled {
             Err(fault) if fault.kind == DatabaseErrorKind::Lost => Err(fault),
             Err(fault) => {
@@ -60,10 +61,10 @@ impl Postgres {
         let like = format!("BEGIN READ WRITE; CREATE TEMPORARY TABLE {SAMPLE} (LIKE {table})");
         let index = format!("CREATE {unique}INDEX {SAMPLE_INDEX} ON pg_temp.{SAMPLE} {definition}");
         for sql in [like, index] {
-            self.run(sql).await?;
+            self.session.run(sql).await?;
         }
         let sql = format!("{DEFINITION} = pg_catalog.to_regclass('pg_temp.{SAMPLE_INDEX}')");
-        let rows = self.rows(sql).await?;
+        let rows = self.session.rows(sql).await?;
         let row = rows
             .first()
             .ok_or_else(|| DatabaseError::new(DatabaseErrorKind::Statement, "the sample index is missing"))?;

@@ -35,6 +35,15 @@ pub enum IndexValidity {
 }
 
 impl Postgres {
+    /// Returns the OID of a relation that a statement names; 0 when there is none.
+    pub(super) async fn relation(&mut self, name: &str) -> Result<i64, DatabaseError> {
+        let sql = format!("SELECT pg_catalog.to_regclass({})::pg_catalog.oid::pg_catalog.int8", literal(name));
+        // Under the script's search path, as in the script.
+        let rows = self.message(sql).await?;
+        let oid: Option<i64> = rows.first().map_or(Ok(None), |row| column(row, 0))?;
+        Ok(oid.unwrap_or(0))
+    }
+
     /// Returns the index of this name on this table; both names are spelled as in a statement.
     pub(super) async fn built(&mut self, name: &str, table: &str) -> Result<Option<CatalogIndex>, DatabaseError> {
         let which = format!("i.indrelid = '{}' AND c.relname = {}", self.relation(table).await?, folded(name));

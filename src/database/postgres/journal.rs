@@ -3,26 +3,25 @@
 
 use std::time::{Duration, Instant};
 
-use super::Postgres;
 use super::error::refuses_transactions;
 use super::message::{Label, Message, MessagePart, byte_at};
+use super::migrator::Migrator;
 use super::send::OnCancel;
 use super::trust::TrustCheck;
 use crate::database::locked::ResumePoint;
 use crate::database::{ApplyError, ApplyRequest, DatabaseError};
 use crate::masking::excerpt;
 use crate::revision::catalog_effect::CatalogEffect;
-use crate::revision::history::{Elapsed, HistoryRow, HistoryTable, RecordedProgress};
+use crate::revision::history::{Elapsed, HistoryRow, RecordedProgress};
 use crate::revision::plan::StatementOutcome;
 use crate::revision::{Batch, BatchLimit, Direction, Fingerprint, SectionOptions};
 
-impl Postgres {
-    pub(super) async fn run_non_transactional(
-        &mut self,
-        history: &HistoryTable,
-        unit: &mut ApplyRequest<'_>,
-    ) -> Result<(), ApplyError> {
-        self.run(self.session(&unit.way.section.options)).await.map_err(ApplyError::Bookkeeping)?;
+impl Migrator<'_> {
+    pub(super) async fn run_non_transactional(&mut self, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
+        self.session
+            .run(self.session.session_reset(&unit.way.section.options))
+            .await
+            .map_err(ApplyError::Bookkeeping)?;
         let mut earlier = unit.resume;
         let ResumePoint { mut done, settings } = unit.skip_done()?;
         self.repeat_settings(&settings, done).await?;
@@ -30,17 +29,18 @@ impl Postgres {
         // already; until something is undone, its contents are what was applied.
         let is_new = unit.way.direction == Direction::Up && done == 0;
         if is_new && earlier.is_none_or(|resume| resume.outcome == StatementOutcome::Known) {
-            self.begin_journal(history, unit).await?;
+            self.begin_journal(unit).await?;
         }
         while let Some(batch) = unit.batches.next(BatchLimit::Statement)? {
             let began = Instant::now();
             if !batch.starts.is_empty() {
                 unit.unless_stopped().map_err(|fault| ApplyError::partial(fault, &batch, done))?;
-                self.refuse_beyond_copy(batch.statement(0), &CatalogEffect::None)
+                self.session
+                    .refuse_beyond_copy(batch.statement(0), &CatalogEffect::None)
                     .map_err(|fault| ApplyError::partial(fault, &batch, done))?;
                 let earlier = earlier.take();
                 if batch.classes[0].is_ordinary
-                    && self.with_journal(history, unit, &batch, done).await? == JournalWrite::SameMessage
+                    && self.with_journal(unit, &batch, done).await? == JournalWrite::SameMessage
                 {
                     done += 1;
                     unit.advance(done);
@@ -48,13 +48,13 @@ impl Postgres {
                 }
                 // Unlike an ordinary statement this one may leave objects behind, for which a rerun has to look.
                 if unit.resume.is_none() {
-                    self.begin_journal(history, unit).await?;
+                    self.begin_journal(unit).await?;
                 }
-                self.run_outside_transaction(history, unit, &batch, done, earlier).await?;
+                self.run_outside_transaction(unit, &batch, done, earlier).await?;
                 done += 1;
             }
             let progress = unit.reached(&batch, done)?;
-            let written = self.journal(history, unit, unit.batches.fingerprint(), progress, began.elapsed()).await;
+            let written = self.journal(unit, unit.batches.fingerprint(), progress, began.elapsed()).await;
             written.map_err(|broken| broken.after_statement(&batch, done))?;
             unit.advance(done);
         }
@@ -64,16 +64,16 @@ impl Postgres {
     /// Runs those settings again that statements of an earlier run have made for the remaining statements.
     async fn repeat_settings(&mut self, settings: &[Batch], done: usize) -> Result<(), ApplyError> {
         for batch in settings {
-            let again = self.run(batch.statement(0).to_owned()).await;
+            let again = self.session.run(batch.statement(0).to_owned()).await;
             again.map_err(|fault| ApplyError::not_resumed(fault, batch, done))?;
         }
         Ok(())
     }
 
     /// Records that no statement of the script is completed yet.
-    async fn begin_journal(&mut self, history: &HistoryTable, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
+    async fn begin_journal(&mut self, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
         let progress = RecordedProgress::Part { done: 0, total: unit.way.statements };
-        self.journal(history, unit, unit.batches.fingerprint(), progress, Duration::ZERO).await?;
+        self.journal(unit, unit.batches.fingerprint(), progress, Duration::ZERO).await?;
         unit.advance(0);
         Ok(())
     }
@@ -81,22 +81,24 @@ impl Postgres {
     /// Resets the session after the revision was recorded. If that fails, the session cannot be used for another
     /// revision; the recorded row stays.
     pub(super) async fn clean(&mut self) -> Result<(), ApplyError> {
-        self.run_despite_cancel(self.session(&SectionOptions::default())).await.map_err(ApplyError::Unknown)
+        self.session
+            .run_despite_cancel(self.session.session_reset(&SectionOptions::default()))
+            .await
+            .map_err(ApplyError::Unknown)
     }
 
     /// Runs a statement and writes the journal in one message, which is one transaction: neither a kill nor a lost
     /// connection can separate the two.
     async fn with_journal(
         &mut self,
-        history: &HistoryTable,
         unit: &ApplyRequest<'_>,
         batch: &Batch,
         done: usize,
     ) -> Result<JournalWrite, ApplyError> {
         let progress = RecordedProgress::Part { done: done + 1, total: unit.way.statements };
         let row = unit.row(unit.batches.fingerprint(), progress, Elapsed::SinceBegin);
-        let message = |database: &Postgres, check| {
-            Message::new([MessagePart::statement(batch.statement(0))]).and(database.journal_of(history, &row, check))
+        let message = |migrator: &Migrator<'_>, check| {
+            Message::new([MessagePart::statement(batch.statement(0))]).and(migrator.journal_of(&row, check))
         };
         let Err(error) = self.send_checked(OnCancel::Fail, message).await else {
             return Ok(JournalWrite::SameMessage);
@@ -125,36 +127,34 @@ impl Postgres {
     }
 
     /// Returns the statements that write the journal, preceded by the checks of the lock and the history.
-    fn journal_of(&self, history: &HistoryTable, row: &HistoryRow<'_>, check: TrustCheck) -> Vec<MessagePart<'static>> {
+    fn journal_of(&self, row: &HistoryRow<'_>, check: TrustCheck) -> Vec<MessagePart<'static>> {
         let writable = MessagePart::new(Label::Writable, "SET LOCAL transaction_read_only = off;\n");
-        let record = MessagePart::new(Label::Record, history.record(row));
+        let record = MessagePart::new(Label::Record, self.history.record(row));
         [writable].into_iter().chain(self.before_bookkeeping(check)).chain([record]).collect()
     }
 
     /// Records the progress of the script under Lockkeeper's own role, whichever role the script has taken.
     pub(super) async fn journal(
         &mut self,
-        history: &HistoryTable,
         unit: &ApplyRequest<'_>,
         executed: Fingerprint,
         progress: RecordedProgress,
         took: Duration,
     ) -> Result<(), ApplyError> {
-        self.journal_and(history, unit, (executed, progress, took), "").await
+        self.journal_and(unit, (executed, progress, took), "").await
     }
 
-    /// Records the progress as [`Postgres::journal`] does, and runs `more`, a statement that writes into the same row,
+    /// Records the progress as [`Migrator::journal`] does, and runs `more`, a statement that writes into the same row,
     /// in the same transaction.
     pub(super) async fn journal_and(
         &mut self,
-        history: &HistoryTable,
         unit: &ApplyRequest<'_>,
         (executed, progress, took): (Fingerprint, RecordedProgress, Duration),
         more: &str,
     ) -> Result<(), ApplyError> {
         let row = unit.row(executed, progress, Elapsed::Known(took));
-        let message = |database: &Postgres, check| {
-            Message::new(database.journal_of(history, &row, check)).and([MessagePart::new(Label::Record, more)])
+        let message = |migrator: &Migrator<'_>, check| {
+            Message::new(migrator.journal_of(&row, check)).and([MessagePart::new(Label::Record, more)])
         };
         let sent = self.send_checked(OnCancel::SendAgain, message).await;
         sent.map_err(|error| self.not_written(error))

@@ -4,14 +4,13 @@ use crate::sql::{DIVIDED_BY, identifier, literal};
 use sha2::{Digest, Sha256};
 use sqlx::Connection;
 
-use super::message::{Label, Message, MessageError, MessagePart};
-use super::trust::TrustCheck;
+use super::message::{Label, Message, MessagePart};
 use super::{MonitorSession, Postgres, column};
-use crate::database::{ApplyError, DatabaseError, DatabaseErrorKind, SessionLimits, UnlockResult};
+use crate::database::{DatabaseError, DatabaseErrorKind, SessionLimits, UnlockResult};
 use crate::masking::mask_query;
 use crate::revision::SectionOptions;
 use crate::revision::render::session::COMMIT_TO_DISK;
-use crate::revision::render::{COMMIT, SessionSettings, own_role};
+use crate::revision::render::{COMMIT, SessionSettings};
 
 /// Returns the key of the lock: the first eight bytes of a SHA-256 over the names of the database and of the history
 /// table, so that two history tables in one database do not block each other. The computation never changes between
@@ -44,7 +43,7 @@ impl Postgres {
         self.check_settings().await?;
         self.limits = Some(limits);
         let again = format!("SELECT pg_catalog.pg_try_advisory_lock({});\n", self.key());
-        let sql = self.session(&SectionOptions::default()) + &again;
+        let sql = self.session_reset(&SectionOptions::default()) + &again;
         self.message(sql).await.map(drop)
     }
 
@@ -86,14 +85,8 @@ impl Postgres {
         format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO {}", identifier(&self.facts.role))
     }
 
-    /// Returns the error for a history row that could not be written, with the GRANT statement that allows all writes
-    /// to the history.
-    pub(super) fn bookkeeping_error(&self, fault: DatabaseError) -> ApplyError {
-        self.with_grant(ApplyError::Bookkeeping(fault))
-    }
-
     /// Returns the statements that reset the session between two scripts.
-    pub(super) fn session(&self, options: &SectionOptions) -> String {
+    pub(super) fn session_reset(&self, options: &SectionOptions) -> String {
         let limits = self.limits.expect("prepare() comes before every other write");
         let mut lasting = self.keepalive_settings();
         // `remote_apply` waits for more than `on` does.
@@ -122,26 +115,7 @@ impl Postgres {
         settings
     }
 
-    /// Returns the statements that must precede a write to the history and hold for the rest of the transaction: they
-    /// reset the role, whichever one the script has taken, and check that the lock is still held and that the history
-    /// table is trusted.
-    pub(super) fn before_bookkeeping(&self, check: TrustCheck) -> Vec<MessagePart<'static>> {
-        let role = MessagePart::new(Label::OwnRole, own_role(&self.facts.role).concat());
-        [role, self.lock_is_held()].into_iter().chain(self.before_writing(check)).collect()
-    }
-
-    /// Explains why the history was not written.
-    pub(super) fn not_written(&self, error: MessageError) -> ApplyError {
-        if error.is_failed_check(Label::LockIsHeld) {
-            return ApplyError::LockLost;
-        }
-        match error.is_failed_check(Label::HistoryIsTrusted) {
-            true => ApplyError::Bookkeeping(self.replaced_history()),
-            false => self.bookkeeping_error(error.fault),
-        }
-    }
-
-    fn lock_is_held(&self) -> MessagePart<'static> {
+    pub(super) fn lock_is_held(&self) -> MessagePart<'static> {
         MessagePart::new(Label::LockIsHeld, self.assert_lock_held())
     }
 

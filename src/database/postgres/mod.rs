@@ -22,6 +22,7 @@ mod journal;
 mod lock;
 mod maintenance;
 mod message;
+pub mod migrator;
 mod monitor;
 mod non_transactional;
 mod probe;

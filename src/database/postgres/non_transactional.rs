@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::Postgres;
 use super::catalog_state::StatementState;
 use super::index_state::{CatalogIndex, IndexValidity, can_be_asked};
 use super::journal::stopped_at;
+use super::migrator::Migrator;
 use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
 use crate::dialect::Dialect;
 use crate::masking::excerpt;
 use crate::revision::catalog_effect::CatalogEffect;
-use crate::revision::history::{HistoryChange, HistoryTable, RecordedProgress};
+use crate::revision::history::{HistoryChange, RecordedProgress};
 use crate::revision::plan::{Resume, StatementOutcome};
 use crate::revision::{Batch, Classified, SectionOptions};
 
@@ -21,12 +21,11 @@ enum Remaining {
     Nothing,
 }
 
-impl Postgres {
+impl Migrator<'_> {
     /// Runs a statement; `earlier` is the state in which an earlier run, or attempt, stopped at the statement. Objects
     /// that the earlier run has left half done are removed first, and a completed effect is not repeated.
     pub(super) async fn run_outside_transaction(
         &mut self,
-        history: &HistoryTable,
         unit: &ApplyRequest<'_>,
         batch: &Batch,
         done: usize,
@@ -46,14 +45,14 @@ impl Postgres {
                 StatementState::Unknown => return Err(ApplyError::Open { place: batch.first(), excerpt, done }),
             }
         }
-        self.refuse_beyond_copy(batch.statement(0), &trace).map_err(failed)?;
+        self.session.refuse_beyond_copy(batch.statement(0), &trace).map_err(failed)?;
         let options = &unit.way.section.options;
         if self.clear_away(options, &trace, earlier).await.map_err(failed)? == Remaining::Nothing {
             return Ok(());
         }
         let before = self.invalid_before(&trace).await.map_err(failed)?;
         if trace.must_be_known() {
-            self.mark_as_begun(history, unit, batch, done, &trace).await.map_err(again)?;
+            self.mark_as_begun(unit, batch, done, &trace).await.map_err(again)?;
         }
         let Err(fault) = self.run_and_check(options, batch, &trace).await else {
             return Ok(());
@@ -62,9 +61,9 @@ impl Postgres {
             return Err(stopped_at(fault, batch, done));
         }
         // Best effort: the statement's own error is the one to report.
-        let left = self.describe_leftovers(&trace, &before).await.ok().flatten();
+        let left = self.session.describe_leftovers(&trace, &before).await.ok().flatten();
         if trace.must_be_known() {
-            let _ = self.mark(history, unit, RecordedProgress::Part { done, total: unit.way.statements }, "").await;
+            let _ = self.mark(unit, RecordedProgress::Part { done, total: unit.way.statements }, "").await;
         }
         Err(again(stopped_at(with_second_hint(fault, left), batch, done)))
     }
@@ -83,7 +82,6 @@ impl Postgres {
     /// Records that a statement begins, with the state of the catalog before it.
     async fn mark_as_begun(
         &mut self,
-        history: &HistoryTable,
         unit: &ApplyRequest<'_>,
         batch: &Batch,
         done: usize,
@@ -91,9 +89,9 @@ impl Postgres {
     ) -> Result<(), ApplyError> {
         let state = self.catalog_state(effect).await.map_err(|error| ApplyError::partial(error, batch, done))?;
         let state = state.map(|state| state.to_text(done + 1, batch.statement(0)));
-        let remember = history.change(&HistoryChange::CatalogBefore { id: unit.id, state: state.as_deref() });
+        let remember = self.history.change(&HistoryChange::CatalogBefore { id: unit.id, state: state.as_deref() });
         let progress = RecordedProgress::Begun { done, total: unit.way.statements };
-        let marked = self.mark(history, unit, progress, &remember).await;
+        let marked = self.mark(unit, progress, &remember).await;
         marked.map_err(|error| not_begun(error, batch, done).as_retryable())
     }
 
@@ -113,13 +111,12 @@ impl Postgres {
     /// it. `more` is a statement that runs in the same transaction, or empty.
     async fn mark(
         &mut self,
-        history: &HistoryTable,
         unit: &ApplyRequest<'_>,
         progress: RecordedProgress,
         more: &str,
     ) -> Result<(), ApplyError> {
         let executed = unit.resume.map_or_else(|| unit.batches.fingerprint(), |resume| resume.executed);
-        self.journal_and(history, unit, (executed, progress, Duration::ZERO), more).await
+        self.journal_and(unit, (executed, progress, Duration::ZERO), more).await
     }
 
     /// Removes objects that an attempt at the same statement has left half done, or finishes the statement.
@@ -132,7 +129,7 @@ impl Postgres {
         match trace {
             // The script names the index and asks for a valid one, so it does not matter who has left the invalid one.
             CatalogEffect::Index { name, build } => {
-                if let Some(index) = self.built(name, &build.table).await?
+                if let Some(index) = self.session.built(name, &build.table).await?
                     && index.state == IndexValidity::Invalid
                 {
                     self.drop_invalid(options, &index).await?;
@@ -140,11 +137,13 @@ impl Postgres {
             }
             // Other sessions may have left copies, too: drop them only if an earlier run has reached this statement.
             CatalogEffect::Rebuilt(scope) if earlier.is_some() => {
-                for index in self.copies(scope).await? {
+                for index in self.session.copies(scope).await? {
                     self.drop_invalid(options, &index).await?;
                 }
             }
-            CatalogEffect::Detached { table, partition } if self.is_detach_pending(table, partition).await? => {
+            CatalogEffect::Detached { table, partition }
+                if self.session.is_detach_pending(table, partition).await? =>
+            {
                 tracing::warn!("{partition} is half detached from {table}: finalizing that");
                 let sql = format!("ALTER TABLE {table} DETACH PARTITION {partition} FINALIZE");
                 self.run_without_lock_timeout(options, &sql, &Classified::new(&sql, Dialect::Postgres)).await?;
@@ -174,7 +173,7 @@ impl Postgres {
             CatalogEffect::Index { .. }
             | CatalogEffect::UnnamedIndex(_)
             | CatalogEffect::NoIndex { .. }
-            | CatalogEffect::Rebuilt(_) => self.invalid_indexes().await,
+            | CatalogEffect::Rebuilt(_) => self.session.invalid_indexes().await,
             _ => Ok(Vec::new()),
         }
     }
@@ -184,7 +183,7 @@ impl Postgres {
         let CatalogEffect::Index { name, build } = trace else {
             return Ok(());
         };
-        match self.built(name, &build.table).await? {
+        match self.session.built(name, &build.table).await? {
             Some(index) if index.state != IndexValidity::Valid => {
                 // The index did not exist, or was not invalid, before the statement.
                 let message = format!("another session has left the index {} invalid meanwhile", index.name);
@@ -202,19 +201,19 @@ impl Postgres {
         text: &str,
         class: &Classified,
     ) -> Result<(), DatabaseError> {
-        let limits = self.limits.expect("prepare() comes before every other write");
+        let limits = self.session.limits.expect("prepare() comes before every other write");
         let ours = limits.lock.as_millis();
         let patient = options.lock_timeout.is_none() && class.refuses_transactions() && {
             let sql = format!(
                 "SELECT pg_catalog.set_config('lock_timeout', '0', false) FROM pg_catalog.pg_settings \
                  WHERE name = 'lock_timeout' AND setting = '{ours}'"
             );
-            !self.rows(sql).await?.is_empty()
+            !self.session.rows(sql).await?.is_empty()
         };
-        let result = self.run(text.to_owned()).await;
+        let result = self.session.run(text.to_owned()).await;
         if patient && result.as_ref().err().is_none_or(can_be_asked) {
             // An error is ignored: the journal comes next and shows whether the session answers.
-            let _ = self.run_despite_cancel(format!("SET lock_timeout = {ours}")).await;
+            let _ = self.session.run_despite_cancel(format!("SET lock_timeout = {ours}")).await;
         }
         result
     }

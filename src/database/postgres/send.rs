@@ -6,7 +6,6 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Either};
 
 use super::message::{Label, Message, MessageError, MessagePart};
-use super::trust::TrustCheck;
 use super::{Postgres, error, no_answer_error};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 
@@ -84,7 +83,11 @@ impl Postgres {
     }
 
     /// Sends a message, again and again for a while if cancel requests hit it and it is to be sent again then.
-    async fn send_despite_cancel(&mut self, message: &Message<'_>, on_cancel: OnCancel) -> Result<(), MessageError> {
+    pub(super) async fn send_despite_cancel(
+        &mut self,
+        message: &Message<'_>,
+        on_cancel: OnCancel,
+    ) -> Result<(), MessageError> {
         const TRIES: usize = 5;
         let mut sent = self.send(message).await;
         for _ in 1..TRIES {
@@ -102,32 +105,5 @@ impl Postgres {
     pub(super) async fn run_despite_cancel(&mut self, sql: String) -> Result<(), DatabaseError> {
         let message = Message::new([MessagePart::new(Label::ResetSession, sql)]);
         self.send_despite_cancel(&message, OnCancel::SendAgain).await.map_err(|error| error.fault)
-    }
-
-    /// Sends a message that writes the history, with the check of the table that is the cheapest one for it. A history
-    /// that was a plain table and is none any more, perhaps by the very statements of the message, fails the short
-    /// check and may still be trusted: then the message is rolled back and sent once more, with the long check.
-    ///
-    /// # Errors
-    /// Fails with the statement of the last attempt that failed.
-    pub(super) async fn send_checked<'m>(
-        &mut self,
-        on_cancel: OnCancel,
-        message: impl Fn(&Postgres, TrustCheck) -> Message<'m>,
-    ) -> Result<(), MessageError> {
-        let check = self.trust_check();
-        let first = message(self, check);
-        let sent = self.send_despite_cancel(&first, on_cancel).await;
-        match sent {
-            Err(error) if check == TrustCheck::Short && error.is_failed_check(Label::HistoryIsTrusted) => {}
-            sent => return sent,
-        }
-        self.facts.history_is_plain = false;
-        // Without a BEGIN the server has ended the transaction with the message.
-        if first.has(Label::Begin) {
-            let rolled_back = self.run("ROLLBACK".into()).await;
-            rolled_back.map_err(MessageError::from_rollback)?;
-        }
-        self.send_despite_cancel(&message(self, TrustCheck::Long), on_cancel).await
     }
 }

@@ -21,13 +21,13 @@ pub(super) fn before_reading(relation: &str, trusted_roles: &str) -> MessagePart
 }
 
 /// Returns a statement that divides by zero when the relation is not trusted.
-fn require(relation: &str, trusted_roles: &str) -> String {
+pub(super) fn require(relation: &str, trusted_roles: &str) -> String {
     format!("SELECT 1 {DIVIDED_BY} CASE WHEN {} THEN 1 ELSE 0 END;\n", is_trusted(relation, trusted_roles))
 }
 
 /// Returns a statement that divides by zero when the relation is not a trusted, plain table. The cast finds a relation
 /// or fails, so there is one row.
-fn require_plain(relation: &str, trusted_roles: &str) -> String {
+pub(super) fn require_plain(relation: &str, trusted_roles: &str) -> String {
     format!(
         "SELECT 1 {DIVIDED_BY} CASE WHEN {} THEN 1 ELSE 0 END FROM pg_catalog.pg_class c WHERE c.oid {EQUALS} {}::pg_catalog.regclass;\n",
         is_plain_and_trusted(trusted_roles),
@@ -45,40 +45,12 @@ pub(super) enum TrustCheck {
 }
 
 impl Postgres {
-    /// Returns the cheapest check for the history as it was when it was looked at last. Every revision runs the check, so
-    /// a table that was plain when the lock was taken gets the short one.
-    pub(super) fn trust_check(&self) -> TrustCheck {
-        if self.facts.history_is_plain { TrustCheck::Short } else { TrustCheck::Long }
-    }
-
-    /// Returns the statements that must precede a write to the history: the lock of the table, and the check that fails
-    /// (division by zero) when the table is not trusted.
-    pub(super) fn before_writing(&self, check: TrustCheck) -> [MessagePart<'static>; 2] {
-        let (table, trusted_roles) = (self.table(), &self.facts.trusted_roles);
-        let trusted = match check {
-            TrustCheck::Short => require_plain(&table, trusted_roles),
-            TrustCheck::Long => require(&table, trusted_roles),
-        };
-        let lock = format!("LOCK TABLE {table} IN ROW EXCLUSIVE MODE;\n");
-        [MessagePart::new(Label::LockHistory, lock), MessagePart::new(Label::HistoryIsTrusted, trusted)]
-    }
-
     /// Returns an SQL expression for whether the history is a plain table, for which the short check suffices.
     pub(super) fn is_plain(&self) -> String {
         let table = literal(&self.table());
         format!(
             "EXISTS (SELECT 1 FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass({table}) AND {IS_PLAIN})"
         )
-    }
-
-    /// Returns the error for a history that was trusted when it was read, and is not trusted any more.
-    pub(super) fn replaced_history(&self) -> DatabaseError {
-        let message = format!(
-            "while this run was at work, {} was replaced, given to another role, or given a trigger of another role",
-            self.table()
-        );
-        DatabaseError::new(DatabaseErrorKind::Setting, message)
-            .with_hint("run lockkeeper check: it names what is not trusted")
     }
 
     /// Returns an error with the reason why a relation is not trusted; `None` when it is.
