@@ -33,26 +33,26 @@ impl KeyedRow<'_> {
 /// Computes the keys of the rows of a table.
 pub struct KeyFinder {
     canonical: CanonicalForm,
-    places: Vec<usize>,
+    key_positions: Vec<usize>,
     key: Vec<u8>,
 }
 
 impl KeyFinder {
     /// Creates a key finder for the columns of a table mapping.
-    pub fn for_table(pair: &TableMapping) -> KeyFinder {
-        KeyFinder { canonical: CanonicalForm::new(pair.types()), places: key(pair), key: Vec::new() }
+    pub fn for_table(mapping: &TableMapping) -> KeyFinder {
+        KeyFinder { canonical: CanonicalForm::new(mapping.types()), key_positions: key(mapping), key: Vec::new() }
     }
 
     /// Returns the keyed row of a row of binary COPY, whose fields are each after their length.
     pub fn row<'a>(&'a mut self, bytes: &'a [u8]) -> KeyedRow<'a> {
         // A row without a canonical form is compared unchanged, and therefore differs.
         let normal = self.canonical.row(bytes).unwrap_or(bytes);
-        if self.places.is_empty() {
+        if self.key_positions.is_empty() {
             return KeyedRow { key: hash(normal), normal };
         }
         self.key.clear();
         for (at, field) in fields(normal).enumerate() {
-            if self.places.contains(&at) {
+            if self.key_positions.contains(&at) {
                 self.key.extend_from_slice(field);
             }
         }
@@ -62,24 +62,24 @@ impl KeyFinder {
 
 /// Returns the positions of the key columns among the columns that are copied. The key is the primary key of the
 /// target, or else that of the source. The result is empty when there is no such key.
-pub fn key(pair: &TableMapping) -> Vec<usize> {
-    let target = pair
+pub fn key(mapping: &TableMapping) -> Vec<usize> {
+    let target = mapping
         .target
         .key
         .iter()
-        .map(|name| pair.columns.iter().position(|column| pair.target.columns[column.target].name == *name));
-    let source = pair.source.primary_key().into_iter();
-    let source = source.map(|at| pair.columns.iter().position(|column| column.source == at));
-    let places = target.collect::<Option<Vec<usize>>>().filter(|places| !places.is_empty());
-    places.or_else(|| source.collect()).unwrap_or_default()
+        .map(|name| mapping.columns.iter().position(|column| mapping.target.columns[column.target].name == *name));
+    let source = mapping.source.primary_key().into_iter();
+    let source = source.map(|at| mapping.columns.iter().position(|column| column.source == at));
+    let key_positions = target.collect::<Option<Vec<usize>>>().filter(|key_positions| !key_positions.is_empty());
+    key_positions.or_else(|| source.collect()).unwrap_or_default()
 }
 
 /// Splits a row into its fields, each with its length.
-fn fields(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn fields(mut remaining: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
-        let length = i32::from_be_bytes(*rest.first_chunk()?);
-        let (field, behind) = rest.split_at_checked(4 + usize::try_from(length).unwrap_or(0))?;
-        rest = behind;
+        let length = i32::from_be_bytes(*remaining.first_chunk()?);
+        let (field, after) = remaining.split_at_checked(4 + usize::try_from(length).unwrap_or(0))?;
+        remaining = after;
         Some(field)
     })
 }
@@ -106,17 +106,17 @@ impl Buckets {
         total
     }
 
-    /// Returns the buckets whose digests differ: the first `most` of them.
-    pub fn differing(&self, other: &Buckets, most: usize) -> SuspectBuckets {
+    /// Returns the buckets whose digests differ: the first `limit` of them.
+    pub fn differing(&self, other: &Buckets, limit: usize) -> SuspectBuckets {
         let differ = (0..BUCKETS).filter(|&at| self.0[at] != other.0[at]);
-        SuspectBuckets(differ.take(most).collect())
+        SuspectBuckets(differ.take(limit).collect())
     }
 }
 
 /// Returns the index of the bucket of a key's hash.
 fn bucket(key: u128) -> usize {
-    const BITS: u32 = BUCKETS.trailing_zeros();
-    (key >> (u128::BITS - BITS)) as usize
+    const BUCKET_BITS: u32 = BUCKETS.trailing_zeros();
+    (key >> (u128::BITS - BUCKET_BITS)) as usize
 }
 
 /// The indexes of the buckets in which at least one row differs.
@@ -138,13 +138,13 @@ impl SuspectBuckets {
 /// The digest of the rows of each key; a key is represented by its hash.
 pub type KeyDigests = HashMap<u128, Digest>;
 
-/// Returns keys whose rows differ, at most `most` of them. The parts of each tuple are the hash of the key, the digest
+/// Returns keys whose rows differ, at most `limit` of them. The parts of each tuple are the hash of the key, the digest
 /// of its rows in `source`, and the digest of its rows in `target`.
-pub fn differing(source: &KeyDigests, target: &KeyDigests, most: usize) -> Vec<(u128, Digest, Digest)> {
+pub fn differing(source: &KeyDigests, target: &KeyDigests, limit: usize) -> Vec<(u128, Digest, Digest)> {
     let keys: BTreeSet<u128> = source.keys().chain(target.keys()).copied().collect();
-    let of = |found: &KeyDigests, key| found.get(&key).copied().unwrap_or_default();
-    let both = keys.into_iter().map(|key| (key, of(source, key), of(target, key)));
-    both.filter(|(_, source, target)| source != target).take(most).collect()
+    let digest_of = |digests: &KeyDigests, key| digests.get(&key).copied().unwrap_or_default();
+    let pairs = keys.into_iter().map(|key| (key, digest_of(source, key), digest_of(target, key)));
+    pairs.filter(|(_, source, target)| source != target).take(limit).collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::transfer::cast::{JsonbWriter, NumberStyle, WritableType};
 pub struct CanonicalForm {
     types: Vec<WritableType>,
     /// True if at least one column has a type whose fields are converted.
-    changes: bool,
+    needs_conversion: bool,
     writer: JsonbWriter,
     row: Vec<u8>,
 }
@@ -18,27 +18,27 @@ pub struct CanonicalForm {
 impl CanonicalForm {
     /// Creates a converter for rows whose columns have these types.
     pub fn new(types: Vec<WritableType>) -> Self {
-        let changes = types.iter().any(WritableType::has_normal_form);
-        Self { types, changes, writer: JsonbWriter::default(), row: Vec::new() }
+        let needs_conversion = types.iter().any(WritableType::has_normal_form);
+        Self { types, needs_conversion, writer: JsonbWriter::default(), row: Vec::new() }
     }
 
     /// Returns the canonical bytes of a row, which are to be hashed. `row` contains the fields of a row of binary COPY,
     /// each after its length of four bytes, without the number of fields. Returns `None` when `row` does not consist of
     /// the fields of these columns.
     pub fn row<'a>(&'a mut self, row: &'a [u8]) -> Option<&'a [u8]> {
-        if !self.changes {
+        if !self.needs_conversion {
             return Some(row);
         }
         self.row.clear();
-        let mut rest = row;
+        let mut remaining = row;
         for ty in &self.types {
             let length;
-            (length, rest) = rest.split_first_chunk()?;
+            (length, remaining) = remaining.split_first_chunk()?;
             self.row.extend_from_slice(length);
             // The length of NULL is -1.
             let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else { continue };
             let field;
-            (field, rest) = rest.split_at_checked(length)?;
+            (field, remaining) = remaining.split_at_checked(length)?;
             let start = self.row.len();
             match ty {
                 WritableType::Numeric(_) => numeric(field, &mut self.row),
@@ -52,7 +52,7 @@ impl CanonicalForm {
             let length = u32::try_from(self.row.len() - start).ok()?;
             self.row[start - 4..start].copy_from_slice(&length.to_be_bytes());
         }
-        rest.is_empty().then_some(&self.row)
+        remaining.is_empty().then_some(&self.row)
     }
 }
 
@@ -70,9 +70,9 @@ fn json(writer: &mut JsonbWriter, text: &[u8], out: &mut Vec<u8>) {
 /// Appends a numeric without its scale and without groups of zeros at either end. A field that is no numeric is
 /// appended unchanged.
 fn numeric(field: &[u8], out: &mut Vec<u8>) {
-    const HEADER: usize = 8;
-    let (head, groups) = field.split_at(field.len().min(HEADER));
-    let [_, _, weight_high, weight_low, sign_high, sign_low, _, _] = *head else {
+    const HEADER_BYTES: usize = 8;
+    let (header, groups) = field.split_at(field.len().min(HEADER_BYTES));
+    let [_, _, weight_high, weight_low, sign_high, sign_low, _, _] = *header else {
         out.extend_from_slice(field);
         return;
     };

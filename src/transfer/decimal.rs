@@ -39,12 +39,12 @@ fn digits(text: &[u8]) -> (&[u8], &[u8]) {
 /// Reads an exponent of any length. An exponent that is too large for every type is replaced by a large limit.
 fn exponent(text: &[u8]) -> Option<i64> {
     let (negative, text) = match text.split_first()? {
-        (b'-', rest) => (true, rest),
-        (b'+', rest) => (false, rest),
+        (b'-', remaining) => (true, remaining),
+        (b'+', remaining) => (false, remaining),
         _ => (false, text),
     };
-    let (all, rest) = digits(text);
-    if all.is_empty() || !rest.is_empty() {
+    let (all, remaining) = digits(text);
+    if all.is_empty() || !remaining.is_empty() {
         return None;
     }
     // The limit leaves room in the range of i64, so that the length of a text can be added to the exponent.
@@ -57,20 +57,20 @@ impl<'a> Decimal<'a> {
     /// notation is valid in all languages. Returns `None` when the text is no such number.
     pub fn parse(text: &'a [u8], form: DecimalForm) -> Option<Self> {
         let (negative, text) = match text.strip_prefix(b"-") {
-            Some(rest) => (true, rest),
+            Some(remaining) => (true, remaining),
             None => (false, text),
         };
-        let (whole, mut rest) = digits(text);
+        let (whole, mut remaining) = digits(text);
         let mut fraction: &[u8] = &[];
-        if let Some(behind) = rest.strip_prefix(b".") {
-            (fraction, rest) = digits(behind);
+        if let Some(after) = remaining.strip_prefix(b".") {
+            (fraction, remaining) = digits(after);
             if fraction.is_empty() {
                 return None;
             }
         }
-        let exponent = match rest.split_first() {
+        let exponent = match remaining.split_first() {
             None => 0,
-            Some((b'e' | b'E', rest)) if form == DecimalForm::Scientific => exponent(rest)?,
+            Some((b'e' | b'E', remaining)) if form == DecimalForm::Scientific => exponent(remaining)?,
             Some(_) => return None,
         };
         (!whole.is_empty()).then_some(Self { negative, whole, fraction, exponent })

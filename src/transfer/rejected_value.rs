@@ -29,13 +29,13 @@ pub fn write_line<'a>(
     out: &mut dyn Write,
     table: &str,
     key: &str,
-    wrong: &[RejectedValue],
+    rejected: &[RejectedValue],
     row: &mut dyn Iterator<Item = (&'a str, Value<'a>)>,
 ) -> io::Result<()> {
     text(out, "{\"table\":", table)?;
     text(out, ",\"key\":", key)?;
     out.write_all(b",\"bad\":[")?;
-    for (at, RejectedValue { column, reason, hint, .. }) in wrong.iter().enumerate() {
+    for (at, RejectedValue { column, reason, hint, .. }) in rejected.iter().enumerate() {
         text(out, if at == 0 { "{\"column\":" } else { ",{\"column\":" }, column)?;
         text(out, ",\"reason\":", reason)?;
         if let Some(hint) = hint {
@@ -44,17 +44,17 @@ pub fn write_line<'a>(
         out.write_all(b"}")?;
     }
     out.write_all(b"],\"row\":{")?;
-    for (at, (name, content)) in row.enumerate() {
+    for (at, (name, value)) in row.enumerate() {
         text(out, if at == 0 { "" } else { "," }, name)?;
         out.write_all(b":")?;
-        write_value(content, out)?;
+        write_value(value, out)?;
     }
     out.write_all(b"}}\n")
 }
 
 /// Writes `before`, and then a text as a JSON string in double quotes.
-fn text(out: &mut dyn Write, before: &str, text: &str) -> io::Result<()> {
-    out.write_all(before.as_bytes())?;
+fn text(out: &mut dyn Write, prefix: &str, text: &str) -> io::Result<()> {
+    out.write_all(prefix.as_bytes())?;
     write_text(text, out)
 }
 
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_row_is_written_with_all_that_it_holds() {
-        let wrong = RejectedValue {
+        let rejected = RejectedValue {
             column: "n".into(),
             reason: "is \"text\"".into(),
             hint: Some("--cast t.n=x".into()),
@@ -83,7 +83,7 @@ mod tests {
             ("odd", Value::Text(b"a\xff")),
         ];
         let mut line = Vec::new();
-        write_line(&mut line, "t", "rowid 1", &[wrong, plain], &mut row.into_iter()).expect("memory");
+        write_line(&mut line, "t", "rowid 1", &[rejected, plain], &mut row.into_iter()).expect("memory");
         let line = String::from_utf8(line).expect("UTF-8");
         assert_eq!(
             line,

@@ -58,9 +58,9 @@ impl fmt::Display for StorageClass {
 }
 
 /// The number of characters that are shown of a text, counted after escaping.
-const CHARACTERS: usize = 48;
+const MAX_CHARACTERS: usize = 48;
 /// The number of bytes that are shown of a blob, two hexadecimal digits each.
-const BYTES: usize = 20;
+const MAX_BYTES: usize = 20;
 
 /// Returns a value as text on one line, of about 60 characters at most: a text in single quotes, with characters that
 /// do not print escaped; a blob, or a text that is not UTF-8, as hexadecimal digits in `x'...'`. A value that is cut is
@@ -78,19 +78,19 @@ pub fn shown(value: Value<'_>) -> String {
 fn shown_text(bytes: &[u8]) -> String {
     // A long text is cut before it is decoded: a character has at most four bytes, and one extra character shows the
     // cut.
-    let head = &bytes[..bytes.len().min(4 * (CHARACTERS + 1))];
-    let text = match std::str::from_utf8(head) {
+    let start = &bytes[..bytes.len().min(4 * (MAX_CHARACTERS + 1))];
+    let text = match std::str::from_utf8(start) {
         Ok(text) => text,
         // The cut was inside of a character.
-        Err(error) if error.error_len().is_none() && head.len() < bytes.len() => {
-            std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
+        Err(error) if error.error_len().is_none() && start.len() < bytes.len() => {
+            std::str::from_utf8(&start[..error.valid_up_to()]).unwrap_or_default()
         }
         Err(_) => return shown_bytes(bytes),
     };
     let mut shown = "'".to_owned();
     let mut width = 0;
     for character in text.chars() {
-        let mark = shown.len();
+        let length = shown.len();
         match character {
             '\'' => shown.push_str("''"),
             '\\' => shown.push_str("\\\\"),
@@ -102,9 +102,9 @@ fn shown_text(bytes: &[u8]) -> String {
             }
             c => shown.push(c),
         }
-        width += shown[mark..].chars().count();
-        if width > CHARACTERS {
-            shown.truncate(mark);
+        width += shown[length..].chars().count();
+        if width > MAX_CHARACTERS {
+            shown.truncate(length);
             return format!("{shown}'... ({} bytes)", bytes.len());
         }
     }
@@ -114,11 +114,11 @@ fn shown_text(bytes: &[u8]) -> String {
 
 fn shown_bytes(bytes: &[u8]) -> String {
     let mut shown = "x'".to_owned();
-    for byte in bytes.iter().take(BYTES) {
+    for byte in bytes.iter().take(MAX_BYTES) {
         // Writing to a `String` cannot fail.
         let _ = write!(shown, "{byte:02x}");
     }
-    match bytes.len() > BYTES {
+    match bytes.len() > MAX_BYTES {
         true => format!("{shown}'... ({} bytes)", bytes.len()),
         false => shown + "'",
     }

@@ -17,7 +17,7 @@ pub(super) fn array(
 ) -> Result<(), CastError> {
     utf8(text)?;
     let mut scanner = JsonScanner::new(text);
-    if scanner.token().map_err(broken)? != Some(JsonToken::OpenList) {
+    if scanner.token().map_err(json_error)? != Some(JsonToken::OpenList) {
         return Err(CastError::new("is not a JSON list"));
     }
     let start = out.len();
@@ -26,7 +26,7 @@ pub(super) fn array(
     let (mut count, mut nulls) = (0_u32, 0_u32);
     let mut unescaped = Vec::new();
     loop {
-        let token = scanner.token().map_err(broken)?;
+        let token = scanner.token().map_err(json_error)?;
         if token == Some(JsonToken::CloseList) {
             break;
         }
@@ -34,10 +34,10 @@ pub(super) fn array(
         nulls |= u32::from(value == Value::Null);
         count += 1;
         encode(target, value, out)
-            .map_err(|bad| CastError::new(format!("has an element {count} that {}", bad.reason())))?;
+            .map_err(|error| CastError::new(format!("has an element {count} that {}", error.reason())))?;
     }
     // The next token is an error when something follows the list.
-    scanner.token().map_err(broken)?;
+    scanner.token().map_err(json_error)?;
     if count == 0 {
         // An empty array has no dimension.
         out.truncate(start + 12);
@@ -73,6 +73,6 @@ fn value<'a>(
     }
 }
 
-fn broken(broken: JsonError) -> CastError {
-    CastError::new(format!("is not JSON: {}, at byte {}", broken.what, broken.at))
+fn json_error(error: JsonError) -> CastError {
+    CastError::new(format!("is not JSON: {}, at byte {}", error.what, error.at))
 }

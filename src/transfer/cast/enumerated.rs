@@ -3,7 +3,7 @@
 use super::{CastError, CastRule};
 
 /// The maximum number of labels that an error names.
-const NAMED: usize = 8;
+const MAX_LABELS: usize = 8;
 
 /// Converts a label of an enum. `labels` have to be sorted by their bytes.
 pub(super) fn label(labels: &[String], text: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
@@ -11,11 +11,11 @@ pub(super) fn label(labels: &[String], text: &[u8], out: &mut Vec<u8>) -> Result
         out.extend_from_slice(text);
         return Ok(());
     }
-    let named: Vec<&str> = labels.iter().take(NAMED).map(String::as_str).collect();
-    let more = if labels.len() > NAMED { ", ..." } else { "" };
-    let bad = CastError::new(format!("is none of the enum's labels: {}{more}", named.join(", ")));
+    let listed: Vec<&str> = labels.iter().take(MAX_LABELS).map(String::as_str).collect();
+    let more = if labels.len() > MAX_LABELS { ", ..." } else { "" };
+    let error = CastError::new(format!("is none of the enum's labels: {}{more}", listed.join(", ")));
     Err(match text {
-        b"" => bad.rule(CastRule::EmptyAsNull, "makes '' NULL"),
-        _ => bad,
+        b"" => error.rule(CastRule::EmptyAsNull, "makes '' NULL"),
+        _ => error,
     })
 }

@@ -37,20 +37,20 @@ const UNITS: &[EpochUnit] = &[
 const SINCE_1970: i128 = (EPOCH * DAY) as i128;
 
 /// The usual range of times in databases: from 1990 to 2100, in days since 1970-01-01.
-const USUAL: Range<i64> = 7305..47_482;
+const PLAUSIBLE_DAYS: Range<i64> = 7305..47_482;
 /// The usual ranges for numbers of seconds, in days since 1970-01-01. A number of seconds may be a time of Unix and of
 /// Cocoa. From a billion on (2001-09-09 on Unix) it is taken for a time of Unix; a smaller number is taken for a time
 /// of Cocoa, if that is in 2010 or later.
-const USUAL_UNIX: Range<i64> = 11_574..47_482;
-const USUAL_COCOA: Range<i64> = 14_610..47_482;
+const PLAUSIBLE_UNIX_DAYS: Range<i64> = 11_574..47_482;
+const PLAUSIBLE_COCOA_DAYS: Range<i64> = 14_610..47_482;
 
 impl EpochUnit {
     /// Returns the microseconds since 1970, and reports whether a fraction of a microsecond was cut off.
     fn moment(self, number: i64) -> (i128, bool) {
         let scaled = i128::from(number) * i128::from(self.microseconds);
-        let noon = if self.rule == CastRule::Julian { DAY / 2 } else { 0 };
+        let half_day = if self.rule == CastRule::Julian { DAY / 2 } else { 0 };
         let parts = i128::from(self.parts);
-        let start = i128::from(self.days_before_1970) * i128::from(DAY) - i128::from(noon);
+        let start = i128::from(self.days_before_1970) * i128::from(DAY) - i128::from(half_day);
         (scaled.div_euclid(parts) - start, scaled.rem_euclid(parts) != 0)
     }
 
@@ -65,8 +65,8 @@ impl EpochUnit {
         }
         let (start, _) = self.moment(whole as i64);
         let exact = (number - whole) * self.microseconds as f64 / self.parts as f64;
-        let rest = (whole as i128 * i128::from(self.microseconds)).rem_euclid(i128::from(self.parts));
-        let fraction = exact + rest as f64 / self.parts as f64;
+        let remainder = (whole as i128 * i128::from(self.microseconds)).rem_euclid(i128::from(self.parts));
+        let fraction = exact + remainder as f64 / self.parts as f64;
         Some(match self.rule {
             CastRule::Julian => start + (fraction / 1000.0).round() as i128 * 1000,
             _ => start + fraction.round() as i128,
@@ -80,42 +80,42 @@ impl EpochUnit {
 }
 
 /// Returns the unit that a rule of the column names.
-fn by_rule(target: CastTarget<'_>) -> Option<EpochUnit> {
+fn unit_by_rule(target: CastTarget<'_>) -> Option<EpochUnit> {
     UNITS.iter().find(|unit| target.rules.has(unit.rule)).copied()
 }
 
 /// Converts an integer to a time, by the unit of a rule.
 pub(super) fn from_integer(target: CastTarget<'_>, number: i64, out: &mut Vec<u8>) -> Result<(), CastError> {
-    let unit = by_rule(target).ok_or_else(|| no_unit(number as f64))?;
-    let (moment, cut) = unit.moment(number);
-    if cut && !target.rules.has(CastRule::TruncateFraction) {
-        let bad = CastError::new("has a part of a microsecond, which PostgreSQL's times do not have");
-        return Err(bad.rule(CastRule::TruncateFraction, "besides cuts it off"));
+    let unit = unit_by_rule(target).ok_or_else(|| missing_unit_error(number as f64))?;
+    let (moment, is_cut) = unit.moment(number);
+    if is_cut && !target.rules.has(CastRule::TruncateFraction) {
+        let error = CastError::new("has a part of a microsecond, which PostgreSQL's times do not have");
+        return Err(error.rule(CastRule::TruncateFraction, "besides cuts it off"));
     }
     append(target, moment - SINCE_1970, out)
 }
 
 /// Converts a REAL to a time, by the unit of a rule.
 pub(super) fn from_real(target: CastTarget<'_>, number: f64, out: &mut Vec<u8>) -> Result<(), CastError> {
-    let unit = by_rule(target).ok_or_else(|| no_unit(number))?;
+    let unit = unit_by_rule(target).ok_or_else(|| missing_unit_error(number))?;
     let moment = unit.moment_of_real(number).ok_or_else(|| CastError::new("is no number of a time"))?;
     append(target, moment - SINCE_1970, out)
 }
 
 /// Returns the error of a number without a rule. The hint names the likely unit: the first in which the number is a
 /// time in the usual range.
-fn no_unit(number: f64) -> CastError {
-    let bad = CastError::new("is a number, and nothing says of which unit of time");
-    let likely = UNITS.iter().find_map(|unit| {
-        let usual = match unit.rule {
-            CastRule::UnixS => USUAL_UNIX,
-            CastRule::Cocoa => USUAL_COCOA,
-            _ => USUAL,
+fn missing_unit_error(number: f64) -> CastError {
+    let error = CastError::new("is a number, and nothing says of which unit of time");
+    let guess = UNITS.iter().find_map(|unit| {
+        let plausible = match unit.rule {
+            CastRule::UnixS => PLAUSIBLE_UNIX_DAYS,
+            CastRule::Cocoa => PLAUSIBLE_COCOA_DAYS,
+            _ => PLAUSIBLE_DAYS,
         };
-        unit.day(number).filter(|day| usual.contains(day)).map(|day| (unit.rule, day))
+        unit.day(number).filter(|day| plausible.contains(day)).map(|day| (unit.rule, day))
     });
-    match likely {
-        Some((rule, day)) => bad.rule(rule, format!("reads it as a time on {}", calendar(day))),
-        None => bad,
+    match guess {
+        Some((rule, day)) => error.rule(rule, format!("reads it as a time on {}", calendar(day))),
+        None => error,
     }
 }

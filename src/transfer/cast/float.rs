@@ -4,7 +4,7 @@ use super::{CastError, CastRule, CastTarget, WritableType};
 use crate::transfer::decimal::{Decimal, DecimalForm, Shortest};
 
 /// Returns the error of a number that the type does not store exactly.
-fn inexact(ty: &WritableType) -> CastError {
+fn inexact_error(ty: &WritableType) -> CastError {
     CastError::new(format!("cannot be held exactly by {ty}")).rule(CastRule::Round, "takes the nearest number")
 }
 
@@ -12,12 +12,12 @@ fn inexact(ty: &WritableType) -> CastError {
 pub(super) fn from_integer(target: CastTarget<'_>, number: i64, out: &mut Vec<u8>) -> Result<(), CastError> {
     // Both are compared as integers of 128 bits: i64::MAX as a double is 2^63, which a cast to i64 would cut to
     // i64::MAX.
-    let exact = match target.ty {
+    let is_exact = match target.ty {
         WritableType::Real => (number as f32) as i128 == i128::from(number),
         _ => (number as f64) as i128 == i128::from(number),
     };
-    if !exact && !target.rules.has(CastRule::Round) {
-        return Err(inexact(target.ty));
+    if !is_exact && !target.rules.has(CastRule::Round) {
+        return Err(inexact_error(target.ty));
     }
     match target.ty {
         WritableType::Real => out.extend_from_slice(&(number as f32).to_be_bytes()),
@@ -37,7 +37,7 @@ pub(super) fn from_real(target: CastTarget<'_>, number: f64, out: &mut Vec<u8>) 
         return Err(CastError::new("lies outside of real"));
     }
     if f64::from(single) != number && !number.is_nan() && !target.rules.has(CastRule::Round) {
-        return Err(inexact(target.ty));
+        return Err(inexact_error(target.ty));
     }
     out.extend_from_slice(&single.to_be_bytes());
     Ok(())
@@ -52,7 +52,7 @@ pub(super) fn from_text(target: CastTarget<'_>, text: &[u8], out: &mut Vec<u8>) 
         return Err(CastError::new("is a text, not a number").rule(CastRule::DecimalText, "reads its digits"));
     }
     let text = std::str::from_utf8(text).unwrap_or_default();
-    let (finite, shortest) = match target.ty {
+    let (is_finite, shortest) = match target.ty {
         WritableType::Real => {
             let number: f32 = text.parse().unwrap_or(f32::NAN);
             out.extend_from_slice(&number.to_be_bytes());
@@ -65,12 +65,12 @@ pub(super) fn from_text(target: CastTarget<'_>, text: &[u8], out: &mut Vec<u8>) 
         }
     };
     // A number that is not 0 must not become 0.
-    let vanished = !decimal.digits().is_zero() && shortest.text().iter().all(|byte| b"-0e".contains(byte));
-    if !finite || vanished {
+    let became_zero = !decimal.digits().is_zero() && shortest.text().iter().all(|byte| b"-0e".contains(byte));
+    if !is_finite || became_zero {
         return Err(CastError::new(format!("lies outside of {}", target.ty)));
     }
     // 0.1 is the shortest decimal of its double and nothing is lost. A decimal with more digits would lose them.
     let kept = Decimal::parse(shortest.text(), DecimalForm::Scientific);
     let kept = kept.is_some_and(|kept| kept.digits().equals(&decimal.digits()));
-    if kept || target.rules.has(CastRule::Round) { Ok(()) } else { Err(inexact(target.ty)) }
+    if kept || target.rules.has(CastRule::Round) { Ok(()) } else { Err(inexact_error(target.ty)) }
 }

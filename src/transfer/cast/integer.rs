@@ -23,28 +23,32 @@ pub(super) fn boolean_from_real(number: f64, out: &mut Vec<u8>) -> Result<(), Ca
 
 /// Converts a word to a boolean. A rule permits additional words.
 pub(super) fn boolean_from_text(rules: ColumnRules, word: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
-    let is_one_of = |words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()));
-    let more = [is_one_of(&["n", "no", "off"]), is_one_of(&["y", "yes", "on"])];
-    let by_rule = rules.has(CastRule::Words);
-    if is_one_of(&["0", "f", "false"]) || (by_rule && more[0]) {
+    let is_one_of = |words: &[&str]| words.iter().any(|accepted| word.eq_ignore_ascii_case(accepted.as_bytes()));
+    let extra_words = [is_one_of(&["n", "no", "off"]), is_one_of(&["y", "yes", "on"])];
+    let accepts_words = rules.has(CastRule::Words);
+    if is_one_of(&["0", "f", "false"]) || (accepts_words && extra_words[0]) {
         return boolean(0, out);
     }
-    if is_one_of(&["1", "t", "true"]) || (by_rule && more[1]) {
+    if is_one_of(&["1", "t", "true"]) || (accepts_words && extra_words[1]) {
         return boolean(1, out);
     }
-    let bad = CastError::new("is none of 0, 1, t, f, true, false");
-    Err(if more.contains(&true) { bad.rule(CastRule::Words, "takes yes, no, y, n, on and off") } else { bad })
+    let error = CastError::new("is none of 0, 1, t, f, true, false");
+    Err(if extra_words.contains(&true) {
+        error.rule(CastRule::Words, "takes yes, no, y, n, on and off")
+    } else {
+        error
+    })
 }
 
 /// Converts an integer to an integer type, after checking its range.
 pub(super) fn integer(ty: &WritableType, number: i64, out: &mut Vec<u8>) -> Result<(), CastError> {
-    let (least, most) = match ty {
+    let (minimum, maximum) = match ty {
         WritableType::SmallInt => (i64::from(i16::MIN), i64::from(i16::MAX)),
         WritableType::Integer => (i64::from(i32::MIN), i64::from(i32::MAX)),
         _ => (i64::MIN, i64::MAX),
     };
-    if number < least || number > most {
-        return Err(CastError::new(format!("lies outside of {ty}, which goes from {least} to {most}")));
+    if number < minimum || number > maximum {
+        return Err(CastError::new(format!("lies outside of {ty}, which goes from {minimum} to {maximum}")));
     }
     let bytes = number.to_be_bytes();
     out.extend_from_slice(match ty {

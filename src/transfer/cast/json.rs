@@ -11,7 +11,7 @@ const VERSION: u8 = 1;
 /// Converts a JSON text for a column of json or jsonb.
 pub(super) fn json(ty: &WritableType, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     utf8(bytes)?;
-    check(ty, bytes).map_err(broken)?;
+    check(ty, bytes).map_err(json_error)?;
     if matches!(ty, WritableType::Jsonb) {
         out.push(VERSION);
     }
@@ -29,13 +29,13 @@ pub(super) fn jsonb(
 ) -> Result<(), CastError> {
     utf8(bytes)?;
     canonical.push(VERSION);
-    writer.append(bytes, NumberStyle::Written, canonical).map_err(broken)?;
+    writer.append(bytes, NumberStyle::Written, canonical).map_err(json_error)?;
     out.push(VERSION);
     out.extend_from_slice(bytes);
     Ok(())
 }
 
-fn broken(JsonError { at, what }: JsonError) -> CastError {
+fn json_error(JsonError { at, what }: JsonError) -> CastError {
     CastError::new(format!("is not JSON that PostgreSQL takes: {what}, at byte {at}"))
 }
 
@@ -79,10 +79,10 @@ pub(super) fn from_blob(target: CastTarget<'_>, bytes: &[u8], out: &mut Vec<u8>)
     if target.rules.has(CastRule::Utf8) {
         return json(target.ty, bytes, out);
     }
-    let bad = CastError::new("is a blob, not a JSON text");
+    let error = CastError::new("is a blob, not a JSON text");
     Err(match utf8(bytes).is_ok_and(|_| check(target.ty, bytes).is_ok()) {
-        true => bad.rule(CastRule::Utf8, "takes its bytes as text"),
-        false => bad.advice(
+        true => error.rule(CastRule::Utf8, "takes its bytes as text"),
+        false => error.advice(
             "SQLite's own JSONB blobs become text by its function json(): UPDATE ... SET column = json(column)",
         ),
     })

@@ -7,7 +7,7 @@ use crate::transfer::decimal::{Decimal, DecimalForm};
 use crate::transfer::json::{JsonError, JsonScanner, JsonToken, plain, unescape};
 
 /// The maximum length of a string in a jsonb, in bytes: `JENTRY_OFFLENMASK` in `src/include/utils/jsonb.h`.
-const LONGEST: usize = 0x0fff_ffff;
+const MAX_STRING_BYTES: usize = 0x0fff_ffff;
 
 /// The notation of numbers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,13 +23,13 @@ pub enum NumberStyle {
 pub struct JsonbWriter {
     /// The members of all objects that are open.
     members: Vec<Member>,
-    /// The index in `members` of the first member of each object that is open; [`LIST`] for a list that is open.
+    /// The index in `members` of the first member of each object that is open; [`LIST_MARKER`] for a list that is open.
     open: Vec<usize>,
     scratch: Vec<u8>,
 }
 
 /// The entry in `open` for a list.
-const LIST: usize = usize::MAX;
+const LIST_MARKER: usize = usize::MAX;
 
 /// A member of an object, by its offsets in the output.
 #[derive(Clone, Copy)]
@@ -64,7 +64,7 @@ impl JsonbWriter {
                     out.push(b']');
                 }
                 _ => {
-                    if self.open.last() == Some(&LIST) && out.last() != Some(&b'[') {
+                    if self.open.last() == Some(&LIST_MARKER) && out.last() != Some(&b'[') {
                         out.extend_from_slice(b", ");
                     }
                     self.value(token, numbers, out);
@@ -84,7 +84,7 @@ impl JsonbWriter {
                 self.text(raw, out);
             }
             JsonToken::OpenList => {
-                self.open.push(LIST);
+                self.open.push(LIST_MARKER);
                 out.push(b'[');
             }
             _ => {
@@ -123,7 +123,7 @@ impl JsonbWriter {
 
     /// Sets the end of the last member of the innermost object, if it has a member.
     fn end_member(&mut self, end: usize) {
-        let first = self.open.last().copied().unwrap_or(LIST);
+        let first = self.open.last().copied().unwrap_or(LIST_MARKER);
         if let Some(member) = self.members.get_mut(first..).and_then(<[Member]>::last_mut) {
             member.end = end;
         }
@@ -163,13 +163,13 @@ fn compare(a: &Member, b: &Member, out: &[u8]) -> std::cmp::Ordering {
         match a_text.len() == a.length && b_text.len() == b.length {
             true => a_text.cmp(b_text),
             // The escape of a character sorts differently from the character.
-            false => plainly(a_text).cmp(&plainly(b_text)),
+            false => unescaped(a_text).cmp(&unescaped(b_text)),
         }
     })
 }
 
 /// Returns a string without escapes.
-fn plainly(text: &[u8]) -> Vec<u8> {
+fn unescaped(text: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     unescape(text, &mut plain);
     plain
@@ -177,12 +177,12 @@ fn plainly(text: &[u8]) -> Vec<u8> {
 
 /// Appends a string with escapes as `escape_json` in `src/backend/utils/adt/json.c` does.
 fn escape(text: &[u8], out: &mut Vec<u8>) {
-    let mut rest = text;
+    let mut remaining = text;
     loop {
-        let (before, special) = rest.split_at(plain(rest));
-        out.extend_from_slice(before);
-        let Some((&byte, behind)) = special.split_first() else { return };
-        rest = behind;
+        let (plain_part, special) = remaining.split_at(plain(remaining));
+        out.extend_from_slice(plain_part);
+        let Some((&byte, after)) = special.split_first() else { return };
+        remaining = after;
         let letter = match byte {
             b'"' | b'\\' => byte,
             8 => b'b',
@@ -221,18 +221,18 @@ fn number(text: &[u8], numbers: NumberStyle, out: &mut Vec<u8>) {
     if decimal.negative && !digits.is_zero() {
         out.push(b'-');
     }
-    let mut rest = digits.iter().map(|digit| digit + b'0');
+    let mut remaining = digits.iter().map(|digit| digit + b'0');
     if point <= 0 {
         out.push(b'0');
     }
     for _ in 0..point {
-        out.push(rest.next().unwrap_or(b'0'));
+        out.push(remaining.next().unwrap_or(b'0'));
     }
     if scale > 0 {
         out.push(b'.');
     }
-    for place in 0..scale {
-        let digit = if place < -point { None } else { rest.next() };
+    for decimal_place in 0..scale {
+        let digit = if decimal_place < -point { None } else { remaining.next() };
         out.push(digit.unwrap_or(b'0'));
     }
 }
@@ -241,7 +241,9 @@ fn number(text: &[u8], numbers: NumberStyle, out: &mut Vec<u8>) {
 pub(super) fn unfit(token: JsonToken<'_>) -> Option<&'static str> {
     match token {
         JsonToken::Number(number) if !is_numeric(number) => Some("a number has more digits than any numeric"),
-        JsonToken::Text(text) | JsonToken::Key(text) if text.len() > LONGEST => Some("a text is longer than 256 MiB"),
+        JsonToken::Text(text) | JsonToken::Key(text) if text.len() > MAX_STRING_BYTES => {
+            Some("a text is longer than 256 MiB")
+        }
         _ => None,
     }
 }

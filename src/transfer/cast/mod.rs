@@ -53,7 +53,7 @@ enum CastOutput {
 
 /// The maximum length of a value in the server, in bytes: `MaxAllocSize`, which is 1 GiB less one byte, less the header
 /// of four bytes.
-const LONGEST: usize = 0x3fff_ffff - 4;
+const MAX_FIELD_BYTES: usize = 0x3fff_ffff - 4;
 
 impl Cast {
     /// Creates the cast of a column without rules. `zone` is the time zone of times that contain none.
@@ -92,9 +92,9 @@ impl Cast {
     /// Describes the conversion for the plan: the values that the type accepts without rules, and the meaning of each
     /// rule.
     pub fn describe(&self) -> String {
-        let taken = table::takes(&self.ty, self.zone);
+        let description = table::describe_accepted(&self.ty, self.zone);
         let rules = self.rules.iter().map(|rule| format!("; {rule}: {}", rule.meaning()));
-        std::iter::once(taken).chain(rules).collect()
+        std::iter::once(description).chain(rules).collect()
     }
 
     /// Appends the field in the format of binary COPY: the length in four bytes and the value, or the length -1 for
@@ -121,17 +121,17 @@ impl Cast {
         let CanonicalRow { row, writer } = canonical;
         match (&self.ty, value) {
             // The text is parsed once for both fields.
-            (WritableType::Jsonb, Value::Text(text)) if !text.is_empty() => sized(row, |row| {
-                sized(out, |out| json::jsonb(text, out, writer, row).map(|()| CastOutput::Field))?;
+            (WritableType::Jsonb, Value::Text(text)) if !text.is_empty() => write_field(row, |row| {
+                write_field(out, |out| json::jsonb(text, out, writer, row).map(|()| CastOutput::Field))?;
                 Ok(CastOutput::Field)
             }),
             (WritableType::Jsonb, _) => {
                 self.encode(value, out)?;
                 match out[start..].split_at_checked(5) {
-                    Some((_, text)) => {
-                        sized(row, |row| json::jsonb(text, &mut Vec::new(), writer, row).map(|()| CastOutput::Field))
-                    }
-                    None => sized(row, |_| Ok(CastOutput::Null)),
+                    Some((_, text)) => write_field(row, |row| {
+                        json::jsonb(text, &mut Vec::new(), writer, row).map(|()| CastOutput::Field)
+                    }),
+                    None => write_field(row, |_| Ok(CastOutput::Null)),
                 }
             }
             _ => {
@@ -163,21 +163,21 @@ impl CanonicalRow {
 }
 
 fn encode(target: CastTarget<'_>, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), CastError> {
-    sized(out, |out| table::convert(target, value, out))
+    write_field(out, |out| table::convert(target, value, out))
 }
 
 /// Appends the length of the bytes that `write` appends, or -1 for NULL, and then these bytes.
-fn sized(
+fn write_field(
     out: &mut Vec<u8>,
     write: impl FnOnce(&mut Vec<u8>) -> Result<CastOutput, CastError>,
 ) -> Result<(), CastError> {
     let start = out.len();
     out.extend_from_slice(&(-1_i32).to_be_bytes());
-    let written = write(out).and_then(|written| {
+    let result = write(out).and_then(|output| {
         let length = out.len() - start - 4;
-        match written {
+        match output {
             CastOutput::Null => Ok(()),
-            CastOutput::Field if length > LONGEST => {
+            CastOutput::Field if length > MAX_FIELD_BYTES => {
                 Err(CastError::new("is longer than the 1 GiB of a PostgreSQL value"))
             }
             CastOutput::Field => {
@@ -186,10 +186,10 @@ fn sized(
             }
         }
     });
-    if written.is_err() {
+    if result.is_err() {
         out.truncate(start);
     }
-    written
+    result
 }
 
 #[cfg(test)]

@@ -24,11 +24,11 @@ pub(super) fn from_integer(
     // Up to 19 digits are written from the right.
     let mut text = [0; 20];
     let mut at = text.len();
-    let mut rest = number.unsigned_abs();
-    while rest > 0 {
+    let mut remaining = number.unsigned_abs();
+    while remaining > 0 {
         at -= 1;
-        text[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
+        text[at] = b'0' + (remaining % 10) as u8;
+        remaining /= 10;
     }
     let point = (text.len() - at) as i64;
     let significant = text[at..].iter().rposition(|digit| *digit != b'0').map_or(at, |last| at + last + 1);

@@ -64,7 +64,7 @@ enum RuleTypes {
 }
 
 /// All rules: the rule, its name, the types for which it is, and its meaning in words.
-const TABLE: &[(CastRule, &str, &[RuleTypes], &str)] = {
+const RULES: &[(CastRule, &str, &[RuleTypes], &str)] = {
     use RuleTypes::*;
     &[
         (CastRule::UnixS, "unix-s", &[Instants], "numbers are seconds since 1970-01-01 UTC"),
@@ -122,17 +122,17 @@ const TABLE: &[(CastRule, &str, &[RuleTypes], &str)] = {
 impl RuleTypes {
     /// Reports whether the type is one of these types.
     fn applies_to(self, ty: &WritableType) -> bool {
-        let instant = matches!(ty, WritableType::TimestampTz(_) | WritableType::Timestamp(_) | WritableType::Date);
-        let float = matches!(ty, WritableType::Real | WritableType::Double);
+        let is_instant = matches!(ty, WritableType::TimestampTz(_) | WritableType::Timestamp(_) | WritableType::Date);
+        let is_float = matches!(ty, WritableType::Real | WritableType::Double);
         match self {
-            Self::Instants => instant,
-            Self::Times => instant || matches!(ty, WritableType::Time(_)),
+            Self::Instants => is_instant,
+            Self::Times => is_instant || matches!(ty, WritableType::Time(_)),
             Self::Boolean => *ty == WritableType::Boolean,
             Self::Integers => {
                 matches!(ty, WritableType::SmallInt | WritableType::Integer | WritableType::BigInt)
             }
-            Self::Floats => float,
-            Self::Inexact => float || matches!(ty, WritableType::Numeric(_)),
+            Self::Floats => is_float,
+            Self::Inexact => is_float || matches!(ty, WritableType::Numeric(_)),
             Self::Texts => {
                 matches!(ty, WritableType::Text | WritableType::Varchar(_) | WritableType::Char(_) | WritableType::Name)
             }
@@ -150,14 +150,14 @@ impl CastRule {
     /// Fails when there is no such rule, or when it is not for a column of this type. The error is a message for the
     /// user that lists the possible rules.
     pub fn parse(name: &str, ty: &WritableType) -> Result<Self, String> {
-        let found = TABLE.iter().find(|row| row.1 == name);
+        let found = RULES.iter().find(|row| row.1 == name);
         match found {
             Some((rule, ..)) if rule.is_for(ty) => Ok(*rule),
             _ => {
-                let fitting: Vec<&str> = TABLE.iter().filter(|row| row.0.is_for(ty)).map(|row| row.1).collect();
+                let applicable: Vec<&str> = RULES.iter().filter(|row| row.0.is_for(ty)).map(|row| row.1).collect();
                 let what = if found.is_some() { "is not for" } else { "is no rule: there are these for" };
                 let these = if found.is_some() { ", which takes" } else { "" };
-                Err(format!("{name:?} {what} columns of type {ty}{these}: {}", fitting.join(", ")))
+                Err(format!("{name:?} {what} columns of type {ty}{these}: {}", applicable.join(", ")))
             }
         }
     }
@@ -167,11 +167,11 @@ impl CastRule {
     /// # Errors
     /// Fails when there is no such rule. The error is a message for the user that lists all rules.
     pub fn check_name(name: &str) -> Result<(), String> {
-        if TABLE.iter().any(|row| row.1 == name) {
+        if RULES.iter().any(|row| row.1 == name) {
             return Ok(());
         }
-        let all: Vec<&str> = TABLE.iter().map(|row| row.1).collect();
-        Err(format!("{name:?} is no rule: the rules are {}", all.join(", ")))
+        let names: Vec<&str> = RULES.iter().map(|row| row.1).collect();
+        Err(format!("{name:?} is no rule: the rules are {}", names.join(", ")))
     }
 
     /// Reports whether the rule is for columns of this type.
@@ -197,7 +197,7 @@ impl CastRule {
 
     fn row(self) -> &'static (Self, &'static str, &'static [RuleTypes], &'static str) {
         // The table has the order of the enum, which a unit test checks.
-        &TABLE[self as usize]
+        &RULES[self as usize]
     }
 }
 
@@ -224,7 +224,7 @@ impl ColumnRules {
 
     /// Returns the rules of the column, in the order of the enum.
     pub(super) fn iter(self) -> impl Iterator<Item = CastRule> {
-        TABLE.iter().map(|row| row.0).filter(move |rule| self.has(*rule))
+        RULES.iter().map(|row| row.0).filter(move |rule| self.has(*rule))
     }
 }
 
@@ -234,10 +234,10 @@ mod tests {
 
     #[test]
     fn the_table_has_every_rule_in_its_place() {
-        for (index, row) in TABLE.iter().enumerate() {
+        for (index, row) in RULES.iter().enumerate() {
             assert_eq!(row.0 as usize, index, "{}", row.1);
         }
-        assert_eq!(CastRule::NonFinite as usize + 1, TABLE.len());
+        assert_eq!(CastRule::NonFinite as usize + 1, RULES.len());
     }
 
     #[test]

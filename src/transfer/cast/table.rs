@@ -18,8 +18,8 @@ pub(super) fn convert(target: CastTarget<'_>, value: Value<'_>, out: &mut Vec<u8
         (T::Text | T::Varchar(_) | T::Char(_) | T::Name, _) => to_text(target, value, out),
         (T::Bytea | T::Enum(_), _) => to_others(target, value, out),
         (ty, Text(b"")) => {
-            let bad = CastError::new(format!("is an empty text, which is no {ty}"));
-            Err(bad.rule(CastRule::EmptyAsNull, "makes '' NULL"))
+            let error = CastError::new(format!("is an empty text, which is no {ty}"));
+            Err(error.rule(CastRule::EmptyAsNull, "makes '' NULL"))
         }
 
         (T::Boolean | T::SmallInt | T::Integer | T::BigInt, _) => to_number(target, value, out),
@@ -107,8 +107,8 @@ fn no_meaning(ty: &WritableType, value: Value<'_>) -> Result<(), CastError> {
 }
 
 /// Describes for the plan the values that a column accepts without rules.
-pub(super) fn takes(ty: &WritableType, zone: Zone) -> String {
-    let fixed = match ty {
+pub(super) fn describe_accepted(ty: &WritableType, zone: Zone) -> String {
+    let description = match ty {
         WritableType::Boolean => "0, 1, t, f, true, false",
         WritableType::SmallInt | WritableType::Integer | WritableType::BigInt => "whole numbers in range",
         WritableType::Real | WritableType::Double => "numbers that it holds exactly",
@@ -129,5 +129,5 @@ pub(super) fn takes(ty: &WritableType, zone: Zone) -> String {
         WritableType::Enum(_) => "its labels",
         WritableType::Array(..) => "JSON lists",
     };
-    fixed.to_owned()
+    description.to_owned()
 }

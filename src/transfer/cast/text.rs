@@ -7,7 +7,7 @@ use super::rule::ColumnRules;
 use super::{CastError, CastRule, CastTarget, WritableType};
 
 /// The maximum length of a name in bytes: NAMEDATALEN less the byte that ends the name.
-const NAME: usize = 63;
+const MAX_NAME_BYTES: usize = 63;
 
 /// Checks a text as PostgreSQL does. The error names the byte offset.
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str, CastError> {
@@ -27,24 +27,24 @@ pub(super) fn utf8(bytes: &[u8]) -> Result<&str, CastError> {
 /// Converts a text for a column of a text type.
 pub(super) fn text(ty: &WritableType, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     let text = utf8(bytes)?;
-    let (WritableType::Varchar(Some(most)) | WritableType::Char(Some(most))) = *ty else {
-        if matches!(ty, WritableType::Name) && bytes.len() > NAME {
-            return Err(CastError::new(format!("has {} bytes, and a name {NAME} at most", bytes.len())));
+    let (WritableType::Varchar(Some(max_length)) | WritableType::Char(Some(max_length))) = *ty else {
+        if matches!(ty, WritableType::Name) && bytes.len() > MAX_NAME_BYTES {
+            return Err(CastError::new(format!("has {} bytes, and a name {MAX_NAME_BYTES} at most", bytes.len())));
         }
         out.extend_from_slice(bytes);
         return Ok(());
     };
     // A text has at most as many characters as bytes. Most texts are so short that their characters need not be
     // counted.
-    if bytes.len() > most || matches!(ty, WritableType::Char(_)) {
+    if bytes.len() > max_length || matches!(ty, WritableType::Char(_)) {
         let characters = text.chars().count();
-        if characters > most {
-            return Err(CastError::new(format!("has {characters} characters, and {ty} {most} at most")));
+        if characters > max_length {
+            return Err(CastError::new(format!("has {characters} characters, and {ty} {max_length} at most")));
         }
         out.extend_from_slice(bytes);
         // The server pads the text with blanks to the length of the column, and returns it padded.
-        let blanks = if matches!(ty, WritableType::Char(_)) { most - characters } else { 0 };
-        out.resize(out.len() + blanks, b' ');
+        let padding = if matches!(ty, WritableType::Char(_)) { max_length - characters } else { 0 };
+        out.resize(out.len() + padding, b' ');
     } else {
         out.extend_from_slice(bytes);
     }
@@ -127,15 +127,15 @@ pub(super) fn uuid(text: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
                 at += part.len();
             }
         }
-        _ => return Err(not_uuid()),
+        _ => return Err(uuid_error()),
     }
     let mut bytes = [0; 16];
-    hex::decode_to_slice(digits, &mut bytes).map_err(|_| not_uuid())?;
+    hex::decode_to_slice(digits, &mut bytes).map_err(|_| uuid_error())?;
     bytea(&bytes, out)
 }
 
 /// Returns the error of a text that is not a UUID.
-fn not_uuid() -> CastError {
+fn uuid_error() -> CastError {
     CastError::new("is not a UUID: 32 hexadecimal digits, alone or as 8-4-4-4-12")
 }
 
@@ -143,6 +143,6 @@ fn not_uuid() -> CastError {
 pub(super) fn uuid_from_blob(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
     match bytes.len() {
         16 => bytea(bytes, out),
-        other => Err(CastError::new(format!("is a blob of {other} bytes, and a UUID has 16"))),
+        length => Err(CastError::new(format!("is a blob of {length} bytes, and a UUID has 16"))),
     }
 }

@@ -72,9 +72,9 @@ pub enum WritableType {
 
 /// The size of PostgreSQL's internal header of a value with variable length, in bytes. A typmod of text or numeric
 /// includes it.
-const HEADER: i32 = 4;
+const TYPMOD_HEADER: i32 = 4;
 /// The number of digits of a second's fraction when the column declares none.
-const MICROSECONDS: u32 = 6;
+const MAX_FRACTION_DIGITS: u32 = 6;
 
 impl WritableType {
     /// Returns the type for these facts, or `None` when values cannot be encoded for it (interval, time with time zone,
@@ -82,11 +82,11 @@ impl WritableType {
     pub fn from_facts(facts: &TypeFacts<'_>) -> Option<Self> {
         if let Some(oid) = facts.element {
             let element = Self::built_in(oid, facts.typmod)?;
-            let known = matches!(
+            let is_supported = matches!(
                 element,
                 Self::SmallInt | Self::Integer | Self::BigInt | Self::Text | Self::Varchar(_) | Self::Char(_)
             );
-            return known.then(|| Self::Array(Box::new(element), oid));
+            return is_supported.then(|| Self::Array(Box::new(element), oid));
         }
         // For an array, the labels are those of its elements.
         if !facts.labels.is_empty() {
@@ -100,8 +100,8 @@ impl WritableType {
 
     /// Returns the built-in type of an OID in `src/include/catalog/pg_type.dat`; these OIDs never change.
     fn built_in(oid: u32, typmod: i32) -> Option<Self> {
-        let length = usize::try_from(typmod - HEADER).ok().filter(|length| *length > 0);
-        let fraction = u32::try_from(typmod).unwrap_or(MICROSECONDS);
+        let length = usize::try_from(typmod - TYPMOD_HEADER).ok().filter(|length| *length > 0);
+        let fraction = u32::try_from(typmod).unwrap_or(MAX_FRACTION_DIGITS);
         Some(match oid {
             16 => Self::Boolean,
             17 => Self::Bytea,
@@ -139,13 +139,13 @@ impl WritableType {
 /// be negative: `make_numeric_typmod` in `src/backend/utils/adt/numeric.c`. (Before PostgreSQL 15 the scale had sixteen
 /// bits, and was at most 1,000.)
 fn precision_and_scale(typmod: i32) -> Option<(i32, i32)> {
-    let packed = typmod - HEADER;
+    let packed = typmod - TYPMOD_HEADER;
     (packed >= 0).then(|| (packed >> 16 & 0xffff, (packed & 0x7ff ^ 1024) - 1024))
 }
 
 impl fmt::Display for WritableType {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = match self {
+        let name = match self {
             Self::Boolean => "boolean",
             Self::SmallInt => "smallint",
             Self::Integer => "integer",
@@ -175,7 +175,7 @@ impl fmt::Display for WritableType {
             Self::Enum(_) => "enum",
             Self::Array(element, _) => return write!(formatter, "{element}[]"),
         };
-        formatter.pad(plain)
+        formatter.pad(name)
     }
 }
 

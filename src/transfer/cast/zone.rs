@@ -35,18 +35,18 @@ impl Zone {
     /// Parses the offset at the beginning of a text, and returns it with the rest of the text. PostgreSQL accepts less
     /// than 16 hours (`MAX_TZDISP_HOUR`).
     pub(super) fn offset(text: &[u8]) -> Option<(Self, &[u8])> {
-        let (sign, rest) = match text.split_first()? {
-            (b'+', rest) => (1, rest),
-            (b'-', rest) => (-1, rest),
+        let (sign, remaining) = match text.split_first()? {
+            (b'+', remaining) => (1, remaining),
+            (b'-', remaining) => (-1, remaining),
             _ => return None,
         };
-        let (hours, rest) = two(rest)?;
-        let (minutes, rest) = match rest.strip_prefix(b":") {
-            Some(rest) => two(rest)?,
-            None => two(rest).unwrap_or((0, rest)),
+        let (hours, remaining) = two_digits(remaining)?;
+        let (minutes, remaining) = match remaining.strip_prefix(b":") {
+            Some(remaining) => two_digits(remaining)?,
+            None => two_digits(remaining).unwrap_or((0, remaining)),
         };
         let fits = hours <= 15 && minutes <= 59;
-        fits.then_some((Self { seconds: sign * (hours * 3600 + minutes * 60) }, rest))
+        fits.then_some((Self { seconds: sign * (hours * 3600 + minutes * 60) }, remaining))
     }
 
     /// Returns the offset in microseconds.
@@ -56,9 +56,11 @@ impl Zone {
 }
 
 /// Parses two digits, and returns their number with the rest of the text.
-pub(super) fn two(text: &[u8]) -> Option<(i32, &[u8])> {
+pub(super) fn two_digits(text: &[u8]) -> Option<(i32, &[u8])> {
     match text {
-        [a @ b'0'..=b'9', b @ b'0'..=b'9', rest @ ..] => Some((i32::from((a - b'0') * 10 + (b - b'0')), rest)),
+        [a @ b'0'..=b'9', b @ b'0'..=b'9', remaining @ ..] => {
+            Some((i32::from((a - b'0') * 10 + (b - b'0')), remaining))
+        }
         _ => None,
     }
 }

@@ -11,7 +11,7 @@ pub use text::{hexadecimal, plain, unescape};
 /// The maximum nesting depth of lists and objects. The server's limit is its stack (`max_stack_depth`). This limit is
 /// that of SQLite (JSON_MAX_DEPTH), and a server with the default of 2 MB can read such a text.
 pub const DEPTH: usize = 1000;
-const WORD: usize = u64::BITS as usize;
+const WORD_BITS: usize = u64::BITS as usize;
 
 /// A token. A text or key contains the bytes between the quotes, with escapes as they were written.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,16 +51,16 @@ enum ExpectedToken {
 pub struct JsonScanner<'a> {
     text: &'a [u8],
     at: usize,
-    next: ExpectedToken,
+    expected: ExpectedToken,
     depth: usize,
     /// One bit for each nesting level: 1 for an object, 0 for a list.
-    objects: [u64; DEPTH.div_ceil(WORD)],
+    objects: [u64; DEPTH.div_ceil(WORD_BITS)],
 }
 
 impl<'a> JsonScanner<'a> {
     /// Creates a scanner at the beginning of a text.
     pub fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0, next: ExpectedToken::Value, depth: 0, objects: [0; DEPTH.div_ceil(WORD)] }
+        Self { text, at: 0, expected: ExpectedToken::Value, depth: 0, objects: [0; DEPTH.div_ceil(WORD_BITS)] }
     }
 
     /// Returns the next token, or `None` after the last one.
@@ -69,28 +69,28 @@ impl<'a> JsonScanner<'a> {
     /// Fails when the text is not JSON, or is JSON that PostgreSQL does not store.
     pub fn token(&mut self) -> Result<Option<JsonToken<'a>>, JsonError> {
         self.skip_blanks();
-        if self.next == ExpectedToken::CommaOrClose {
+        if self.expected == ExpectedToken::CommaOrClose {
             if self.depth == 0 {
                 return match self.at == self.text.len() {
                     true => Ok(None),
-                    false => Err(self.broken("something follows the value")),
+                    false => Err(self.error("something follows the value")),
                 };
             }
             if self.peek() != Some(b',') {
                 return self.close().map(Some);
             }
             self.at += 1;
-            self.next = if self.in_object() { ExpectedToken::Key } else { ExpectedToken::Value };
+            self.expected = if self.in_object() { ExpectedToken::Key } else { ExpectedToken::Value };
             self.skip_blanks();
         }
-        match (self.next, self.peek()) {
-            (_, None) => Err(self.broken(if self.text.is_empty() { "it is empty" } else { "it ends early" })),
+        match (self.expected, self.peek()) {
+            (_, None) => Err(self.error(if self.text.is_empty() { "it is empty" } else { "it ends early" })),
             (ExpectedToken::ValueOrClose, Some(b']')) | (ExpectedToken::KeyOrClose, Some(b'}')) => {
                 self.close().map(Some)
             }
             (ExpectedToken::Key | ExpectedToken::KeyOrClose, Some(b'"')) => self.key().map(Some),
             (ExpectedToken::Key | ExpectedToken::KeyOrClose, Some(_)) => {
-                Err(self.broken("a key in double quotes is missing"))
+                Err(self.error("a key in double quotes is missing"))
             }
             (_, Some(byte)) => self.value(byte).map(Some),
         }
@@ -101,7 +101,7 @@ impl<'a> JsonScanner<'a> {
         self.at
     }
 
-    fn broken(&self, what: &'static str) -> JsonError {
+    fn error(&self, what: &'static str) -> JsonError {
         JsonError { at: self.at, what }
     }
 
@@ -121,19 +121,19 @@ impl<'a> JsonScanner<'a> {
 
     fn in_object(&self) -> bool {
         let level = self.depth - 1;
-        self.objects[level / WORD] >> (level % WORD) & 1 == 1
+        self.objects[level / WORD_BITS] >> (level % WORD_BITS) & 1 == 1
     }
 
     fn open(&mut self, token: JsonToken<'a>) -> Result<JsonToken<'a>, JsonError> {
         if self.depth == DEPTH {
-            return Err(self.broken("it is nested more than 1,000 levels deep"));
+            return Err(self.error("it is nested more than 1,000 levels deep"));
         }
-        let (word, bit) = (self.depth / WORD, 1 << (self.depth % WORD));
+        let (word, bit) = (self.depth / WORD_BITS, 1 << (self.depth % WORD_BITS));
         match token {
             JsonToken::OpenObject => self.objects[word] |= bit,
             _ => self.objects[word] &= !bit,
         }
-        self.next =
+        self.expected =
             if token == JsonToken::OpenObject { ExpectedToken::KeyOrClose } else { ExpectedToken::ValueOrClose };
         self.depth += 1;
         self.at += 1;
@@ -146,11 +146,11 @@ impl<'a> JsonScanner<'a> {
             false => (b']', JsonToken::CloseList, "a comma or ] is missing"),
         };
         if self.peek() != Some(bracket) {
-            return Err(self.broken(if self.peek().is_none() { "it ends early" } else { what }));
+            return Err(self.error(if self.peek().is_none() { "it ends early" } else { what }));
         }
         self.at += 1;
         self.depth -= 1;
-        self.next = ExpectedToken::CommaOrClose;
+        self.expected = ExpectedToken::CommaOrClose;
         Ok(token)
     }
 
@@ -158,10 +158,10 @@ impl<'a> JsonScanner<'a> {
         let key = self.text()?;
         self.skip_blanks();
         if self.peek() != Some(b':') {
-            return Err(self.broken("a colon is missing"));
+            return Err(self.error("a colon is missing"));
         }
         self.at += 1;
-        self.next = ExpectedToken::Value;
+        self.expected = ExpectedToken::Value;
         Ok(JsonToken::Key(key))
     }
 
@@ -174,18 +174,18 @@ impl<'a> JsonScanner<'a> {
             b'n' => self.word(b"null", JsonToken::Null)?,
             b't' => self.word(b"true", JsonToken::True)?,
             b'f' => self.word(b"false", JsonToken::False)?,
-            b'\'' => return Err(self.broken("single quotes are not JSON's")),
-            _ => return Err(self.broken("no value begins so")),
+            b'\'' => return Err(self.error("single quotes are not JSON's")),
+            _ => return Err(self.error("no value begins so")),
         };
-        self.next = ExpectedToken::CommaOrClose;
+        self.expected = ExpectedToken::CommaOrClose;
         Ok(token)
     }
 
     fn word(&mut self, word: &[u8], token: JsonToken<'a>) -> Result<JsonToken<'a>, JsonError> {
-        let rest = &self.text[self.at..];
+        let remaining = &self.text[self.at..];
         // `nullx` is one wrong word, not a value with something after it.
-        if !rest.starts_with(word) || rest.get(word.len()).is_some_and(u8::is_ascii_alphanumeric) {
-            return Err(self.broken("no value begins so"));
+        if !remaining.starts_with(word) || remaining.get(word.len()).is_some_and(u8::is_ascii_alphanumeric) {
+            return Err(self.error("no value begins so"));
         }
         self.at += word.len();
         Ok(token)
@@ -196,7 +196,7 @@ impl<'a> JsonScanner<'a> {
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;
         }
-        if self.at == start { Err(self.broken("a digit is missing")) } else { Ok(()) }
+        if self.at == start { Err(self.error("a digit is missing")) } else { Ok(()) }
     }
 
     fn number(&mut self) -> Result<&'a [u8], JsonError> {
@@ -221,7 +221,7 @@ impl<'a> JsonScanner<'a> {
             self.digits()?;
         }
         match self.peek() {
-            Some(byte) if byte.is_ascii_alphanumeric() => Err(self.broken("a number goes on wrongly")),
+            Some(byte) if byte.is_ascii_alphanumeric() => Err(self.error("a number goes on wrongly")),
             _ => Ok(&self.text[start..self.at]),
         }
     }
@@ -234,8 +234,8 @@ impl<'a> JsonScanner<'a> {
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => self.escape()?,
-                Some(_) => return Err(self.broken("a control character in a text is not escaped")),
-                None => return Err(self.broken("a text has no end")),
+                Some(_) => return Err(self.error("a control character in a text is not escaped")),
+                None => return Err(self.error("a text has no end")),
             }
         }
         self.at += 1;
@@ -246,22 +246,22 @@ impl<'a> JsonScanner<'a> {
         match self.text.get(self.at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
             Some(b'u') => {
-                let unit = hexadecimal(&self.text[self.at + 2..]);
-                match unit.ok_or_else(|| self.broken("four hexadecimal digits are missing behind \\u"))? {
-                    0 => return Err(self.broken("PostgreSQL cannot store \\u0000")),
-                    0xdc00..=0xdfff => return Err(self.broken("half of a surrogate pair")),
+                let code_unit = hexadecimal(&self.text[self.at + 2..]);
+                match code_unit.ok_or_else(|| self.error("four hexadecimal digits are missing behind \\u"))? {
+                    0 => return Err(self.error("PostgreSQL cannot store \\u0000")),
+                    0xdc00..=0xdfff => return Err(self.error("half of a surrogate pair")),
                     0xd800..=0xdbff => {
-                        let rest = &self.text[self.at + 6..];
-                        let low = rest.strip_prefix(b"\\u").and_then(hexadecimal);
-                        if !low.is_some_and(|low| (0xdc00..=0xdfff).contains(&low)) {
-                            return Err(self.broken("half of a surrogate pair"));
+                        let remaining = &self.text[self.at + 6..];
+                        let low_surrogate = remaining.strip_prefix(b"\\u").and_then(hexadecimal);
+                        if !low_surrogate.is_some_and(|low_surrogate| (0xdc00..=0xdfff).contains(&low_surrogate)) {
+                            return Err(self.error("half of a surrogate pair"));
                         }
                         self.at += 12;
                     }
                     _ => self.at += 6,
                 }
             }
-            _ => return Err(self.broken("no such escape")),
+            _ => return Err(self.error("no such escape")),
         }
         Ok(())
     }

@@ -4,22 +4,22 @@
 /// since most of a document is strings.
 pub fn plain(text: &[u8]) -> usize {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = ONES << 7;
+    const HIGH_BITS: u64 = ONES << 7;
     // Sets the high bit of every byte that is less than `limit`, and perhaps of bytes after the first of them: Henry S.
     // Warren, "Hacker's Delight", 6-1.
-    let less = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGH;
+    let bytes_below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGH_BITS;
     let (words, _) = text.as_chunks();
     for (index, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
-        let is = |byte: u8| less(word ^ (ONES * u64::from(byte)), 1);
-        let special = less(word, 0x20) | is(b'"') | is(b'\\');
+        let bytes_equal = |byte: u8| bytes_below(word ^ (ONES * u64::from(byte)), 1);
+        let special = bytes_below(word, 0x20) | bytes_equal(b'"') | bytes_equal(b'\\');
         if special != 0 {
             return index * 8 + special.trailing_zeros() as usize / 8;
         }
     }
     let special = |byte: &u8| matches!(byte, 0..0x20 | b'"' | b'\\');
-    let tail = &text[words.len() * 8..];
-    words.len() * 8 + tail.iter().position(special).unwrap_or(tail.len())
+    let remainder = &text[words.len() * 8..];
+    words.len() * 8 + remainder.iter().position(special).unwrap_or(remainder.len())
 }
 
 /// Returns the value of the first four bytes as hexadecimal digits, or `None` when they are not four such digits.
@@ -31,13 +31,13 @@ pub fn hexadecimal(text: &[u8]) -> Option<u32> {
 /// Appends the characters of the contents of a JSON string, which [`JsonScanner`](super::JsonScanner) has accepted
 /// before.
 pub fn unescape(raw: &[u8], out: &mut Vec<u8>) {
-    let mut rest = raw;
+    let mut remaining = raw;
     loop {
-        let (before, escape) = rest.split_at(plain(rest));
-        out.extend_from_slice(before);
+        let (plain_part, escape) = remaining.split_at(plain(remaining));
+        out.extend_from_slice(plain_part);
         let [_, letter, digits @ ..] = escape else { return };
         let (character, length) = match letter {
-            b'u' => wide(digits),
+            b'u' => decode_unicode_escape(digits),
             b'b' => ('\u{8}', 2),
             b'f' => ('\u{c}', 2),
             b'n' => ('\n', 2),
@@ -46,18 +46,18 @@ pub fn unescape(raw: &[u8], out: &mut Vec<u8>) {
             other => (char::from(*other), 2),
         };
         out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-        rest = &escape[length..];
+        remaining = &escape[length..];
     }
 }
 
 /// Decodes the escape with `\u`: returns the character, and the length of the whole escape in bytes.
-fn wide(digits: &[u8]) -> (char, usize) {
-    let unit = hexadecimal(digits).unwrap_or_default();
-    if let Some(character) = char::from_u32(unit) {
+fn decode_unicode_escape(digits: &[u8]) -> (char, usize) {
+    let code_unit = hexadecimal(digits).unwrap_or_default();
+    if let Some(character) = char::from_u32(code_unit) {
         return (character, 6);
     }
-    let low = digits.get(6..).and_then(hexadecimal).unwrap_or_default();
-    let code = 0x10000 + ((unit & 0x3ff) << 10) + (low & 0x3ff);
+    let low_surrogate = digits.get(6..).and_then(hexadecimal).unwrap_or_default();
+    let code = 0x10000 + ((code_unit & 0x3ff) << 10) + (low_surrogate & 0x3ff);
     (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 12)
 }
 

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use crate::transfer::json::plain;
 
 /// The number of bytes that are read at a time.
-const BUFFER: usize = 128 * 1024;
+const BUFFER_BYTES: usize = 128 * 1024;
 
 /// The reason why a file cannot be read.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl FilePosition {
     }
 
     /// Returns the position after these bytes, which begin at this position.
-    pub fn behind(mut self, bytes: &[u8]) -> FilePosition {
+    pub fn after(mut self, bytes: &[u8]) -> FilePosition {
         for byte in bytes {
             match byte {
                 b'\n' => self = FilePosition { line: self.line + 1, column: 1 },
@@ -57,24 +57,24 @@ impl FilePosition {
 
 /// A buffered stream of bytes that knows its position.
 pub struct Input<R> {
-    from: R,
+    source: R,
     buffer: Vec<u8>,
     at: usize,
     end: usize,
     /// The position of the next byte.
-    pub place: FilePosition,
+    pub position: FilePosition,
 }
 
 impl<R: Read> Input<R> {
     /// Creates an input at the beginning of a stream.
-    pub fn new(from: R) -> Self {
-        Self { from, buffer: vec![0; BUFFER], at: 0, end: 0, place: FilePosition { line: 1, column: 1 } }
+    pub fn new(source: R) -> Self {
+        Self { source, buffer: vec![0; BUFFER_BYTES], at: 0, end: 0, position: FilePosition { line: 1, column: 1 } }
     }
 
     /// Returns the next byte without consuming it, or `None` at the end.
     pub fn peek(&mut self) -> Result<Option<u8>, ReadError> {
         while self.at == self.end {
-            match self.from.read(&mut self.buffer) {
+            match self.source.read(&mut self.buffer) {
                 Ok(0) => return Ok(None),
                 Ok(read) => (self.at, self.end) = (0, read),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -85,44 +85,44 @@ impl<R: Read> Input<R> {
     }
 
     /// Consumes the byte that `peek` has returned.
-    pub fn pass(&mut self) {
-        self.place = self.place.behind(&self.buffer[self.at..=self.at]);
+    pub fn advance(&mut self) {
+        self.position = self.position.after(&self.buffer[self.at..=self.at]);
         self.at += 1;
     }
 
     /// Consumes the bytes in the buffer that need no escape in a JSON string, and appends them to `out`.
-    pub fn plain(&mut self, out: &mut Vec<u8>) {
-        let rest = &self.buffer[self.at..self.end];
-        let run = &rest[..plain(rest)];
-        out.extend_from_slice(run);
-        self.place.column += run.iter().filter(|byte| !matches!(byte, 0x80..=0xbf)).count() as u64;
-        self.at += run.len();
+    pub fn copy_plain(&mut self, out: &mut Vec<u8>) {
+        let remaining = &self.buffer[self.at..self.end];
+        let plain_bytes = &remaining[..plain(remaining)];
+        out.extend_from_slice(plain_bytes);
+        self.position.column += plain_bytes.iter().filter(|byte| !matches!(byte, 0x80..=0xbf)).count() as u64;
+        self.at += plain_bytes.len();
     }
 
     /// Skips blanks and returns the next byte without consuming it, or `None` at the end.
-    pub fn solid(&mut self) -> Result<Option<u8>, ReadError> {
+    pub fn peek_non_blank(&mut self) -> Result<Option<u8>, ReadError> {
         loop {
             match self.peek()? {
-                Some(b' ' | b'\t' | b'\n' | b'\r') => self.pass(),
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.advance(),
                 other => return Ok(other),
             }
         }
     }
 
-    /// Skips blanks and consumes the byte `wanted`. Fails with the text `what` when the next byte is another one.
-    pub fn expect(&mut self, wanted: u8, what: &str) -> Result<(), ReadError> {
-        match self.solid()? {
-            Some(byte) if byte == wanted => {
-                self.pass();
+    /// Skips blanks and consumes the byte `expected`. Fails with the text `what` when the next byte is another one.
+    pub fn expect(&mut self, expected: u8, what: &str) -> Result<(), ReadError> {
+        match self.peek_non_blank()? {
+            Some(byte) if byte == expected => {
+                self.advance();
                 Ok(())
             }
-            Some(_) => Err(self.place.error(what)),
-            None => Err(self.ends()),
+            Some(_) => Err(self.position.error(what)),
+            None => Err(self.end_error()),
         }
     }
 
     /// Returns the error of a file that ends too early.
-    pub fn ends(&self) -> ReadError {
-        self.place.error("the file ends early: it was cut off")
+    pub fn end_error(&self) -> ReadError {
+        self.position.error("the file ends early: it was cut off")
     }
 }

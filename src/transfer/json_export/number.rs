@@ -28,17 +28,17 @@ fn number(word: &[u8]) -> Option<Datum> {
     let text = std::str::from_utf8(word).ok()?;
     let value = match digits.iter().all(u8::is_ascii_digit) {
         true => text.parse().ok().map(Datum::Integer),
-        false => text.parse().ok().filter(|number| names(*number, &decimal)).map(Datum::Real),
+        false => text.parse().ok().filter(|number| denotes(*number, &decimal)).map(Datum::Real),
     };
     Some(value.unwrap_or_else(|| Datum::Text(word.to_vec())))
 }
 
 /// Reports whether a decimal has the same value as the shortest decimal of the floating point number, so that nothing
 /// is lost by storing the number.
-fn names(number: f64, decimal: &Decimal<'_>) -> bool {
+fn denotes(number: f64, decimal: &Decimal<'_>) -> bool {
     let shortest = Shortest::from_float(number);
-    let kept = Decimal::parse(shortest.text(), DecimalForm::Scientific);
-    kept.is_some_and(|kept| kept.digits().equals(&decimal.digits()))
+    let parsed = Decimal::parse(shortest.text(), DecimalForm::Scientific);
+    parsed.is_some_and(|parsed| parsed.digits().equals(&decimal.digits()))
 }
 
 /// Reports whether two values are equal, or are the same number in different storage classes. SQLite may convert a
@@ -50,10 +50,10 @@ pub fn is_worth(one: Value<'_>, other: Value<'_>) -> bool {
         _ => match (digits(one), digits(other)) {
             (Some(one), Some(other)) => {
                 let parse = |text| Decimal::parse(text, DecimalForm::Scientific);
-                let both = parse(one.as_bytes()).zip(parse(other.as_bytes()));
-                both.is_some_and(|(one, other)| {
-                    let (ours, theirs) = (one.digits(), other.digits());
-                    ours.equals(&theirs) && (one.negative == other.negative || ours.is_zero())
+                let decimals = parse(one.as_bytes()).zip(parse(other.as_bytes()));
+                decimals.is_some_and(|(one, other)| {
+                    let (one_digits, other_digits) = (one.digits(), other.digits());
+                    one_digits.equals(&other_digits) && (one.negative == other.negative || one_digits.is_zero())
                 })
             }
             _ => false,

@@ -7,7 +7,7 @@ use super::input::{FilePosition, Input, ReadError};
 use crate::transfer::value::Value;
 
 /// The maximum number of columns in a table of SQLite (SQLITE_MAX_COLUMN).
-const COLUMNS: usize = 2000;
+const MAX_COLUMNS: usize = 2000;
 
 /// A value as SQLite will store it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -49,20 +49,20 @@ pub struct Reader<R> {
     row: Vec<Option<Datum>>,
     number: u64,
     /// The bytes of the name or value that is being read.
-    pub(super) scratch: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
 }
 
 impl<R: Read> Reader<R> {
     /// Creates a reader at the beginning of a file.
-    pub fn new(from: R) -> Self {
+    pub fn new(source: R) -> Self {
         Reader {
-            input: Input::new(from),
+            input: Input::new(source),
             tables: HashMap::new(),
             table: String::new(),
             columns: Vec::new(),
             row: Vec::new(),
             number: 0,
-            scratch: Vec::new(),
+            buffer: Vec::new(),
         }
     }
 
@@ -72,28 +72,28 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// Fails when the file is not an export (the error names the position), or when the file cannot be read.
     pub fn table(&mut self) -> Result<Option<&str>, ReadError> {
-        let first = self.tables.is_empty();
-        if first {
-            self.begin()?;
+        let is_first = self.tables.is_empty();
+        if is_first {
+            self.read_start()?;
         }
-        match self.input.solid()? {
+        match self.input.peek_non_blank()? {
             Some(b'}') => {
-                self.input.pass();
-                return match self.input.solid()? {
+                self.input.advance();
+                return match self.input.peek_non_blank()? {
                     None => Ok(None),
-                    Some(_) => Err(self.input.place.error("something follows the last table")),
+                    Some(_) => Err(self.input.position.error("something follows the last table")),
                 };
             }
-            _ if first => {}
-            Some(b',') => self.input.pass(),
-            _ => return Err(self.missing("a comma or } is missing")),
+            _ if is_first => {}
+            Some(b',') => self.input.advance(),
+            _ => return Err(self.missing_error("a comma or } is missing")),
         }
-        self.input.solid()?;
-        let place = self.input.place;
+        self.input.peek_non_blank()?;
+        let position = self.input.position;
         self.table = self.name("a table's name in double quotes is missing")?;
         if let Some(other) = self.tables.insert(self.table.to_ascii_lowercase(), self.table.clone()) {
             let what = format!("the table {:?} is there already, as {other:?}", self.table);
-            return Err(place.error(what));
+            return Err(position.error(what));
         }
         self.input.expect(b'[', "a table is a list of rows: [ is missing")?;
         self.columns.clear();
@@ -106,41 +106,41 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// Fails as [`Reader::table`] does, and when the keys of the row are not those of the first row.
     pub fn next_row(&mut self) -> Result<bool, ReadError> {
-        match self.input.solid()? {
+        match self.input.peek_non_blank()? {
             Some(b']') => {
-                self.input.pass();
+                self.input.advance();
                 return Ok(false);
             }
-            Some(b',') if self.number > 0 => self.input.pass(),
-            _ if self.number > 0 => return Err(self.missing("a comma or ] is missing")),
+            Some(b',') if self.number > 0 => self.input.advance(),
+            _ if self.number > 0 => return Err(self.missing_error("a comma or ] is missing")),
             _ => {}
         }
         self.number += 1;
-        self.input.solid()?;
-        let place = self.input.place;
+        self.input.peek_non_blank()?;
+        let position = self.input.position;
         self.input.expect(b'{', "a row is an object: { is missing")?;
         self.row.iter_mut().for_each(|cell| *cell = None);
         let mut at = 0;
-        if self.input.solid()? == Some(b'}') {
-            return Err(self.wrong(place, "has no columns".into()));
+        if self.input.peek_non_blank()? == Some(b'}') {
+            return Err(self.row_error(position, "has no columns".into()));
         }
         loop {
             let column = self.column(at)?;
             let value = self.value()?;
             self.row[column] = Some(value);
             at = column + 1;
-            match self.input.solid()? {
-                Some(b',') => self.input.pass(),
+            match self.input.peek_non_blank()? {
+                Some(b',') => self.input.advance(),
                 Some(b'}') => break,
-                _ => return Err(self.missing("a comma or } is missing")),
+                _ => return Err(self.missing_error("a comma or } is missing")),
             }
         }
-        self.input.pass();
+        self.input.advance();
         match self.row.iter().position(Option::is_none) {
             None => Ok(true),
-            Some(lacks) => {
-                let what = format!("lacks the key {:?}, which row 1 has", self.columns[lacks]);
-                Err(self.wrong(place, what))
+            Some(missing_column) => {
+                let what = format!("lacks the key {:?}, which row 1 has", self.columns[missing_column]);
+                Err(self.row_error(position, what))
             }
         }
     }
@@ -161,64 +161,68 @@ impl<R: Read> Reader<R> {
     }
 
     /// Reads the bracket at the beginning of the file.
-    fn begin(&mut self) -> Result<(), ReadError> {
+    fn read_start(&mut self) -> Result<(), ReadError> {
         let what = match self.input.peek()? {
             None => "the file is empty",
             Some(0xef) => "a byte order mark: write the file as UTF-8 without one",
             Some(0xfe | 0xff | 0) => "this is not UTF-8",
             Some(_) => "an object of tables is expected: {\"table\": [{\"column\": value}]}",
         };
-        match self.input.solid()? {
+        match self.input.peek_non_blank()? {
             Some(b'{') => {
-                self.input.pass();
+                self.input.advance();
                 Ok(())
             }
-            _ => Err(self.input.place.error(what)),
+            _ => Err(self.input.position.error(what)),
         }
     }
 
     /// Returns the error of a missing character: `what`, or the error of a file that ends too early.
-    fn missing(&mut self, what: &str) -> ReadError {
+    fn missing_error(&mut self, what: &str) -> ReadError {
         match self.input.peek() {
-            Ok(Some(_)) => self.input.place.error(what),
-            Ok(None) => self.input.ends(),
-            Err(unread) => unread,
+            Ok(Some(_)) => self.input.position.error(what),
+            Ok(None) => self.input.end_error(),
+            Err(error) => error,
         }
     }
 
     /// Returns an error about the current row.
-    fn wrong(&self, place: FilePosition, what: String) -> ReadError {
-        place.error(format!("{}, row {}: it {what}", self.table, self.number))
+    fn row_error(&self, position: FilePosition, what: String) -> ReadError {
+        position.error(format!("{}, row {}: it {what}", self.table, self.number))
     }
 
     /// Reads a key and its colon.
     fn name(&mut self, what: &str) -> Result<String, ReadError> {
-        let place = self.input.place;
+        let position = self.input.position;
         self.input.expect(b'"', what)?;
-        self.scratch.clear();
+        self.buffer.clear();
         self.text()?;
         self.input.expect(b':', "a colon is missing")?;
-        match String::from_utf8(self.scratch.clone()) {
+        match String::from_utf8(self.buffer.clone()) {
             Ok(name) if !name.contains('\0') => Ok(name),
-            _ => Err(place.error("a name must not have a NUL in it")),
+            _ => Err(position.error("a name must not have a NUL in it")),
         }
     }
 
     /// Reads the next key and returns the index of its column. `at` is the most likely index. The keys of the first row
     /// define the columns.
     fn column(&mut self, at: usize) -> Result<usize, ReadError> {
-        self.input.solid()?;
-        let place = self.input.place;
+        self.input.peek_non_blank()?;
+        let position = self.input.position;
         let name = self.name("a key in double quotes is missing")?;
-        let likely = self.columns.get(at).is_some_and(|column| *column == name);
-        let found = if likely { Some(at) } else { self.columns.iter().position(|column| *column == name) };
+        let is_expected = self.columns.get(at).is_some_and(|column| *column == name);
+        let found = if is_expected { Some(at) } else { self.columns.iter().position(|column| *column == name) };
         match found {
             Some(column) if self.row[column].is_none() => Ok(column),
-            Some(_) => Err(self.wrong(place, format!("has the key {name:?} twice"))),
-            None if self.number > 1 => Err(self.wrong(place, format!("has the key {name:?}, which row 1 has not"))),
-            None if self.columns.len() == COLUMNS => Err(self.wrong(place, format!("has more than {COLUMNS} columns"))),
+            Some(_) => Err(self.row_error(position, format!("has the key {name:?} twice"))),
+            None if self.number > 1 => {
+                Err(self.row_error(position, format!("has the key {name:?}, which row 1 has not")))
+            }
+            None if self.columns.len() == MAX_COLUMNS => {
+                Err(self.row_error(position, format!("has more than {MAX_COLUMNS} columns")))
+            }
             None if self.columns.iter().any(|column| column.eq_ignore_ascii_case(&name)) => {
-                Err(self.wrong(place, format!("has two keys {name:?} that differ in case alone")))
+                Err(self.row_error(position, format!("has two keys {name:?} that differ in case alone")))
             }
             None => {
                 self.columns.push(name);
@@ -247,7 +251,7 @@ mod tests {
 
     /// Returns all contents of a file as lines, one for each row.
     fn all(from: impl Read) -> Result<Vec<String>, String> {
-        let told = |unread| match unread {
+        let told = |error| match error {
             ReadError::Malformed { place, what } => format!("{place}: {what}"),
             ReadError::Io(error) => error.to_string(),
         };

@@ -39,14 +39,14 @@ pub fn write_value(value: Value<'_>, out: &mut dyn Write) -> io::Result<()> {
         }
         Value::Text(bytes) => match std::str::from_utf8(bytes) {
             Ok(found) => write_text(found, out),
-            Err(_) => coded(TEXT_BASE64, bytes, out),
+            Err(_) => write_encoded(TEXT_BASE64, bytes, out),
         },
-        Value::Blob(bytes) => coded(BASE64, bytes, out),
+        Value::Blob(bytes) => write_encoded(BASE64, bytes, out),
     }
 }
 
 /// Writes bytes as an object with the key `name` and the bytes in Base64.
-fn coded(name: &str, bytes: &[u8], out: &mut dyn Write) -> io::Result<()> {
+fn write_encoded(name: &str, bytes: &[u8], out: &mut dyn Write) -> io::Result<()> {
     write!(out, "{{\"{name}\": \"{}\"}}", Base64Display::new(bytes, &STANDARD))
 }
 
@@ -55,13 +55,13 @@ fn coded(name: &str, bytes: &[u8], out: &mut dyn Write) -> io::Result<()> {
 /// # Errors
 /// Fails when the writer fails.
 pub fn write_text(text: &str, out: &mut dyn Write) -> io::Result<()> {
-    let mut rest = text.as_bytes();
+    let mut remaining = text.as_bytes();
     out.write_all(b"\"")?;
     loop {
-        let (before, behind) = rest.split_at(plain(rest));
-        out.write_all(before)?;
-        let Some((special, behind)) = behind.split_first() else { break };
-        rest = behind;
+        let (plain_part, after) = remaining.split_at(plain(remaining));
+        out.write_all(plain_part)?;
+        let Some((special, after)) = after.split_first() else { break };
+        remaining = after;
         match special {
             b'"' => out.write_all(b"\\\"")?,
             b'\\' => out.write_all(b"\\\\")?,

@@ -82,36 +82,36 @@ pub fn plan<T: PlanTarget>(
     targets: &[T],
     options: &TransferOptions,
 ) -> Result<TransferPlan<T>, Vec<MappingError>> {
-    let mut planning = PlanBuilder { options, objections: Vec::new(), used: vec![0; options.casts.len()] };
-    let mut plan = TransferPlan { pairs: Vec::new(), skipped: planning.skipped_objects(contents) };
+    let mut builder = PlanBuilder { options, errors: Vec::new(), cast_uses: vec![0; options.casts.len()] };
+    let mut plan = TransferPlan { pairs: Vec::new(), skipped: builder.skipped_objects(contents) };
     let names: Vec<&str> = targets.iter().map(T::name).collect();
     for source in &contents.tables {
-        match planning.chosen(source, &names) {
-            Ok(()) => plan.pairs.extend(planning.pair(source, targets)),
+        match builder.check_selected(source, &names) {
+            Ok(()) => plan.pairs.extend(builder.map_table(source, targets)),
             Err(reason) => plan.skipped.push((source.name.clone(), reason)),
         }
     }
-    planning.check_duplicates(&plan.pairs);
-    planning.unknown(contents);
+    builder.check_duplicates(&plan.pairs);
+    builder.check_unknown_names(contents);
     plan.skipped.sort();
-    if planning.objections.is_empty() { Ok(plan) } else { Err(planning.objections) }
+    if builder.errors.is_empty() { Ok(plan) } else { Err(builder.errors) }
 }
 
 struct PlanBuilder<'a> {
     options: &'a TransferOptions,
-    objections: Vec<MappingError>,
+    errors: Vec<MappingError>,
     /// The number of columns to which each `--cast` option was applied.
-    used: Vec<usize>,
+    cast_uses: Vec<usize>,
 }
 
 impl PlanBuilder<'_> {
-    fn object(&mut self, place: impl Into<String>, reason: impl Into<String>) {
-        self.against(ErrorScope::Databases, place, reason);
+    fn add_error(&mut self, object_name: impl Into<String>, reason: impl Into<String>) {
+        self.add_scoped_error(ErrorScope::Databases, object_name, reason);
     }
 
     /// Records an error of the mapping.
-    fn against(&mut self, scope: ErrorScope, place: impl Into<String>, reason: impl Into<String>) {
-        self.objections.push(MappingError { place: place.into(), reason: reason.into(), scope });
+    fn add_scoped_error(&mut self, scope: ErrorScope, object_name: impl Into<String>, reason: impl Into<String>) {
+        self.errors.push(MappingError { place: object_name.into(), reason: reason.into(), scope });
     }
 
     /// Returns the objects of the source that have no rows of their own, with the reasons. A table that SQL cannot name
@@ -120,7 +120,7 @@ impl PlanBuilder<'_> {
         let mut skipped = Vec::new();
         for other in &contents.others {
             if other.reason == SkipReason::Unnameable && !self.options.exclude.contains(&other.name) {
-                self.object(&other.name, format!("{}: --exclude leaves it out", other.reason));
+                self.add_error(&other.name, format!("{}: --exclude leaves it out", other.reason));
             }
             // SQLite's internal tables are not reported.
             if other.reason != SkipReason::Internal {
@@ -132,13 +132,13 @@ impl PlanBuilder<'_> {
 
     /// Checks whether a table is to be copied. `targets` are the names of the target's tables. An error is the reason
     /// why not.
-    fn chosen(&self, source: &SourceTable, targets: &[&str]) -> Result<(), String> {
-        let named = |names: &[String]| names.iter().any(|name| name.eq_ignore_ascii_case(&source.name));
-        if named(&self.options.exclude) {
+    fn check_selected(&self, source: &SourceTable, targets: &[&str]) -> Result<(), String> {
+        let contains = |names: &[String]| names.iter().any(|name| name.eq_ignore_ascii_case(&source.name));
+        if contains(&self.options.exclude) {
             return Err("--exclude".into());
         }
         if !self.options.only.is_empty() {
-            return if named(&self.options.only) { Ok(()) } else { Err("not among --only".into()) };
+            return if contains(&self.options.only) { Ok(()) } else { Err("not among --only".into()) };
         }
         if let Some(tool) = source.bookkeeping {
             return Err(format!("the bookkeeping of {tool}"));
@@ -151,76 +151,83 @@ impl PlanBuilder<'_> {
         }
     }
 
-    fn pair<T: PlanTarget>(&mut self, source: &SourceTable, targets: &[T]) -> Option<TableMapping<T>> {
+    fn map_table<T: PlanTarget>(&mut self, source: &SourceTable, targets: &[T]) -> Option<TableMapping<T>> {
         let target = match matching(&source.name, targets.iter().map(T::name)) {
             Ok(at) => targets[at].clone(),
             Err(NameMappingError::None) => {
                 let reason = "the target has no such table: a migration has to make it, or --exclude leaves it out";
-                self.object(&source.name, reason);
+                self.add_error(&source.name, reason);
                 return None;
             }
             Err(NameMappingError::Several) => {
-                self.object(&source.name, "the target has several such tables, which differ in case or schema");
+                self.add_error(&source.name, "the target has several such tables, which differ in case or schema");
                 return None;
             }
         };
         let is_load = self.options.purpose != PlanPurpose::Compare;
         if is_load && !target.is_ours() {
             let reason = format!("{} belongs to another role", target.quoted());
-            self.against(ErrorScope::Owner, &source.name, reason);
+            self.add_scoped_error(ErrorScope::Owner, &source.name, reason);
         }
-        let columns = self.columns(source, &target);
+        let columns = self.map_columns(source, &target);
         if is_load {
-            self.without_value(source, &target);
+            self.check_required_columns(source, &target);
         }
         Some(TableMapping { source: source.clone(), target, columns })
     }
 
-    fn columns<T: PlanTarget>(&mut self, source: &SourceTable, target: &T) -> Vec<ColumnMapping<CastOf<T>>> {
-        let mut mapped: Vec<ColumnMapping<CastOf<T>>> = Vec::new();
+    fn map_columns<T: PlanTarget>(&mut self, source: &SourceTable, target: &T) -> Vec<ColumnMapping<CastOf<T>>> {
+        let mut mappings: Vec<ColumnMapping<CastOf<T>>> = Vec::new();
         for (at, column) in source.columns.iter().enumerate() {
-            let place = format!("{}.{}", source.name, column.name);
+            let column_name = format!("{}.{}", source.name, column.name);
             let found = matching(&column.name, target.columns().iter().map(T::Column::name));
-            let generated = column.hidden != ColumnVisibility::No;
+            let is_generated = column.hidden != ColumnVisibility::No;
             match found {
                 // The target generates the column's values itself, or has no such column.
-                _ if generated && found.is_err() => {}
-                Ok(to) if target.columns()[to].is_generated() => {
-                    if !generated {
-                        self.object(place, "the target's column is generated: no value can be written into it");
+                _ if is_generated && found.is_err() => {}
+                Ok(target_index) if target.columns()[target_index].is_generated() => {
+                    if !is_generated {
+                        self.add_error(
+                            column_name,
+                            "the target's column is generated: no value can be written into it",
+                        );
                     }
                 }
-                Ok(to) if mapped.iter().any(|other| other.target == to) => {
-                    self.object(place, "another column of the source goes to the same one of the target");
+                Ok(target_index) if mappings.iter().any(|other| other.target == target_index) => {
+                    self.add_error(column_name, "another column of the source goes to the same one of the target");
                 }
-                Ok(to) => {
-                    let cast = self.cast(&place, &target.columns()[to]);
-                    mapped.extend(cast.map(|cast| ColumnMapping { source: at, target: to, cast }));
+                Ok(target_index) => {
+                    let cast = self.column_cast(&column_name, &target.columns()[target_index]);
+                    mappings.extend(cast.map(|cast| ColumnMapping { source: at, target: target_index, cast }));
                 }
-                Err(NameMappingError::None) => self.object(place, format!("{} has no such column", target.quoted())),
+                Err(NameMappingError::None) => {
+                    self.add_error(column_name, format!("{} has no such column", target.quoted()))
+                }
                 Err(NameMappingError::Several) => {
-                    self.object(place, "the target has several such columns, which differ in case")
+                    self.add_error(column_name, "the target has several such columns, which differ in case")
                 }
             }
         }
-        mapped
+        mappings
     }
 
-    fn cast<C: PlanColumn>(&mut self, place: &str, column: &C) -> Option<C::Cast> {
+    fn column_cast<C: PlanColumn>(&mut self, column_name: &str, column: &C) -> Option<C::Cast> {
         let mut cast = match column.cast(self.options) {
             Ok(cast) => cast,
             Err(reason) => {
-                self.object(place, reason);
+                self.add_error(column_name, reason);
                 return None;
             }
         };
         let casts = &self.options.casts;
-        for (at, ruled) in casts.iter().enumerate().filter(|(_, ruled)| ruled.place.eq_ignore_ascii_case(place)) {
-            self.used[at] += 1;
-            cast = match C::with_rule(cast, &ruled.rule) {
+        for (at, cast_override) in
+            casts.iter().enumerate().filter(|(_, cast_override)| cast_override.place.eq_ignore_ascii_case(column_name))
+        {
+            self.cast_uses[at] += 1;
+            cast = match C::with_rule(cast, &cast_override.rule) {
                 Ok(cast) => cast,
                 Err(reason) => {
-                    self.against(ErrorScope::Flags, place, format!("--cast: {reason}"));
+                    self.add_scoped_error(ErrorScope::Flags, column_name, format!("--cast: {reason}"));
                     return None;
                 }
             };
@@ -229,45 +236,53 @@ impl PlanBuilder<'_> {
     }
 
     /// Records an error for each column of the target that needs a value and receives none.
-    fn without_value<T: PlanTarget>(&mut self, source: &SourceTable, target: &T) {
+    fn check_required_columns<T: PlanTarget>(&mut self, source: &SourceTable, target: &T) {
         let names = target.columns().iter().map(T::Column::name);
-        let given: Vec<usize> =
+        let matched: Vec<usize> =
             source.columns.iter().filter_map(|column| matching(&column.name, names.clone()).ok()).collect();
         for (at, column) in target.columns().iter().enumerate() {
-            if column.needs_value() && !given.contains(&at) {
+            if column.needs_value() && !matched.contains(&at) {
                 let reason = "it is NOT NULL without a default, and the source has no such column";
-                self.object(format!("{} -> {}.{}", source.name, target.quoted(), column.name()), reason);
+                self.add_error(format!("{} -> {}.{}", source.name, target.quoted(), column.name()), reason);
             }
         }
     }
 
     /// Records an error for each table of the source whose target another table of the source already has.
-    fn check_duplicates<T: PlanTarget>(&mut self, pairs: &[TableMapping<T>]) {
-        let targets: Vec<String> = pairs.iter().map(|pair| pair.target.quoted()).collect();
-        for (at, (pair, target)) in pairs.iter().zip(&targets).enumerate() {
+    fn check_duplicates<T: PlanTarget>(&mut self, mappings: &[TableMapping<T>]) {
+        let targets: Vec<String> = mappings.iter().map(|mapping| mapping.target.quoted()).collect();
+        for (at, (mapping, target)) in mappings.iter().zip(&targets).enumerate() {
             if let Some(first) = targets[..at].iter().position(|first| first == target) {
-                let reason = format!("it goes to {target}, and so does {}", pairs[first].source.name);
-                self.object(&pair.source.name, reason);
+                let reason = format!("it goes to {target}, and so does {}", mappings[first].source.name);
+                self.add_error(&mapping.source.name, reason);
             }
         }
     }
 
     /// Records an error for each name on the command line that does not exist.
-    fn unknown(&mut self, contents: &SourceContents) {
-        let is_there = |name: &String| {
+    fn check_unknown_names(&mut self, contents: &SourceContents) {
+        let exists = |name: &String| {
             let mut all = contents.tables.iter().map(|table| &table.name);
             let mut others = contents.others.iter().map(|other| &other.name);
             all.any(|known| known.eq_ignore_ascii_case(name)) || others.any(|known| known == name)
         };
         let options = self.options;
         for (option, names) in [("--only", &options.only), ("--exclude", &options.exclude)] {
-            for name in names.iter().filter(|name| !is_there(name)) {
-                self.against(ErrorScope::Flags, name, format!("{option} names it, and the source has no such table"));
+            for name in names.iter().filter(|name| !exists(name)) {
+                self.add_scoped_error(
+                    ErrorScope::Flags,
+                    name,
+                    format!("{option} names it, and the source has no such table"),
+                );
             }
         }
-        for (at, ruled) in options.casts.iter().enumerate() {
-            if self.used[at] == 0 {
-                self.against(ErrorScope::Flags, &ruled.place, "--cast names it, and no such column is copied");
+        for (at, cast_override) in options.casts.iter().enumerate() {
+            if self.cast_uses[at] == 0 {
+                self.add_scoped_error(
+                    ErrorScope::Flags,
+                    &cast_override.place,
+                    "--cast names it, and no such column is copied",
+                );
             }
         }
     }

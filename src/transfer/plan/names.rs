@@ -14,16 +14,16 @@ pub enum NameMappingError {
 /// # Errors
 /// Fails when no name matches, or when several match.
 pub fn matching<'a>(name: &str, names: impl Iterator<Item = &'a str> + Clone) -> Result<usize, NameMappingError> {
-    let only = |found: Vec<usize>| match found[..] {
+    let single = |positions: Vec<usize>| match positions[..] {
         [] => Err(NameMappingError::None),
-        [one] => Ok(one),
+        [position] => Ok(position),
         _ => Err(NameMappingError::Several),
     };
-    let places = |like: &dyn Fn(&str) -> bool| {
-        names.clone().enumerate().filter(|(_, known)| like(known)).map(|(at, _)| at).collect::<Vec<_>>()
+    let find = |is_match: &dyn Fn(&str) -> bool| {
+        names.clone().enumerate().filter(|(_, known)| is_match(known)).map(|(at, _)| at).collect::<Vec<_>>()
     };
-    match places(&|known| known == name) {
-        exact if !exact.is_empty() => only(exact),
-        _ => only(places(&|known| known.to_lowercase() == name.to_lowercase())),
+    match find(&|known| known == name) {
+        exact if !exact.is_empty() => single(exact),
+        _ => single(find(&|known| known.to_lowercase() == name.to_lowercase())),
     }
 }

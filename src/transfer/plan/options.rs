@@ -64,8 +64,8 @@ pub enum ErrorScope {
 
 impl ErrorScope {
     /// Returns the scope among some errors that has to be corrected first.
-    pub fn gravest(objections: &[MappingError]) -> ErrorScope {
-        objections.iter().map(|objection| objection.scope).max().unwrap_or(ErrorScope::Databases)
+    pub fn gravest(errors: &[MappingError]) -> ErrorScope {
+        errors.iter().map(|error| error.scope).max().unwrap_or(ErrorScope::Databases)
     }
 }
 

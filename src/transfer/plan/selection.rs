@@ -21,16 +21,16 @@ pub fn select_tables<'a>(
     options: &TransferOptions,
 ) -> Result<TableSelection<'a>, Vec<MappingError>> {
     check(contents, options)?;
-    let mut planning = PlanBuilder { options, objections: Vec::new(), used: Vec::new() };
-    planning.skipped_objects(contents);
+    let mut builder = PlanBuilder { options, errors: Vec::new(), cast_uses: Vec::new() };
+    builder.skipped_objects(contents);
     let mut selection = TableSelection { tables: Vec::new(), skipped: Vec::new() };
     for table in &contents.tables {
-        match planning.chosen(table, &[]) {
+        match builder.check_selected(table, &[]) {
             Ok(()) => selection.tables.push(table),
             Err(reason) => selection.skipped.push((table.name.clone(), reason)),
         }
     }
-    if planning.objections.is_empty() { Ok(selection) } else { Err(planning.objections) }
+    if builder.errors.is_empty() { Ok(selection) } else { Err(builder.errors) }
 }
 
 /// Checks whether the source has everything that the options name, before the target is read.
@@ -38,13 +38,14 @@ pub fn select_tables<'a>(
 /// # Errors
 /// Returns an error for each name that the source does not have.
 pub fn check(contents: &SourceContents, options: &TransferOptions) -> Result<(), Vec<MappingError>> {
-    let has = |table: &SourceTable, place: &str| {
+    let has_column = |table: &SourceTable, column_name: &str| {
         let mut names = table.columns.iter().map(|column| format!("{}.{}", table.name, column.name));
-        names.any(|name| name.eq_ignore_ascii_case(place))
+        names.any(|name| name.eq_ignore_ascii_case(column_name))
     };
-    let is_there = |ruled: &CastOverride| contents.tables.iter().any(|table| has(table, &ruled.place));
-    let used = options.casts.iter().map(|ruled| usize::from(is_there(ruled))).collect();
-    let mut planning = PlanBuilder { options, objections: Vec::new(), used };
-    planning.unknown(contents);
-    if planning.objections.is_empty() { Ok(()) } else { Err(planning.objections) }
+    let exists =
+        |cast_override: &CastOverride| contents.tables.iter().any(|table| has_column(table, &cast_override.place));
+    let cast_uses = options.casts.iter().map(|cast_override| usize::from(exists(cast_override))).collect();
+    let mut builder = PlanBuilder { options, errors: Vec::new(), cast_uses };
+    builder.check_unknown_names(contents);
+    if builder.errors.is_empty() { Ok(()) } else { Err(builder.errors) }
 }

@@ -19,21 +19,21 @@ pub(super) enum DefaultTranslation {
 /// Translates the default of a column with this cast.
 pub(super) fn default(text: &str, cast: &Cast) -> DefaultTranslation {
     let Some(expression) = parse(text) else { return DefaultTranslation::NotTranslated };
-    let translated = match &expression {
+    let sql = match &expression {
         E::Null => return DefaultTranslation::None,
-        E::Current(what) => current(what, cast.ty()),
-        E::Call(name, arguments) => called(name, arguments, cast.ty()),
+        E::Current(keyword) => current(keyword, cast.ty()),
+        E::Call(name, arguments) => translate_call(name, arguments, cast.ty()),
         other => constant(other, cast),
     };
-    translated.map_or(DefaultTranslation::NotTranslated, DefaultTranslation::Translated)
+    sql.map_or(DefaultTranslation::NotTranslated, DefaultTranslation::Translated)
 }
 
 /// Translates the current date or time, which SQLite writes in UTC.
-fn current(what: &str, ty: &WritableType) -> Option<String> {
+fn current(keyword: &str, ty: &WritableType) -> Option<String> {
     const NOW: &str = "CURRENT_TIMESTAMP AT TIME ZONE 'UTC'";
-    let form = match (what, ty) {
+    let template = match (keyword, ty) {
         ("CURRENT_TIMESTAMP", WritableType::TimestampTz(_)) => return Some("CURRENT_TIMESTAMP".into()),
-        (_, WritableType::Date) if what != "CURRENT_TIME" => return Some(format!("(({NOW})::date)")),
+        (_, WritableType::Date) if keyword != "CURRENT_TIME" => return Some(format!("(({NOW})::date)")),
         ("CURRENT_TIME", WritableType::Time(_)) => {
             return Some(format!("(date_trunc('second', {NOW})::time)"));
         }
@@ -42,19 +42,19 @@ fn current(what: &str, ty: &WritableType) -> Option<String> {
         ("CURRENT_TIME", WritableType::Text) => "HH24:MI:SS",
         _ => return None,
     };
-    Some(format!("to_char({NOW}, '{form}')"))
+    Some(format!("to_char({NOW}, '{template}')"))
 }
 
 /// Translates a call of a date function for the current time, without modifiers.
-fn called(name: &str, arguments: &[E], ty: &WritableType) -> Option<String> {
+fn translate_call(name: &str, arguments: &[E], ty: &WritableType) -> Option<String> {
     let is_now = |argument: &E| matches!(argument, E::Text(text) | E::Name(text) if text.eq_ignore_ascii_case("now"));
     match (name, arguments) {
         ("datetime", [now]) if is_now(now) => current("CURRENT_TIMESTAMP", ty),
         ("date", [now]) if is_now(now) => current("CURRENT_DATE", ty),
         ("time", [now]) if is_now(now) => current("CURRENT_TIME", ty),
         // The column keeps the precision of its own type, whichever part of the time the format contains.
-        ("strftime", [E::Text(form), now])
-            if is_now(now) && matches!(ty, WritableType::TimestampTz(_)) && form.contains(['H', 's', 'T']) =>
+        ("strftime", [E::Text(template), now])
+            if is_now(now) && matches!(ty, WritableType::TimestampTz(_)) && template.contains(['H', 's', 'T']) =>
         {
             Some("CURRENT_TIMESTAMP".into())
         }
@@ -65,7 +65,7 @@ fn called(name: &str, arguments: &[E], ty: &WritableType) -> Option<String> {
 /// Translates a literal, if the column would get the same value from a stored one.
 fn constant(expression: &E, cast: &Cast) -> Option<String> {
     let ty = cast.ty();
-    let text_of = |text: &str| match ty {
+    let text_constant = |text: &str| match ty {
         WritableType::Text | WritableType::Varchar(_) => Some(literal(text)),
         WritableType::Jsonb | WritableType::Json | WritableType::Uuid => Some(literal(text)),
         WritableType::Date | WritableType::Time(_) => Some(literal(text)),
@@ -83,7 +83,7 @@ fn constant(expression: &E, cast: &Cast) -> Option<String> {
     match expression {
         E::Text(text) | E::Name(text) => {
             let is_number = matches!(ty, WritableType::SmallInt | WritableType::BigInt);
-            (is_number || fits(Value::Text(text.as_bytes()))).then(|| text_of(text)).flatten()
+            (is_number || fits(Value::Text(text.as_bytes()))).then(|| text_constant(text)).flatten()
         }
         E::True | E::False => {
             let number = i64::from(*expression == E::True);
@@ -123,8 +123,8 @@ fn number(number: i64, cast: &Cast) -> Option<String> {
 fn real(digits: &str, cast: &Cast) -> Option<String> {
     let number: f64 = digits.parse().ok()?;
     let fits = cast.encode(Value::Real(number), &mut Vec::new()).is_ok();
-    let is_for = matches!(cast.ty(), WritableType::Double | WritableType::Numeric(_));
-    (fits && is_for && number.is_finite()).then(|| digits.to_owned())
+    let is_number_type = matches!(cast.ty(), WritableType::Double | WritableType::Numeric(_));
+    (fits && is_number_type && number.is_finite()).then(|| digits.to_owned())
 }
 
 #[cfg(test)]

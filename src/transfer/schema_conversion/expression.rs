@@ -42,7 +42,7 @@ pub(super) fn parse(text: &str) -> Option<Expression> {
 }
 
 /// The maximum nesting depth, which is greater than in any definition that a person wrote.
-const DEPTH: u32 = 100;
+const MAX_DEPTH: u32 = 100;
 
 /// The operators by rising precedence: the precedence, the operator of PostgreSQL, and its spellings in SQLite.
 const OPERATORS: &[(u8, &str, &[&str])] = &[
@@ -61,10 +61,10 @@ const OPERATORS: &[(u8, &str, &[&str])] = &[
     (8, "%", &["%"]),
     (9, "||", &["||"]),
 ];
-const NOT: u8 = 3;
+const NOT_PRECEDENCE: u8 = 3;
 /// The precedence of `=`, IS, IN and BETWEEN.
-const EQUALITY: u8 = 4;
-const UNARY: u8 = 10;
+const EQUALITY_PRECEDENCE: u8 = 4;
+const UNARY_PRECEDENCE: u8 = 10;
 
 struct Parser<'a> {
     words: &'a [Word<'a>],
@@ -78,87 +78,89 @@ impl Parser<'_> {
     }
 
     /// Consumes the next word if it is this keyword or symbol, and reports whether it is.
-    fn takes(&mut self, keyword: &str) -> bool {
-        let found = self.peek().is_some_and(|word| word.is(keyword) || word.is_symbol(keyword));
-        self.at += usize::from(found);
-        found
+    fn accept(&mut self, keyword: &str) -> bool {
+        let is_accepted = self.peek().is_some_and(|word| word.is(keyword) || word.is_symbol(keyword));
+        self.at += usize::from(is_accepted);
+        is_accepted
     }
 
     /// Parses an expression whose operators have at least the precedence `least`.
-    fn expression(&mut self, least: u8) -> Option<Expression> {
+    fn expression(&mut self, min_precedence: u8) -> Option<Expression> {
         self.depth += 1;
-        if self.depth > DEPTH {
+        if self.depth > MAX_DEPTH {
             return None;
         }
         let mut left = self.operand()?;
-        while let Some(more) = self.more(&left, least)? {
-            left = more;
+        while let Some(extended) = self.binary_operation(&left, min_precedence)? {
+            left = extended;
         }
         self.depth -= 1;
         Some(left)
     }
 
     /// Parses what follows an operand: `Some(None)` means that no operator of the precedence `least` follows.
-    fn more(&mut self, left: &Expression, least: u8) -> Option<Option<Expression>> {
-        let boxed = || Box::new(left.clone());
+    fn binary_operation(&mut self, left: &Expression, min_precedence: u8) -> Option<Option<Expression>> {
+        let left_operand = || Box::new(left.clone());
         let operator = OPERATORS.iter().find(|(_, _, spellings)| {
-            spellings.iter().any(|s| self.peek().is_some_and(|word| word.is(s) || word.is_symbol(s)))
+            spellings
+                .iter()
+                .any(|spelling| self.peek().is_some_and(|word| word.is(spelling) || word.is_symbol(spelling)))
         });
-        if let Some(&(strength, operator, _)) = operator {
-            if strength < least {
+        if let Some(&(precedence, operator, _)) = operator {
+            if precedence < min_precedence {
                 return Some(None);
             }
             self.at += 1;
-            let right = self.expression(strength + 1)?;
-            return Some(Some(E::Binary(operator, boxed(), Box::new(right))));
+            let right = self.expression(precedence + 1)?;
+            return Some(Some(E::Binary(operator, left_operand(), Box::new(right))));
         }
-        if least > EQUALITY {
+        if min_precedence > EQUALITY_PRECEDENCE {
             return Some(None);
         }
         let start = self.at;
-        let negated = self.takes("NOT");
-        let found = if self.takes("IN") {
-            E::In(boxed(), self.list()?)
-        } else if self.takes("BETWEEN") {
-            let low = self.expression(EQUALITY + 1)?;
-            if !self.takes("AND") {
+        let is_negated = self.accept("NOT");
+        let operation = if self.accept("IN") {
+            E::In(left_operand(), self.list()?)
+        } else if self.accept("BETWEEN") {
+            let low = self.expression(EQUALITY_PRECEDENCE + 1)?;
+            if !self.accept("AND") {
                 return None;
             }
-            E::Between(boxed(), Box::new([low, self.expression(EQUALITY + 1)?]))
-        } else if negated && self.takes("NULL") {
-            return Some(Some(E::Not(Box::new(E::Binary("IS", boxed(), Box::new(E::Null))))));
-        } else if self.takes("ISNULL") {
-            E::Binary("IS", boxed(), Box::new(E::Null))
-        } else if self.takes("NOTNULL") {
-            E::Not(Box::new(E::Binary("IS", boxed(), Box::new(E::Null))))
-        } else if self.takes("IS") {
+            E::Between(left_operand(), Box::new([low, self.expression(EQUALITY_PRECEDENCE + 1)?]))
+        } else if is_negated && self.accept("NULL") {
+            return Some(Some(E::Not(Box::new(E::Binary("IS", left_operand(), Box::new(E::Null))))));
+        } else if self.accept("ISNULL") {
+            E::Binary("IS", left_operand(), Box::new(E::Null))
+        } else if self.accept("NOTNULL") {
+            E::Not(Box::new(E::Binary("IS", left_operand(), Box::new(E::Null))))
+        } else if self.accept("IS") {
             return self.parse_is(left).map(Some);
         } else {
             self.at = start;
             return Some(None);
         };
-        Some(Some(if negated { E::Not(Box::new(found)) } else { found }))
+        Some(Some(if is_negated { E::Not(Box::new(operation)) } else { operation }))
     }
 
     /// Parses the rest of an IS or IS NOT after the keyword IS.
     fn parse_is(&mut self, left: &Expression) -> Option<Expression> {
-        let negated = self.takes("NOT");
-        if self.takes("DISTINCT") {
+        let is_negated = self.accept("NOT");
+        if self.accept("DISTINCT") {
             return None;
         }
-        let right = self.expression(EQUALITY + 1)?;
-        let found = E::Binary("IS", Box::new(left.clone()), Box::new(right));
-        Some(if negated { E::Not(Box::new(found)) } else { found })
+        let right = self.expression(EQUALITY_PRECEDENCE + 1)?;
+        let operation = E::Binary("IS", Box::new(left.clone()), Box::new(right));
+        Some(if is_negated { E::Not(Box::new(operation)) } else { operation })
     }
 
     /// Parses a list of expressions in parentheses.
     fn list(&mut self) -> Option<Vec<Expression>> {
-        if !self.takes("(") {
+        if !self.accept("(") {
             return None;
         }
         let mut list = Vec::new();
-        while !self.takes(")") {
-            if !list.is_empty() && !self.takes(",") {
+        while !self.accept(")") {
+            if !list.is_empty() && !self.accept(",") {
                 return None;
             }
             list.push(self.expression(0)?);
@@ -168,14 +170,14 @@ impl Parser<'_> {
 
     /// Parses an operand with its unary operators.
     fn operand(&mut self) -> Option<Expression> {
-        if self.takes("NOT") {
-            return Some(E::Not(Box::new(self.expression(NOT)?)));
+        if self.accept("NOT") {
+            return Some(E::Not(Box::new(self.expression(NOT_PRECEDENCE)?)));
         }
-        if self.takes("-") {
-            return Some(E::Negative(Box::new(self.expression(UNARY)?)));
+        if self.accept("-") {
+            return Some(E::Negative(Box::new(self.expression(UNARY_PRECEDENCE)?)));
         }
-        if self.takes("+") {
-            return self.expression(UNARY);
+        if self.accept("+") {
+            return self.expression(UNARY_PRECEDENCE);
         }
         if self.peek()?.is_symbol("(") {
             let mut list = self.list()?;

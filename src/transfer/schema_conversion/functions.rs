@@ -16,9 +16,9 @@ pub(super) fn call(name: &str, arguments: Vec<Translation>) -> Option<Translatio
             (format!("{name}({})", one.sql), C::Text)
         }
         ("coalesce", [first, _, ..]) | ("ifnull", [first, _]) => {
-            let alike = arguments.iter().all(|one| one.class == first.class);
+            let has_same_class = arguments.iter().all(|one| one.class == first.class);
             let list: Vec<&str> = arguments.iter().map(|one| one.sql.as_str()).collect();
-            let is_known = alike && first.class != C::Other;
+            let is_known = has_same_class && first.class != C::Other;
             is_known.then(|| (format!("coalesce({})", list.join(", ")), first.class))?
         }
         _ => return None,

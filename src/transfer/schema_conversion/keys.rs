@@ -12,9 +12,9 @@ use crate::transfer::cast::WritableType;
 use crate::transfer::source::{IndexOrigin, IndexPart, IndexedValue, SourceIndex};
 
 /// The maximum size of an index entry in bytes, below `BTMaxItemSize` (src/include/access/nbtree.h): a third of a page.
-const ENTRY: usize = 2600;
+const MAX_ENTRY_BYTES: usize = 2600;
 /// The maximum number of columns of an index: `INDEX_MAX_KEYS`.
-const PARTS: usize = 32;
+const MAX_INDEX_COLUMNS: usize = 32;
 
 /// A primary key or unique constraint: its columns, and its name, if PostgreSQL would choose another one.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(super) struct TableKeys {
     /// The CREATE INDEX statements, each with its line end.
     pub indexes: Vec<String>,
     /// Lists of columns that are unique in PostgreSQL.
-    pub kept: Vec<Vec<usize>>,
+    pub unique_keys: Vec<Vec<usize>>,
     /// Notes on constraints that differ slightly from those of SQLite.
     pub notes: Vec<String>,
     /// Constraints and indexes that are not carried over: the text, and the reason.
@@ -44,7 +44,7 @@ pub(super) struct TableKeys {
 struct KeyContext<'a> {
     table: &'a ExaminedTable,
     syntax: Option<&'a syntax::TableSyntax>,
-    seen: Vec<ColumnInfo<'a>>,
+    column_infos: Vec<ColumnInfo<'a>>,
 }
 
 /// The SQL of a part of an index, and the translation of its expression, if it is one.
@@ -56,19 +56,19 @@ impl TableKeys {
         table: &ExaminedTable,
         syntax: Option<&syntax::TableSyntax>,
         names: &BTreeMap<String, String>,
-        taken: &mut UsedNames,
+        used_names: &mut UsedNames,
         rows: &Q,
     ) -> Result<TableKeys, Q::Error> {
-        let it = KeyContext { table, syntax, seen: table.column_infos(syntax) };
+        let context = KeyContext { table, syntax, column_infos: table.column_infos(syntax) };
         let mut keys = TableKeys::default();
         if let Some(rowid) = table.rowid() {
-            keys.primary = Some(it.constraint(vec![rowid], "pkey", taken));
-            keys.kept.push(vec![rowid]);
+            keys.primary = Some(context.constraint(vec![rowid], "pkey", used_names));
+            keys.unique_keys.push(vec![rowid]);
         }
         for index in &table.definition.indexes {
             match index.origin {
-                IndexOrigin::Create => it.index(index, names, &mut keys, rows)?,
-                _ => it.key(index, taken, &mut keys, rows)?,
+                IndexOrigin::Create => context.index(index, names, &mut keys, rows)?,
+                _ => context.key(index, used_names, &mut keys, rows)?,
             }
         }
         Ok(keys)
@@ -77,84 +77,86 @@ impl TableKeys {
 
 impl KeyContext<'_> {
     /// Creates a constraint, with a name when the name that PostgreSQL would choose is not the wanted one.
-    fn constraint(&self, columns: Vec<usize>, ending: &str, taken: &mut UsedNames) -> Constraint {
-        let names: Vec<&str> = columns.iter().map(|&at| self.seen[at].name).collect();
-        let lower: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
-        let given = self.syntax.and_then(|syntax| syntax.names.iter().find(|(_, of)| *of == lower));
+    fn constraint(&self, columns: Vec<usize>, suffix: &str, used_names: &mut UsedNames) -> Constraint {
+        let names: Vec<&str> = columns.iter().map(|&at| self.column_infos[at].name).collect();
+        let lower_names: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
+        let declared = self.syntax.and_then(|syntax| syntax.names.iter().find(|(_, columns)| *columns == lower_names));
         let table = &self.table.source.name;
-        let usual = match ending {
+        let default_name = match suffix {
             "pkey" => format!("{table}_pkey"),
-            _ => format!("{table}_{}_{ending}", names.join("_")),
+            _ => format!("{table}_{}_{suffix}", names.join("_")),
         };
-        let wanted = given.map_or(&usual, |(name, _)| name);
-        let name = taken.unused(wanted);
-        Constraint { columns, name: (name != usual).then_some(name) }
+        let preferred_name = declared.map_or(&default_name, |(name, _)| name);
+        let name = used_names.unused(preferred_name);
+        Constraint { columns, name: (name != default_name).then_some(name) }
     }
 
     /// Translates a PRIMARY KEY or UNIQUE constraint.
     fn key<Q: RowQueries>(
         &self,
         index: &SourceIndex,
-        taken: &mut UsedNames,
+        used_names: &mut UsedNames,
         keys: &mut TableKeys,
         rows: &Q,
     ) -> Result<(), Q::Error> {
         let columns: Vec<usize> = index.parts.iter().filter_map(column).collect();
         let is_primary = index.origin == IndexOrigin::Primary;
-        let what = if is_primary { "PRIMARY KEY" } else { "UNIQUE" };
-        let names = list(columns.iter().map(|&at| self.seen[at].name));
-        let text = format!("{what} ({names})");
-        if let Some(reason) = self.obstacle(index, rows)? {
+        let kind = if is_primary { "PRIMARY KEY" } else { "UNIQUE" };
+        let names = list(columns.iter().map(|&at| self.column_infos[at].name));
+        let text = format!("{kind} ({names})");
+        if let Some(reason) = self.omission_reason(index, rows)? {
             keys.omitted.push((text, reason));
             return Ok(());
         }
         if is_primary && columns.iter().any(|&at| self.table.columns[at].nulls) {
             let reason = "some rows have NULL in it, which SQLite allows; UNIQUE takes its place";
             keys.omitted.push((text, reason.into()));
-            keys.unique.push(self.constraint(columns.clone(), "key", taken));
+            keys.unique.push(self.constraint(columns.clone(), "key", used_names));
         } else if is_primary {
-            keys.primary = Some(self.constraint(columns.clone(), "pkey", taken));
+            keys.primary = Some(self.constraint(columns.clone(), "pkey", used_names));
         } else {
-            keys.unique.push(self.constraint(columns.clone(), "key", taken));
+            keys.unique.push(self.constraint(columns.clone(), "key", used_names));
         }
-        keys.kept.push(columns.clone());
-        keys.notes.extend(self.weaker(index));
+        keys.unique_keys.push(columns.clone());
+        keys.notes.extend(self.collation_note(index));
         // An additional index refuses values that differ only in case.
-        if index.parts.iter().any(|part| self.folds(part)) {
-            let end: Vec<&str> = columns.iter().map(|&at| self.seen[at].name).collect();
-            let name = taken.unused(&format!("{}_{}_nocase", self.table.source.name, end.join("_")));
-            let parts: Vec<String> = index.parts.iter().filter_map(|part| self.part(part)).collect();
-            keys.indexes.push(self.create(index, &name, &parts, None));
+        if index.parts.iter().any(|part| self.is_nocase(part)) {
+            let column_names: Vec<&str> = columns.iter().map(|&at| self.column_infos[at].name).collect();
+            let name = used_names.unused(&format!("{}_{}_nocase", self.table.source.name, column_names.join("_")));
+            let parts: Vec<String> = index.parts.iter().filter_map(|part| self.part_sql(part)).collect();
+            keys.indexes.push(self.index_sql(index, &name, &parts, None));
         }
         Ok(())
     }
 
     /// Returns the reason why an index is impossible in PostgreSQL, or `None`.
-    fn obstacle<Q: RowQueries>(&self, index: &SourceIndex, rows: &Q) -> Result<Option<String>, Q::Error> {
-        let bytes = self.bytes(index);
-        if bytes > ENTRY {
-            return Ok(Some(format!("its values have up to {bytes} bytes, and an entry of an index {ENTRY}")));
+    fn omission_reason<Q: RowQueries>(&self, index: &SourceIndex, rows: &Q) -> Result<Option<String>, Q::Error> {
+        let bytes = self.entry_bytes(index);
+        if bytes > MAX_ENTRY_BYTES {
+            return Ok(Some(format!(
+                "its values have up to {bytes} bytes, and an entry of an index {MAX_ENTRY_BYTES}"
+            )));
         }
-        if index.parts.len() > PARTS {
-            return Ok(Some(format!("PostgreSQL takes {PARTS} columns")));
+        if index.parts.len() > MAX_INDEX_COLUMNS {
+            return Ok(Some(format!("PostgreSQL takes {MAX_INDEX_COLUMNS} columns")));
         }
-        if index.unique { self.merged(index, rows) } else { Ok(None) }
+        if index.unique { self.find_merged_values(index, rows) } else { Ok(None) }
     }
 
     /// Returns the reason why different values of SQLite may be equal in PostgreSQL, or `None`.
-    fn merged<Q: RowQueries>(&self, index: &SourceIndex, rows: &Q) -> Result<Option<String>, Q::Error> {
-        let merging = |at: usize| self.table.columns[at].merging();
+    fn find_merged_values<Q: RowQueries>(&self, index: &SourceIndex, rows: &Q) -> Result<Option<String>, Q::Error> {
+        let merge_rule = |at: usize| self.table.columns[at].merge_rule();
         let columns: Vec<usize> = index.parts.iter().filter_map(column).collect();
-        let others: Vec<usize> = columns.iter().copied().filter(|&at| merging(at) == MergeRule::Never).collect();
+        let others: Vec<usize> = columns.iter().copied().filter(|&at| merge_rule(at) == MergeRule::Never).collect();
         for at in columns {
-            let found = match merging(at) {
+            let found = match merge_rule(at) {
                 MergeRule::Never => continue,
                 MergeRule::Possible => return Ok(Some("a --cast may make values equal that are not".into())),
                 MergeRule::Integers => {
                     rows.first_where(&self.table.source, &duplicates_query(&self.table.source, at, &others))
                 }
             };
-            let name = self.seen[at].name;
+            let name = self.column_infos[at].name;
             match found {
                 Ok(None) => {}
                 Ok(Some(row)) => {
@@ -167,19 +169,19 @@ impl KeyContext<'_> {
     }
 
     /// Returns the maximum size of an entry's column values, in bytes.
-    fn bytes(&self, index: &SourceIndex) -> usize {
+    fn entry_bytes(&self, index: &SourceIndex) -> usize {
         index.parts.iter().filter_map(column).map(|at| self.table.columns[at].longest).sum()
     }
 
     /// Returns a note on what a unique index no longer refuses. Equal bytes are equal in every collation of SQLite, so
     /// that the index is valid, but weaker.
-    fn weaker(&self, index: &SourceIndex) -> Option<String> {
+    fn collation_note(&self, index: &SourceIndex) -> Option<String> {
         let other = |part: &&IndexPart| {
-            let is_text = column(part).is_some_and(|at| is_text(self.seen[at].ty));
+            let is_text = column(part).is_some_and(|at| is_text(self.column_infos[at].ty));
             is_text && !["BINARY", "NOCASE"].iter().any(|name| part.collation.eq_ignore_ascii_case(name))
         };
         let part = index.parts.iter().find(other).filter(|_| index.unique)?;
-        let name = column(part).map_or("", |at| self.seen[at].name);
+        let name = column(part).map_or("", |at| self.column_infos[at].name);
         Some(format!(
             "{name} is unique by its bytes: PostgreSQL has no collation {}, which holds more to be equal",
             part.collation
@@ -187,22 +189,23 @@ impl KeyContext<'_> {
     }
 
     /// Reports whether a part of an index ignores the case of letters.
-    fn folds(&self, part: &IndexPart) -> bool {
-        column(part).is_some_and(|at| is_text(self.seen[at].ty)) && part.collation.eq_ignore_ascii_case("NOCASE")
+    fn is_nocase(&self, part: &IndexPart) -> bool {
+        column(part).is_some_and(|at| is_text(self.column_infos[at].ty))
+            && part.collation.eq_ignore_ascii_case("NOCASE")
     }
 
     /// Returns a column as a part of an index. NOCASE folds the letters of ASCII only, as the collation C does.
-    fn part(&self, part: &IndexPart) -> Option<String> {
+    fn part_sql(&self, part: &IndexPart) -> Option<String> {
         let name = match part.value {
-            IndexedValue::Column(at) => quoted(self.seen[at].name),
-            IndexedValue::Rowid => quoted(self.seen[self.table.rowid()?].name),
+            IndexedValue::Column(at) => quoted(self.column_infos[at].name),
+            IndexedValue::Rowid => quoted(self.column_infos[self.table.rowid()?].name),
             IndexedValue::Expression => return None,
         };
-        let folded = if self.folds(part) { format!("lower({name} COLLATE \"C\")") } else { name };
+        let folded = if self.is_nocase(part) { format!("lower({name} COLLATE \"C\")") } else { name };
         Some(folded + if part.descending { " DESC" } else { "" })
     }
 
-    fn create(&self, index: &SourceIndex, name: &str, parts: &[String], condition: Option<&str>) -> String {
+    fn index_sql(&self, index: &SourceIndex, name: &str, parts: &[String], condition: Option<&str>) -> String {
         let unique = if index.unique { "UNIQUE " } else { "" };
         let condition = condition.map_or(String::new(), |condition| format!(" WHERE {condition}"));
         let (name, table) = (quoted(name), quoted(&self.table.source.name));
@@ -221,17 +224,17 @@ impl KeyContext<'_> {
         let mut omit = |reason: String| {
             keys.omitted.push((index.sql.clone().unwrap_or_else(|| format!("INDEX {}", index.name)), reason));
         };
-        if let Some(reason) = self.obstacle(index, rows)? {
+        if let Some(reason) = self.omission_reason(index, rows)? {
             omit(reason);
             return Ok(());
         }
-        let Some((parts, condition)) = self.translated_index(index) else {
+        let Some((parts, condition)) = self.translate_index(index) else {
             omit("it has an expression that is not certain to mean the same".into());
             return Ok(());
         };
         let expressions: Vec<&Translation> = parts.iter().filter_map(|(_, expression)| expression.as_ref()).collect();
         let texts = expressions.iter().filter(|expression| expression.class == ExpressionClass::Text);
-        if texts.map(|text| text.longest).sum::<usize>() + self.bytes(index) > ENTRY {
+        if texts.map(|text| text.longest).sum::<usize>() + self.entry_bytes(index) > MAX_ENTRY_BYTES {
             omit("its expression may be longer than an entry of an index".into());
             return Ok(());
         }
@@ -241,19 +244,19 @@ impl KeyContext<'_> {
                 return Ok(());
             }
         }
-        keys.notes.extend(self.weaker(index));
-        let shown: Vec<String> = parts.iter().map(|(sql, _)| sql.clone()).collect();
+        keys.notes.extend(self.collation_note(index));
+        let part_sqls: Vec<String> = parts.iter().map(|(sql, _)| sql.clone()).collect();
         let filter = condition.as_ref().map(|condition| condition.sql.as_str());
-        keys.indexes.push(self.create(index, name, &shown, filter));
-        let plain = index.parts.iter().all(|part| column(part).is_some() && !self.folds(part));
-        if index.unique && plain && condition.is_none() {
-            keys.kept.push(index.parts.iter().filter_map(column).collect());
+        keys.indexes.push(self.index_sql(index, name, &part_sqls, filter));
+        let is_plain = index.parts.iter().all(|part| column(part).is_some() && !self.is_nocase(part));
+        if index.unique && is_plain && condition.is_none() {
+            keys.unique_keys.push(index.parts.iter().filter_map(column).collect());
         }
         Ok(())
     }
 
     /// Translates the parts of an index and its condition; `None` means that one of them has no translation.
-    fn translated_index(&self, index: &SourceIndex) -> Option<(Vec<TranslatedPart>, Option<Translation>)> {
+    fn translate_index(&self, index: &SourceIndex) -> Option<(Vec<TranslatedPart>, Option<Translation>)> {
         let needs_text = index.partial || index.parts.iter().any(|part| part.value == IndexedValue::Expression);
         let text = match needs_text {
             true => Some(syntax::index(index.sql.as_deref()?)?),
@@ -261,11 +264,11 @@ impl KeyContext<'_> {
         };
         let mut parts = Vec::new();
         for (at, part) in index.parts.iter().enumerate() {
-            if let Some(sql) = self.part(part) {
+            if let Some(sql) = self.part_sql(part) {
                 parts.push((sql, None));
                 continue;
             }
-            let translation = translate(&parse(text.as_ref()?.parts.get(at)?)?, &self.seen)?;
+            let translation = translate(&parse(text.as_ref()?.parts.get(at)?)?, &self.column_infos)?;
             let is_plain = part.collation.eq_ignore_ascii_case("BINARY") || translation.class != ExpressionClass::Text;
             let fits = is_plain
                 && matches!(
@@ -277,7 +280,7 @@ impl KeyContext<'_> {
         }
         let condition = match text.and_then(|text| text.condition) {
             None => None,
-            Some(condition) => Some(logical(&parse(&condition)?, &self.seen)?),
+            Some(condition) => Some(logical(&parse(&condition)?, &self.column_infos)?),
         };
         Some((parts, condition))
     }

@@ -5,15 +5,15 @@ use super::translation::{ExpressionClass, Translation, compare, compound};
 /// Translates `value IN (list)`. Each pair is the value and a member of the list, as they can be compared.
 pub(super) fn within(pairs: Vec<(Translation, Translation)>, not: &str) -> Option<Translation> {
     let mut parts = Vec::new();
-    let mut shown = Vec::new();
+    let mut members = Vec::new();
     let mut subject = None;
     for (value, member) in pairs {
         compare(&value, "=", &member)?;
-        shown.push(member.sql.clone());
+        members.push(member.sql.clone());
         subject = Some(value.wrapped());
         parts.extend([value, member]);
     }
-    let sql = format!("{} {not}IN ({})", subject?, shown.join(", "));
+    let sql = format!("{} {not}IN ({})", subject?, members.join(", "));
     Some(compound(sql, ExpressionClass::Logical).with_parts(parts))
 }
 
@@ -21,8 +21,8 @@ pub(super) fn within(pairs: Vec<(Translation, Translation)>, not: &str) -> Optio
 pub(super) fn between(value: Translation, low: Translation, high: Translation, not: &str) -> Option<Translation> {
     compare(&value, "<=", &low)?;
     compare(&value, "<=", &high)?;
-    let collated = if value.class == ExpressionClass::Text { " COLLATE \"C\"" } else { "" };
+    let collation = if value.class == ExpressionClass::Text { " COLLATE \"C\"" } else { "" };
     let (low_sql, high_sql) = (low.wrapped(), high.wrapped());
-    let sql = format!("{}{collated} {not}BETWEEN {low_sql} AND {high_sql}", value.wrapped());
+    let sql = format!("{}{collation} {not}BETWEEN {low_sql} AND {high_sql}", value.wrapped());
     Some(compound(sql, ExpressionClass::Logical).with_parts([value, low, high]))
 }

@@ -36,7 +36,7 @@ pub use type_inference::{ChosenType, ColumnUsage, ROW, TypeInference, width};
 
 /// The maximum number of columns of a table: `MaxHeapAttributeNumber` less the columns of the server
 /// (src/include/access/htup_details.h).
-const COLUMNS: usize = 1600;
+const MAX_COLUMNS: usize = 1600;
 
 /// A table of the source, with the types that were chosen for its columns.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl ExaminedTable {
                 ty: chosen.ty(),
                 is_binary: syntax.is_some()
                     && collation(&column.name).is_none_or(|name| name.eq_ignore_ascii_case("BINARY")),
-                is_ruled: !chosen.rules.is_empty(),
+                has_cast_rules: !chosen.rules.is_empty(),
                 longest: chosen.longest,
             })
             .collect()
@@ -135,16 +135,15 @@ pub fn uses(source: &SourceTable, definition: &TableDefinition) -> Vec<ColumnUsa
 /// Returns the reasons why a table cannot be created at all, one message each.
 pub fn impossibilities(source: &SourceTable) -> Vec<String> {
     let table = &source.name;
-    let without = flag("--exclude", table);
-    let out = |reason: String| format!("{table}: {reason} ({without} leaves the table out)");
-    let number = source.columns.len();
-    let wide = (number > COLUMNS)
-        .then(|| out(format!("it has {number} columns, and a table of PostgreSQL {COLUMNS} at most")));
-    let columns = source
-        .columns
-        .iter()
-        .filter_map(|column| impossible_column(&column.name).map(|why| out(format!("column {}: {why}", column.name))));
-    impossible(table).map(out).into_iter().chain(wide).chain(columns).collect()
+    let exclude_flag = flag("--exclude", table);
+    let message = |reason: String| format!("{table}: {reason} ({exclude_flag} leaves the table out)");
+    let count = source.columns.len();
+    let too_many_columns = (count > MAX_COLUMNS)
+        .then(|| message(format!("it has {count} columns, and a table of PostgreSQL {MAX_COLUMNS} at most")));
+    let columns = source.columns.iter().filter_map(|column| {
+        impossible_column(&column.name).map(|reason| message(format!("column {}: {reason}", column.name)))
+    });
+    impossible(table).map(message).into_iter().chain(too_many_columns).chain(columns).collect()
 }
 
 /// Writes the scripts of the revision. `texts` contains the name and the SQL text of objects that are no tables.
@@ -157,23 +156,23 @@ pub fn convert<Q: RowQueries>(
     texts: &[(String, String)],
     rows: &Q,
 ) -> Result<ConvertedSchema, Q::Error> {
-    let mut taken = UsedNames::default();
-    examined.iter().for_each(|table| taken.take(&table.source.name));
+    let mut used_names = UsedNames::default();
+    examined.iter().for_each(|table| used_names.take(&table.source.name));
     let mut schema = ConvertedSchema { up: String::new(), down: String::new(), warnings: Vec::new() };
     // Names that a person gave are reserved before names are generated.
-    let named = |table: &ExaminedTable| {
-        let made = table.definition.indexes.iter().filter(|index| index.origin == IndexOrigin::Create);
-        made.map(|index| index.name.clone()).collect::<Vec<_>>()
+    let index_names = |table: &ExaminedTable| {
+        let created = table.definition.indexes.iter().filter(|index| index.origin == IndexOrigin::Create);
+        created.map(|index| index.name.clone()).collect::<Vec<_>>()
     };
     let names: BTreeMap<String, String> =
-        examined.iter().flat_map(named).map(|name| (name.clone(), taken.unused(&name))).collect();
-    let mut kept = Vec::new();
+        examined.iter().flat_map(index_names).map(|name| (name.clone(), used_names.unused(&name))).collect();
+    let mut unique_keys = Vec::new();
     let parsed: Vec<_> = examined.iter().map(|table| syntax::table(&table.definition.sql)).collect();
     for (table, syntax) in examined.iter().zip(&parsed) {
-        kept.push(schema.table(table, syntax.as_ref(), &names, &mut taken, rows)?);
+        unique_keys.push(schema.table(table, syntax.as_ref(), &names, &mut used_names, rows)?);
     }
     for (at, table) in examined.iter().enumerate() {
-        let keys = foreign::keys(at, examined, &kept, parsed[at].as_ref(), rows)?;
+        let keys = foreign::keys(at, examined, &unique_keys, parsed[at].as_ref(), rows)?;
         schema.up.push_str(if keys.is_empty() { "" } else { "\n" });
         for key in &keys {
             match key {
@@ -183,7 +182,7 @@ pub fn convert<Q: RowQueries>(
         }
     }
     schema.up.push('\n');
-    schema.others(contents, texts);
+    schema.add_skipped_objects(contents, texts);
     schema.up.truncate(schema.up.trim_end().len());
     schema.up.push('\n');
     let tables: Vec<String> = examined.iter().rev().map(|table| quoted(&table.source.name)).collect();
@@ -198,33 +197,33 @@ impl ConvertedSchema {
         table: &ExaminedTable,
         syntax: Option<&syntax::TableSyntax>,
         names: &BTreeMap<String, String>,
-        taken: &mut UsedNames,
+        used_names: &mut UsedNames,
         rows: &Q,
     ) -> Result<Vec<Vec<usize>>, Q::Error> {
-        let keys = TableKeys::for_table(table, syntax, names, taken, rows)?;
+        let keys = TableKeys::for_table(table, syntax, names, used_names, rows)?;
         self.up.push_str(if self.up.is_empty() { "" } else { "\n" });
-        self.up += &columns::table(table, syntax, &keys, taken, &mut self.warnings, rows)?;
-        for words in &keys.notes {
-            self.up += &comment(&format!("{words}."));
-            self.warnings.push(format!("{}: {words}", table.source.name));
+        self.up += &columns::table(table, syntax, &keys, used_names, &mut self.warnings, rows)?;
+        for note in &keys.notes {
+            self.up += &comment(&format!("{note}."));
+            self.warnings.push(format!("{}: {note}", table.source.name));
         }
         for (text, reason) in &keys.omitted {
             self.omit(&table.source.name, text, reason);
         }
         keys.indexes.iter().for_each(|index| self.up += index);
-        Ok(keys.kept)
+        Ok(keys.unique_keys)
     }
 
     /// Leaves out a constraint or an index: writes its text as a comment, and records a warning.
     fn omit(&mut self, table: &str, text: &str, reason: &str) {
         self.up += &comment(&format!("Not carried of {table}: {reason}."));
         self.up += &indented(text);
-        let short: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        self.warnings.push(format!("{table}: {short} is not carried: {reason}"));
+        let single_line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        self.warnings.push(format!("{table}: {single_line} is not carried: {reason}"));
     }
 
     /// Writes comments on the objects that are no tables, and records warnings.
-    fn others(&mut self, contents: &SourceContents, texts: &[(String, String)]) {
+    fn add_skipped_objects(&mut self, contents: &SourceContents, texts: &[(String, String)]) {
         let is_reported = |reason: &SkipReason| !matches!(reason, SkipReason::Internal | SkipReason::Shadow);
         for other in contents.others.iter().filter(|other| is_reported(&other.reason)) {
             self.up += &comment(&format!("Not carried: {}, {}.", other.name, other.reason));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::sql::identifier;
 
 /// The maximum length of a name in bytes: NAMEDATALEN less the byte that ends the name.
-const LONGEST: usize = 63;
+const MAX_BYTES: usize = 63;
 
 /// The words that have to be quoted as names: reserved words, and words that may only name functions or types
 /// (PostgreSQL manual, appendix C).
@@ -22,13 +22,13 @@ const RESERVED: &str = " all analyse analyze and any array as asc asymmetric aut
     xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable ";
 
 /// The names of the system columns, which every table of PostgreSQL has.
-const SYSTEM: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
+const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 
 /// Returns a name as SQL, in double quotes if it needs them.
 pub(super) fn quoted(name: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    let is_plain = begins && name.bytes().all(plain) && !RESERVED.contains(&format!(" {name} "));
+    let is_plain_byte = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let has_plain_start = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let is_plain = has_plain_start && name.bytes().all(is_plain_byte) && !RESERVED.contains(&format!(" {name} "));
     if is_plain { name.to_owned() } else { identifier(name) }
 }
 
@@ -41,16 +41,16 @@ pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 pub(super) fn impossible(name: &str) -> Option<String> {
     match name.len() {
         0 => Some("its name is empty, and PostgreSQL knows no such name".into()),
-        1..=LONGEST => None,
-        other => Some(format!("its name has {other} bytes, and PostgreSQL keeps {LONGEST} of them")),
+        1..=MAX_BYTES => None,
+        length => Some(format!("its name has {length} bytes, and PostgreSQL keeps {MAX_BYTES} of them")),
     }
 }
 
 /// Returns the reason why no column can have this name, or `None`.
 pub(super) fn impossible_column(name: &str) -> Option<String> {
-    let of_system = SYSTEM.contains(&name);
+    let is_system_column = SYSTEM_COLUMNS.contains(&name);
     let reason = || "every table of PostgreSQL has a column of this name of its own".to_owned();
-    impossible(name).or_else(|| of_system.then(reason))
+    impossible(name).or_else(|| is_system_column.then(reason))
 }
 
 /// The names of tables, indexes and sequences that are used. All of them share one namespace.
@@ -65,13 +65,13 @@ impl UsedNames {
 
     /// Returns the wanted name, or a similar one that is unused and short enough, and marks it as used. An empty name,
     /// which PostgreSQL does not allow, is replaced.
-    pub fn unused(&mut self, wanted: &str) -> String {
-        let wanted = if wanted.is_empty() { "unnamed" } else { wanted };
-        let mut name = cut(wanted, LONGEST).to_owned();
+    pub fn unused(&mut self, preferred: &str) -> String {
+        let preferred = if preferred.is_empty() { "unnamed" } else { preferred };
+        let mut name = truncate(preferred, MAX_BYTES).to_owned();
         let mut number = 2;
         while !self.0.insert(name.clone()) {
-            let end = format!("_{number}");
-            name = format!("{}{end}", cut(wanted, LONGEST - end.len()));
+            let suffix = format!("_{number}");
+            name = format!("{}{suffix}", truncate(preferred, MAX_BYTES - suffix.len()));
             number += 1;
         }
         name
@@ -79,7 +79,7 @@ impl UsedNames {
 }
 
 /// Cuts a name to at most `bytes` bytes, at the end of a character.
-fn cut(name: &str, bytes: usize) -> &str {
+fn truncate(name: &str, bytes: usize) -> &str {
     &name[..name.floor_char_boundary(bytes)]
 }
 

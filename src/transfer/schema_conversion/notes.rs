@@ -26,9 +26,9 @@ pub(super) struct ColumnNotes {
     texts: bool,
     blobs: bool,
     /// True if a text contains a NUL or is not UTF-8, so that PostgreSQL cannot store it as text.
-    broken: bool,
+    has_invalid_text: bool,
     /// True if a blob is not UTF-8 text.
-    binary: bool,
+    has_binary_blob: bool,
 }
 
 impl ColumnNotes {
@@ -41,11 +41,11 @@ impl ColumnNotes {
             // One broken text is enough: after it no text is examined again.
             Value::Text(bytes) => {
                 self.texts = true;
-                self.broken = self.broken || !is_text(bytes);
+                self.has_invalid_text = self.has_invalid_text || !is_text(bytes);
             }
             Value::Blob(bytes) => {
                 self.blobs = true;
-                self.binary = self.binary || !is_text(bytes);
+                self.has_binary_blob = self.has_binary_blob || !is_text(bytes);
             }
         }
         debug_assert!(value.class() == StorageClass::Null || self.has_values());
@@ -60,30 +60,31 @@ impl ColumnNotes {
 impl ColumnNotes {
     /// Returns the reason why no type fits: the row after which no candidate was left, the storage classes of all
     /// values, and options that may help.
-    pub fn refusal(&self, place: &str, rules: &[String]) -> TypeRefusal {
-        let seen = [(self.numbers, "numbers"), (self.texts, "texts"), (self.blobs, "blobs")];
-        let seen: Vec<&str> = seen.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
-        let broken = if self.broken { ", and texts that have a NUL or are not UTF-8" } else { "" };
-        let what = format!("the column holds {}{broken}", seen.join(" and "));
+    pub fn refusal(&self, column_name: &str, rules: &[String]) -> TypeRefusal {
+        let kinds = [(self.numbers, "numbers"), (self.texts, "texts"), (self.blobs, "blobs")];
+        let kinds: Vec<&str> = kinds.iter().filter(|(is_present, _)| *is_present).map(|(_, kind)| *kind).collect();
+        let invalid_text_note = if self.has_invalid_text { ", and texts that have a NUL or are not UTF-8" } else { "" };
+        let contents = format!("the column holds {}{invalid_text_note}", kinds.join(" and "));
         let row = self.last.as_deref().unwrap_or_default();
-        let casts = if rules.is_empty() { self.casts(place) } else { Vec::new() };
-        let table = place.split_once('.').map_or(place, |(table, _)| table);
-        let without = format!("{} leaves the table out", flag("--exclude", table));
+        let casts = if rules.is_empty() { self.casts(column_name) } else { Vec::new() };
+        let table = column_name.split_once('.').map_or(column_name, |(table, _)| table);
+        let exclude_hint = format!("{} leaves the table out", flag("--exclude", table));
         let flags: Vec<String> = casts.iter().map(|cast| flag("--cast", cast)).collect();
-        let advice = if flags.is_empty() { without } else { format!("{} makes them one, {without}", flags.join(" ")) };
-        let words = format!("{place}, {row}: no type takes it and all before it exactly ({what}; {advice})");
+        let advice =
+            if flags.is_empty() { exclude_hint } else { format!("{} makes them one, {exclude_hint}", flags.join(" ")) };
+        let words = format!("{column_name}, {row}: no type takes it and all before it exactly ({contents}; {advice})");
         TypeRefusal { words, casts }
     }
 
     /// Returns the rules with which one type fits the values.
-    fn casts(&self, place: &str) -> Vec<String> {
-        let wanted: &[&str] = match (self.numbers, self.texts, self.blobs) {
-            (true, _, _) if self.broken => &[],
-            (true, _, true) if self.binary => &["as-text", "hex"],
+    fn casts(&self, column_name: &str) -> Vec<String> {
+        let rules: &[&str] = match (self.numbers, self.texts, self.blobs) {
+            (true, _, _) if self.has_invalid_text => &[],
+            (true, _, true) if self.has_binary_blob => &["as-text", "hex"],
             (true, _, true) => &["as-text", "utf8"],
             (true, _, false) => &["as-text"],
             (false, ..) => &["utf8"],
         };
-        wanted.iter().map(|rule| format!("{place}={rule}")).collect()
+        rules.iter().map(|rule| format!("{column_name}={rule}")).collect()
     }
 }

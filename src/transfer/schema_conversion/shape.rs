@@ -26,9 +26,9 @@ impl Shape {
             (WritableType::Jsonb, _) => None,
             _ => return Ok(()),
         };
-        let other = || "it is part of a key, and written in another way than others".to_owned();
-        let shape = shape.ok_or_else(other)?;
-        if *self.0.get_or_insert_with(|| shape.clone()) == shape { Ok(()) } else { Err(other()) }
+        let error = || "it is part of a key, and written in another way than others".to_owned();
+        let shape = shape.ok_or_else(error)?;
+        if *self.0.get_or_insert_with(|| shape.clone()) == shape { Ok(()) } else { Err(error()) }
     }
 }
 
@@ -42,8 +42,8 @@ fn time_shape(text: &[u8]) -> Option<Vec<u8>> {
     if is_last_hour || text[clock..zone].windows(3).any(|part| part == b":60") {
         return None;
     }
-    let alike = text[..zone].iter().map(|byte| if byte.is_ascii_digit() { b'0' } else { *byte });
-    Some(alike.chain(text[zone..].iter().copied()).collect())
+    let masked = text[..zone].iter().map(|byte| if byte.is_ascii_digit() { b'0' } else { *byte });
+    Some(masked.chain(text[zone..].iter().copied()).collect())
 }
 
 /// Returns the notation of a UUID, which is its length. Returns `None` for a UUID with capital letters.
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn values_of_a_key_are_all_written_in_one_way() {
-        let alike = |ty: &WritableType, texts: [&str; 2]| {
+        let have_same_shape = |ty: &WritableType, texts: [&str; 2]| {
             let mut shape = Shape::default();
             texts.iter().all(|text| shape.take(ty, Value::Text(text.as_bytes())).is_ok())
         };
@@ -104,7 +104,7 @@ mod tests {
             (&WritableType::Jsonb, ["1", "1.0"], false),
             (&WritableType::Text, ["a", "b"], true),
         ] {
-            assert_eq!(alike(ty, texts), expected, "{texts:?}");
+            assert_eq!(have_same_shape(ty, texts), expected, "{texts:?}");
         }
     }
 

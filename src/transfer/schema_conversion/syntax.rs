@@ -62,13 +62,13 @@ pub(super) struct IndexSyntax {
 pub(super) fn table(sql: &str) -> Option<TableSyntax> {
     let words = tokenize(sql)?;
     let open = words.iter().position(|word| word.is_symbol("("))?;
-    let close = closing(&words, open)?;
+    let close = closing_parenthesis(&words, open)?;
     let mut table = TableSyntax::default();
-    for part in commas(&words[open + 1..close]) {
-        let before = table.columns.len();
+    for part in split_at_commas(&words[open + 1..close]) {
+        let column_count = table.columns.len();
         definition(sql, part, &mut table)?;
-        let of_column = table.columns.get_mut(before).map(|column| &mut column.conflicts);
-        of_column.unwrap_or(&mut table.conflicts).extend(conflicts(sql, part));
+        let column_conflicts = table.columns.get_mut(column_count).map(|column| &mut column.conflicts);
+        column_conflicts.unwrap_or(&mut table.conflicts).extend(conflicts(sql, part));
     }
     Some(table)
 }
@@ -78,30 +78,30 @@ pub(super) fn index(sql: &str) -> Option<IndexSyntax> {
     let words = tokenize(sql)?;
     let on = words.iter().position(|word| word.is("ON"))?;
     let open = on + words[on..].iter().position(|word| word.is_symbol("("))?;
-    let close = closing(&words, open)?;
-    let parts = commas(&words[open + 1..close]).into_iter().map(|part| {
+    let close = closing_parenthesis(&words, open)?;
+    let parts = split_at_commas(&words[open + 1..close]).into_iter().map(|part| {
         let mut part = part;
         while let [head @ .., last] = part {
-            let collated = head.last().is_some_and(|word| word.is("COLLATE"));
+            let has_collation = head.last().is_some_and(|word| word.is("COLLATE"));
             part = match head {
                 _ if last.is("ASC") || last.is("DESC") => head,
-                [head @ .., _] if collated => head,
+                [head @ .., _] if has_collation => head,
                 _ => break,
             };
         }
-        between(sql, part)
+        source_text(sql, part)
     });
     let parts = parts.collect::<Option<Vec<_>>>()?;
     let condition = match words.get(close + 1) {
         None => None,
-        Some(word) if word.is("WHERE") => Some(between(sql, &words[close + 2..])?),
+        Some(word) if word.is("WHERE") => Some(source_text(sql, &words[close + 2..])?),
         Some(_) => return None,
     };
     Some(IndexSyntax { parts, condition })
 }
 
 /// Returns the index of the parenthesis that closes the one at `open`.
-fn closing(words: &[Word<'_>], open: usize) -> Option<usize> {
+fn closing_parenthesis(words: &[Word<'_>], open: usize) -> Option<usize> {
     let mut depth = 0;
     for (at, word) in words.iter().enumerate().skip(open) {
         depth += i32::from(word.is_symbol("(")) - i32::from(word.is_symbol(")"));
@@ -113,7 +113,7 @@ fn closing(words: &[Word<'_>], open: usize) -> Option<usize> {
 }
 
 /// Splits words at the commas outside of parentheses.
-fn commas<'a, 't>(words: &'a [Word<'t>]) -> Vec<&'a [Word<'t>]> {
+fn split_at_commas<'a, 't>(words: &'a [Word<'t>]) -> Vec<&'a [Word<'t>]> {
     let mut depth = 0;
     words
         .split(|word| {
@@ -124,72 +124,72 @@ fn commas<'a, 't>(words: &'a [Word<'t>]) -> Vec<&'a [Word<'t>]> {
 }
 
 /// Returns the text from the first word to the last one.
-fn between(sql: &str, words: &[Word<'_>]) -> Option<String> {
+fn source_text(sql: &str, words: &[Word<'_>]) -> Option<String> {
     Some(sql[words.first()?.at..words.last()?.end()].to_owned())
 }
 
 /// Parses a column with its constraints, or a constraint of the table.
 fn definition(sql: &str, part: &[Word<'_>], table: &mut TableSyntax) -> Option<()> {
-    const OF_TABLE: [&str; 5] = ["CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"];
+    const TABLE_CONSTRAINTS: [&str; 5] = ["CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"];
     let first = part.first()?;
-    let column = match OF_TABLE.iter().any(|word| first.is(word)) {
+    let column = match TABLE_CONSTRAINTS.iter().any(|word| first.is(word)) {
         true => None,
         false => Some(first.name()?.to_owned()),
     };
-    let mut it = ColumnSyntax { name: column.clone().unwrap_or_default(), ..ColumnSyntax::default() };
+    let mut column_syntax = ColumnSyntax { name: column.clone().unwrap_or_default(), ..ColumnSyntax::default() };
     let mut name = None;
     let mut at = usize::from(column.is_some());
     while let Some(word) = part.get(at) {
         let open = (at + 1..part.len()).find(|&at| part[at].is_symbol("("));
-        let inside = |open: usize| Some((open, closing(part, open)?));
+        let parentheses = |open: usize| Some((open, closing_parenthesis(part, open)?));
         at += 1;
         if word.is("CONSTRAINT") {
             // PostgreSQL does not allow an empty name; the constraint gets another one.
             name = Some(part.get(at)?.name()?.to_owned()).filter(|name| !name.is_empty());
             at += 1;
         } else if word.is("CHECK") || word.is("AS") {
-            let (open, close) = inside(open?)?;
-            let text = between(sql, &part[open + 1..close])?;
+            let (open, close) = parentheses(open?)?;
+            let text = source_text(sql, &part[open + 1..close])?;
             at = close + 1;
             match word.is("AS") {
-                true => it.expression = Some(text),
+                true => column_syntax.expression = Some(text),
                 false => table.checks.push(CheckSyntax { name: name.take(), text }),
             }
         } else if word.is("COLLATE") {
-            it.collation = Some(part.get(at)?.name()?.to_owned());
+            column_syntax.collation = Some(part.get(at)?.name()?.to_owned());
         } else if word.is("REFERENCES") {
-            table.foreign_keys.push(ForeignKeySyntax { name: name.take(), deferred: deferred(&part[at..]) });
+            table.foreign_keys.push(ForeignKeySyntax { name: name.take(), deferred: is_deferred(&part[at..]) });
         } else if word.is("PRIMARY") || word.is("UNIQUE") {
             let columns = match &column {
                 Some(column) => vec![column.to_lowercase()],
-                None => inside(open?).map(|(open, close)| names_in(&part[open + 1..close]))?,
+                None => parentheses(open?).map(|(open, close)| names_in(&part[open + 1..close]))?,
             };
             table.names.extend(name.take().map(|name| (name, columns)));
         } else if word.is_symbol("(") {
-            at = closing(part, at - 1)? + 1;
+            at = closing_parenthesis(part, at - 1)? + 1;
         }
     }
-    table.columns.extend(column.map(|_| it));
+    table.columns.extend(column.map(|_| column_syntax));
     Some(())
 }
 
 /// Returns the constraints with an ON CONFLICT that PostgreSQL does not have: all but ABORT.
 fn conflicts(sql: &str, part: &[Word<'_>]) -> Vec<String> {
-    let (mut begin, mut depth, mut found) = (0, 0, Vec::new());
+    let (mut start, mut depth, mut found) = (0, 0, Vec::new());
     for (at, word) in part.iter().enumerate() {
         depth += i32::from(word.is_symbol("(")) - i32::from(word.is_symbol(")"));
         if depth > 0 {
             continue;
         }
         if ["NOT", "PRIMARY", "UNIQUE", "CHECK"].iter().any(|first| word.is(first)) {
-            begin = at;
+            start = at;
         }
         if let [on, conflict, action, ..] = &part[at..]
             && on.is("ON")
             && conflict.is("CONFLICT")
             && !action.is("ABORT")
         {
-            found.extend(between(sql, &part[begin..at + 3]));
+            found.extend(source_text(sql, &part[start..at + 3]));
         }
     }
     found
@@ -198,19 +198,19 @@ fn conflicts(sql: &str, part: &[Word<'_>]) -> Vec<String> {
 /// Returns the names of columns in lower case.
 fn names_in(words: &[Word<'_>]) -> Vec<String> {
     let first = |part: &[Word<'_>]| part.first().and_then(Word::name).map(str::to_lowercase);
-    commas(words).into_iter().filter_map(first).collect()
+    split_at_commas(words).into_iter().filter_map(first).collect()
 }
 
 /// Reports whether a foreign key is checked only at the end of a transaction. A DEFERRABLE of the next constraint does
 /// not count.
-fn deferred(words: &[Word<'_>]) -> bool {
-    const NEXT: [&str; 7] = ["CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN", "REFERENCES", "COLLATE"];
-    let own = words.iter().position(|word| NEXT.iter().any(|next| word.is(next))).unwrap_or(words.len());
-    let own = &words[..own];
-    let Some(at) = own.iter().position(|word| word.is("DEFERRABLE")) else { return false };
-    let negated = at > 0 && own[at - 1].is("NOT");
-    let initially = own.get(at + 2).is_some_and(|word| word.is("DEFERRED"));
-    !negated && initially
+fn is_deferred(words: &[Word<'_>]) -> bool {
+    const NEXT_CLAUSES: [&str; 7] = ["CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN", "REFERENCES", "COLLATE"];
+    let end = words.iter().position(|word| NEXT_CLAUSES.iter().any(|next| word.is(next))).unwrap_or(words.len());
+    let clause = &words[..end];
+    let Some(at) = clause.iter().position(|word| word.is("DEFERRABLE")) else { return false };
+    let is_negated = at > 0 && clause[at - 1].is("NOT");
+    let is_initially_deferred = clause.get(at + 2).is_some_and(|word| word.is("DEFERRED"));
+    !is_negated && is_initially_deferred
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub(super) enum MergeRule {
 }
 
 /// The maximum number of different reals, and of texts of reals, that are compared with each other in a column.
-const MOST_REALS: usize = 100_000;
+const MAX_REALS: usize = 100_000;
 
 /// The numbers of a column, and its texts that `as-text` would also write for a number.
 #[derive(Clone, Debug, Default)]
@@ -44,11 +44,11 @@ impl Reals {
     }
 
     fn is_full(&self) -> bool {
-        self.0.len() >= MOST_REALS
+        self.0.len() >= MAX_REALS
     }
 
     /// Reports whether both sets may contain the same number.
-    fn may_meet(&self, other: &Reals) -> bool {
+    fn may_intersect(&self, other: &Reals) -> bool {
         match self.is_full() || other.is_full() {
             true => !self.0.is_empty() && !other.0.is_empty(),
             false => !self.0.is_disjoint(&other.0),
@@ -81,8 +81,8 @@ impl NumberSpellings {
     }
 
     /// Returns the possibility that values become equal. Different numbers stay different, and so do different texts.
-    pub(super) fn merging(&self) -> MergeRule {
-        match (self.reals.may_meet(&self.real_texts), self.integers && self.integer_texts) {
+    pub(super) fn merge_rule(&self) -> MergeRule {
+        match (self.reals.may_intersect(&self.real_texts), self.integers && self.integer_texts) {
             (true, _) => MergeRule::Possible,
             (false, true) => MergeRule::Integers,
             (false, false) => MergeRule::Never,
@@ -109,15 +109,15 @@ pub(super) fn duplicates_query(table: &SourceTable, at: usize, others: &[usize])
 }
 
 /// Returns the condition that two columns get the same text: equal values of the same storage class, or an integer and
-/// its digits. `ours` is compared without its affinity, as in a foreign key, so that the index of the parent is used.
-/// `rules` are those of the parent's column, `theirs`.
-pub(super) fn texts_equal_query(ours: &str, theirs: &str, rules: &[String]) -> String {
+/// its digits. `child` is compared without its affinity, as in a foreign key, so that the index of the parent is used.
+/// `rules` are those of the parent's column, `parent`.
+pub(super) fn texts_equal_query(child: &str, parent: &str, rules: &[String]) -> String {
     // Without a rule, all values of the parent are texts.
-    let value = if rules.is_empty() { format!("+CAST({ours} AS TEXT)") } else { format!("+{ours}") };
+    let value = if rules.is_empty() { format!("+CAST({child} AS TEXT)") } else { format!("+{child}") };
     format!(
-        "{theirs} = {value} AND {theirs} = {value} COLLATE BINARY AND (typeof({theirs}) = typeof({ours}) OR \
-         (CAST({theirs} AS TEXT) = CAST({ours} AS TEXT) COLLATE BINARY \
-         AND 'real' NOT IN (typeof({theirs}), typeof({ours}))))"
+        "{parent} = {value} AND {parent} = {value} COLLATE BINARY AND (typeof({parent}) = typeof({child}) OR \
+         (CAST({parent} AS TEXT) = CAST({child} AS TEXT) COLLATE BINARY \
+         AND 'real' NOT IN (typeof({parent}), typeof({child}))))"
     )
 }
 
@@ -127,19 +127,19 @@ mod tests {
 
     #[test]
     fn only_a_text_that_is_written_as_a_number_may_be_equal_to_one() {
-        let merging = |values: &[Value<'_>]| {
+        let merge_rule = |values: &[Value<'_>]| {
             let mut spelled = NumberSpellings::default();
             values.iter().for_each(|value| spelled.take(*value));
-            spelled.merging()
+            spelled.merge_rule()
         };
         let (one, half) = (Value::Integer(1), Value::Real(0.5));
-        assert_eq!(merging(&[one, half, Value::Text(b"a"), Value::Text(b"01")]), MergeRule::Never);
-        assert_eq!(merging(&[Value::Text(b"1"), Value::Text(b"0.5")]), MergeRule::Never);
-        assert_eq!(merging(&[one, Value::Text(b"0.5")]), MergeRule::Never);
-        assert_eq!(merging(&[one, Value::Text(b"2")]), MergeRule::Integers);
-        assert_eq!(merging(&[half, Value::Text(b"1.0"), Value::Text(b"0.50")]), MergeRule::Never);
-        assert_eq!(merging(&[half, one, Value::Text(b"1.0"), Value::Text(b"1")]), MergeRule::Integers);
-        assert_eq!(merging(&[half, Value::Text(b"0.5")]), MergeRule::Possible);
-        assert_eq!(merging(&[Value::Text(b"1E16"), Value::Real(1e16)]), MergeRule::Possible);
+        assert_eq!(merge_rule(&[one, half, Value::Text(b"a"), Value::Text(b"01")]), MergeRule::Never);
+        assert_eq!(merge_rule(&[Value::Text(b"1"), Value::Text(b"0.5")]), MergeRule::Never);
+        assert_eq!(merge_rule(&[one, Value::Text(b"0.5")]), MergeRule::Never);
+        assert_eq!(merge_rule(&[one, Value::Text(b"2")]), MergeRule::Integers);
+        assert_eq!(merge_rule(&[half, Value::Text(b"1.0"), Value::Text(b"0.50")]), MergeRule::Never);
+        assert_eq!(merge_rule(&[half, one, Value::Text(b"1.0"), Value::Text(b"1")]), MergeRule::Integers);
+        assert_eq!(merge_rule(&[half, Value::Text(b"0.5")]), MergeRule::Possible);
+        assert_eq!(merge_rule(&[Value::Text(b"1E16"), Value::Real(1e16)]), MergeRule::Possible);
     }
 }

@@ -65,23 +65,23 @@ pub(super) fn tokenize(text: &str) -> Option<Vec<Word<'_>>> {
     let mut words = Vec::new();
     loop {
         let token = lexer.next();
-        let next = text.as_bytes().get(lexer.at);
+        let next_byte = text.as_bytes().get(lexer.at);
         let kind = match token {
             Token::End => return Some(words),
             Token::Unterminated(_) => return None,
             Token::Name => WordKind::Name(unquoted(lexer.token())),
-            Token::Word if lexer.is("x") && next == Some(&b'\'') => blob(&mut lexer)?,
+            Token::Word if lexer.is("x") && next_byte == Some(&b'\'') => blob(&mut lexer)?,
             Token::Word => WordKind::Word,
             Token::Literal if lexer.token().starts_with('\'') => WordKind::Text(unquoted(lexer.token())),
-            Token::Symbol(byte) if byte != b'.' || !next.is_some_and(u8::is_ascii_digit) => {
-                let rest = &text[lexer.start..];
-                let operator = OPERATORS.iter().find(|operator| rest.starts_with(**operator));
+            Token::Symbol(byte) if byte != b'.' || !next_byte.is_some_and(u8::is_ascii_digit) => {
+                let remaining = &text[lexer.start..];
+                let operator = OPERATORS.iter().find(|operator| remaining.starts_with(**operator));
                 lexer.at = lexer.start + operator.map_or(1, |operator| operator.len());
                 WordKind::Symbol
             }
             // The lexer reads a number only as far as the end of a statement depends on it.
             Token::Literal | Token::Symbol(_) => {
-                lexer.at = lexer.start + number(&text.as_bytes()[lexer.start..]);
+                lexer.at = lexer.start + number_length(&text.as_bytes()[lexer.start..]);
                 WordKind::Number
             }
         };
@@ -101,12 +101,12 @@ fn blob(lexer: &mut Lexer<'_>) -> Option<WordKind> {
 /// Returns the text between quotes or brackets; a quote in the text is doubled.
 fn unquoted(token: &str) -> String {
     let quote = &token[..1];
-    let inside = &token[1..token.len() - 1];
-    if quote == "[" { inside.to_owned() } else { inside.replace(&quote.repeat(2), quote) }
+    let content = &token[1..token.len() - 1];
+    if quote == "[" { content.to_owned() } else { content.replace(&quote.repeat(2), quote) }
 }
 
 /// Returns the length of a number in bytes: its digits, decimal point and exponent.
-fn number(bytes: &[u8]) -> usize {
+fn number_length(bytes: &[u8]) -> usize {
     if bytes.len() > 2 && bytes[0] == b'0' && bytes[1].eq_ignore_ascii_case(&b'x') {
         return 2 + bytes[2..].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     }

@@ -15,7 +15,7 @@ pub(super) struct ColumnInfo<'a> {
     /// True if texts are compared byte by byte.
     pub is_binary: bool,
     /// True if a rule of the user changes the values of the column.
-    pub is_ruled: bool,
+    pub has_cast_rules: bool,
     /// The length of the longest value in bytes.
     pub longest: usize,
 }
@@ -100,7 +100,7 @@ fn translate_name(name: &str, columns: &[ColumnInfo<'_>]) -> Option<Translation>
         return None;
     };
     let class = match column.ty {
-        _ if column.is_ruled => ExpressionClass::Other,
+        _ if column.has_cast_rules => ExpressionClass::Other,
         WritableType::Boolean => ExpressionClass::Logical,
         WritableType::SmallInt | WritableType::Integer | WritableType::BigInt => ExpressionClass::Integer,
         WritableType::Numeric(_) => ExpressionClass::Decimal,
@@ -141,14 +141,14 @@ fn text(expression: &Expression, columns: &[ColumnInfo<'_>]) -> Option<Translati
 }
 
 fn translate_binary(operator: &str, a: &Expression, b: &Expression, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
-    let same = |inner: &Expression| matches!(inner, E::Binary(other, ..) if *other == operator);
-    let shown = |inner: &Expression, translation: &Translation| {
+    let is_same_operator = |inner: &Expression| matches!(inner, E::Binary(other, ..) if *other == operator);
+    let operand_sql = |inner: &Expression, translation: &Translation| {
         // AND binds tighter than OR, and comparisons bind tighter than both.
-        let loose = matches!(inner, E::Binary("OR" | "AND", ..)) && !same(inner);
-        if loose { translation.wrapped() } else { translation.sql.clone() }
+        let needs_parentheses = matches!(inner, E::Binary("OR" | "AND", ..)) && !is_same_operator(inner);
+        if needs_parentheses { translation.wrapped() } else { translation.sql.clone() }
     };
     let (left, right) = (logical(a, columns)?, logical(b, columns)?);
-    let sql = format!("{} {operator} {}", shown(a, &left), shown(b, &right));
+    let sql = format!("{} {operator} {}", operand_sql(a, &left), operand_sql(b, &right));
     Some(compound(sql, ExpressionClass::Logical).with_parts([left, right]))
 }
 
@@ -156,16 +156,17 @@ fn translate_binary(operator: &str, a: &Expression, b: &Expression, columns: &[C
 fn arithmetic(operator: &str, a: &Expression, b: &Expression, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
     let (left, right) = (translate(a, columns)?, translate(b, columns)?);
     let is_zero = right.sql.trim_start_matches('-') == "0";
-    let divides = matches!(operator, "/" | "%");
-    let whole = left.class == ExpressionClass::Integer && right.class == ExpressionClass::Integer;
-    if !whole || (left.literal && right.literal) || (divides && (!right.literal || is_zero)) {
+    let is_division = matches!(operator, "/" | "%");
+    let are_integers = left.class == ExpressionClass::Integer && right.class == ExpressionClass::Integer;
+    if !are_integers || (left.literal && right.literal) || (is_division && (!right.literal || is_zero)) {
         return None;
     }
-    let wide = |translation: &Translation| match columns.iter().find(|column| quoted(column.name) == translation.sql) {
-        Some(column) if *column.ty != WritableType::BigInt => format!("CAST({} AS bigint)", translation.sql),
-        _ => translation.wrapped(),
-    };
-    let sql = format!("{} {operator} {}", wide(&left), wide(&right));
+    let as_bigint =
+        |translation: &Translation| match columns.iter().find(|column| quoted(column.name) == translation.sql) {
+            Some(column) if *column.ty != WritableType::BigInt => format!("CAST({} AS bigint)", translation.sql),
+            _ => translation.wrapped(),
+        };
+    let sql = format!("{} {operator} {}", as_bigint(&left), as_bigint(&right));
     let mut translation = compound(sql.clone(), ExpressionClass::Integer).with_parts([left, right]);
     translation.guards.push(sql);
     Some(translation)
@@ -173,35 +174,35 @@ fn arithmetic(operator: &str, a: &Expression, b: &Expression, columns: &[ColumnI
 
 /// Translates two values, if both databases compare them alike.
 fn comparable(a: &Expression, b: &Expression, columns: &[ColumnInfo<'_>]) -> Option<(Translation, Translation)> {
-    let truth = |expression: &Expression| match expression {
+    let boolean_word = |expression: &Expression| match expression {
         E::Integer(digits) if digits == "0" => Some("false"),
         E::Integer(digits) if digits == "1" => Some("true"),
         E::True => Some("true"),
         E::False => Some("false"),
         _ => None,
     };
-    let is_flag = |translation: &Translation| translation.class == ExpressionClass::Logical && translation.atom;
-    let as_truth = |word: &str| Translation::new(word.to_owned(), ExpressionClass::Logical);
-    match (truth(a), truth(b)) {
+    let is_boolean = |translation: &Translation| translation.class == ExpressionClass::Logical && translation.atom;
+    let boolean = |word: &str| Translation::new(word.to_owned(), ExpressionClass::Logical);
+    match (boolean_word(a), boolean_word(b)) {
         (None, Some(word)) => {
-            if let Some(translation) = translate(a, columns).filter(is_flag) {
-                return Some((translation, as_truth(word)));
+            if let Some(translation) = translate(a, columns).filter(is_boolean) {
+                return Some((translation, boolean(word)));
             }
         }
         (Some(word), None) => {
-            if let Some(translation) = translate(b, columns).filter(is_flag) {
-                return Some((as_truth(word), translation));
+            if let Some(translation) = translate(b, columns).filter(is_boolean) {
+                return Some((boolean(word), translation));
             }
         }
         _ => {}
     }
-    let string = |expression: &Expression| match expression {
+    let translate_or_quote = |expression: &Expression| match expression {
         E::Name(name) if columns.iter().all(|column| !column.name.eq_ignore_ascii_case(name)) => {
             Some(Translation::new(literal(name), ExpressionClass::Text))
         }
         other => translate(other, columns),
     };
-    Some((string(a)?, string(b)?))
+    Some((translate_or_quote(a)?, translate_or_quote(b)?))
 }
 
 fn translate_is(a: &Expression, b: &Expression, not: &str, columns: &[ColumnInfo<'_>]) -> Option<Translation> {
@@ -224,7 +225,7 @@ mod tests {
 
     #[track_caller]
     fn expect(text: &str, expected: Option<&str>) {
-        let seen = |name, ty| ColumnInfo { name, ty, is_binary: true, is_ruled: false, longest: 0 };
+        let seen = |name, ty| ColumnInfo { name, ty, is_binary: true, has_cast_rules: false, longest: 0 };
         let (numeric, varchar) = (WritableType::Numeric(Some((10, 2))), WritableType::Varchar(Some(20)));
         let columns = [
             seen("flag", &WritableType::Boolean),
@@ -239,7 +240,7 @@ mod tests {
             seen("died", &WritableType::Date),
             seen("at", &WritableType::TimestampTz(6)),
             seen("raw", &WritableType::Bytea),
-            ColumnInfo { is_ruled: true, ..seen("ruled", &WritableType::BigInt) },
+            ColumnInfo { has_cast_rules: true, ..seen("ruled", &WritableType::BigInt) },
         ];
         let translation = parse(text).and_then(|it| logical(&it, &columns));
         assert_eq!(translation.as_ref().map(|translation| translation.sql.as_str()), expected, "{text}");

@@ -69,8 +69,8 @@ pub(super) fn call(sql: String, class: ExpressionClass, parts: impl IntoIterator
 /// Translates a comparison.
 pub(super) fn compare(a: &Translation, operator: &str, b: &Translation) -> Option<Translation> {
     use ExpressionClass as C;
-    let ordered = !matches!(operator, "=" | "<>" | "IS DISTINCT FROM" | "IS NOT DISTINCT FROM");
-    let mut ours = a.wrapped();
+    let is_ordering = !matches!(operator, "=" | "<>" | "IS DISTINCT FROM" | "IS NOT DISTINCT FROM");
+    let mut left_sql = a.wrapped();
     let fits = match (a.class, b.class) {
         (C::Integer, C::Integer) | (C::Date, C::Date) => true,
         (C::Decimal | C::Integer, C::Decimal | C::Integer) => true,
@@ -80,15 +80,15 @@ pub(super) fn compare(a: &Translation, operator: &str, b: &Translation) -> Optio
             (a.literal && a.sql.len() <= 15) || (b.literal && b.sql.len() <= 15)
         }
         (C::Text, C::Text) if a.binary && b.binary => {
-            if ordered {
+            if is_ordering {
                 // SQLite compares bytes, whatever the collation of the database is.
-                let _ = write!(ours, " COLLATE \"C\"");
+                let _ = write!(left_sql, " COLLATE \"C\"");
             }
             true
         }
-        (C::Bytes, C::Bytes) | (C::Logical, C::Logical) => !ordered,
+        (C::Bytes, C::Bytes) | (C::Logical, C::Logical) => !is_ordering,
         _ => false,
     };
-    let translation = compound(format!("{ours} {operator} {}", b.wrapped()), C::Logical);
+    let translation = compound(format!("{left_sql} {operator} {}", b.wrapped()), C::Logical);
     fits.then(|| translation.with_parts([a.clone(), b.clone()]))
 }

@@ -4,7 +4,7 @@
 use super::notes::{ColumnNotes, TypeRefusal};
 use super::shape::{Shape, repeats_a_key};
 use super::textual::{AS_TEXT, MergeRule, NumberSpellings};
-use super::types::{BY_RULE, DeclaredType, TypeMeaning, WHATEVER, sql};
+use super::types::{DeclaredType, FALLBACK_TYPES, RULE_TYPES, TypeMeaning, sql};
 use crate::transfer::cast::{Cast, WritableType, Zone};
 use crate::transfer::value::{StorageClass, Value, shown};
 
@@ -43,14 +43,15 @@ impl ChosenType {
     }
 
     /// Returns the possibility that two values of the source become equal. In a key, two NULLs are never equal.
-    pub(super) fn merging(&self) -> MergeRule {
-        const KEEP: [&str; 7] = ["unix-s", "unix-ms", "unix-us", "unix-ns", "webkit", "filetime", EMPTY];
+    pub(super) fn merge_rule(&self) -> MergeRule {
+        const INJECTIVE_RULES: [&str; 7] =
+            ["unix-s", "unix-ms", "unix-us", "unix-ns", "webkit", "filetime", EMPTY_AS_NULL];
         let is_text = matches!(self.ty(), WritableType::Text | WritableType::Varchar(_));
-        let mut others = self.rules.iter().filter(|rule| !KEEP.contains(&rule.as_str())).peekable();
+        let mut others = self.rules.iter().filter(|rule| !INJECTIVE_RULES.contains(&rule.as_str())).peekable();
         if others.peek().is_none() {
             MergeRule::Never
         } else if is_text && others.all(|rule| rule == AS_TEXT) {
-            self.spelled.merging()
+            self.spelled.merge_rule()
         } else {
             MergeRule::Possible
         }
@@ -64,9 +65,9 @@ impl ChosenType {
 }
 
 /// The only rule that changes nothing but empty texts.
-const EMPTY: &str = "empty-as-null";
+const EMPTY_AS_NULL: &str = "empty-as-null";
 /// The field of a NULL: the length -1.
-const NULL: [u8; 4] = [0xff; 4];
+const NULL_FIELD: [u8; 4] = [0xff; 4];
 
 /// The maximum size of a row on its page in bytes, below `MaxHeapTupleSize` (src/include/access/htup_details.h).
 pub const ROW: usize = 8000;
@@ -84,18 +85,18 @@ pub fn width(value: Value<'_>) -> usize {
 /// The state of choosing the type of a column while its values are read.
 pub struct TypeInference {
     /// The column as the option `--cast` expects it: `table.column`.
-    place: String,
+    column_name: String,
     declared: String,
     meaning: TypeMeaning,
     usage: ColumnUsage,
     rules: Vec<String>,
     candidates: Vec<Candidate>,
     /// The number of candidates that come from the declared type. Later candidates come from a general list.
-    meant: usize,
+    declared_count: usize,
     notes: ColumnNotes,
     nulls: bool,
     longest: usize,
-    scratch: Vec<u8>,
+    buffer: Vec<u8>,
 }
 
 /// A type that all values so far fit.
@@ -112,45 +113,45 @@ impl TypeInference {
     /// # Errors
     /// Fails when the rules fit no type. The error is a message for the user.
     pub fn new(
-        place: String,
+        column_name: String,
         declared: &str,
         usage: ColumnUsage,
         rules: Vec<String>,
         zone: Zone,
     ) -> Result<TypeInference, String> {
-        let it = DeclaredType::parse(declared);
-        let own = if usage.rowid { vec![WritableType::BigInt] } else { it.types() };
-        let is_plain = rules.iter().all(|rule| rule == EMPTY);
-        let more: &[WritableType] = match (usage.rowid, is_plain) {
+        let declared_type = DeclaredType::parse(declared);
+        let declared_types = if usage.rowid { vec![WritableType::BigInt] } else { declared_type.types() };
+        let is_plain = rules.iter().all(|rule| rule == EMPTY_AS_NULL);
+        let other_types: &[WritableType] = match (usage.rowid, is_plain) {
             (true, _) => &[],
-            (_, true) => &WHATEVER,
-            (_, false) => &BY_RULE,
+            (_, true) => &FALLBACK_TYPES,
+            (_, false) => &RULE_TYPES,
         };
-        let meant = own.len();
+        let declared_count = declared_types.len();
         let mut candidates: Vec<Candidate> = Vec::new();
-        let mut complaint = None;
-        for ty in own.into_iter().chain(more.iter().cloned()) {
-            let is_there = candidates.iter().any(|candidate| *candidate.cast.ty() == ty);
-            if is_there || (usage.indexed && ty == WritableType::Json) {
+        let mut error = None;
+        for ty in declared_types.into_iter().chain(other_types.iter().cloned()) {
+            let is_listed = candidates.iter().any(|candidate| *candidate.cast.ty() == ty);
+            if is_listed || (usage.indexed && ty == WritableType::Json) {
                 continue;
             }
             match rules.iter().try_fold(Cast::new(ty, zone), |cast, rule| cast.with(rule)) {
                 Ok(cast) => candidates.push(Candidate { at: candidates.len(), cast, shape: Shape::default() }),
-                Err(reason) => complaint = complaint.or(Some(reason)),
+                Err(reason) => error = error.or(Some(reason)),
             }
         }
         if candidates.is_empty() {
-            return Err(format!("{place}: --cast: {}", complaint.unwrap_or_default()));
+            return Err(format!("{column_name}: --cast: {}", error.unwrap_or_default()));
         }
         Ok(TypeInference {
-            meant: meant.min(candidates.len()),
+            declared_count: declared_count.min(candidates.len()),
             declared: declared.to_owned(),
-            meaning: it.meaning(),
+            meaning: declared_type.meaning(),
             notes: ColumnNotes::default(),
-            scratch: Vec::new(),
+            buffer: Vec::new(),
             nulls: false,
             longest: 0,
-            place,
+            column_name,
             usage,
             rules,
             candidates,
@@ -172,10 +173,10 @@ impl TypeInference {
             match self.fits(at, value) {
                 Ok(()) => at += 1,
                 Err(reason) => {
-                    let gone = self.candidates.remove(at);
-                    let words = || format!("{} holds {}: {reason}", row(), shown(value));
-                    if gone.at == 0 {
-                        self.notes.first = Some(words());
+                    let removed = self.candidates.remove(at);
+                    let describe = || format!("{} holds {}: {reason}", row(), shown(value));
+                    if removed.at == 0 {
+                        self.notes.first = Some(describe());
                     }
                     if self.candidates.is_empty() {
                         self.notes.last = Some(format!("{} holds {}", row(), shown(value)));
@@ -188,19 +189,19 @@ impl TypeInference {
     /// Checks whether a candidate stores the value unchanged. The error is the reason why not.
     fn fits(&mut self, at: usize, value: Value<'_>) -> Result<(), String> {
         let candidate = &mut self.candidates[at];
-        self.scratch.clear();
-        let written = candidate.cast.encode(value, &mut self.scratch);
-        written.map_err(|bad| {
-            let hint = bad.hint(&self.place).map_or(String::new(), |hint| format!(" ({hint})"));
-            format!("it {}{hint}", bad.reason())
+        self.buffer.clear();
+        let result = candidate.cast.encode(value, &mut self.buffer);
+        result.map_err(|error| {
+            let hint = error.hint(&self.column_name).map_or(String::new(), |hint| format!(" ({hint})"));
+            format!("it {}{hint}", error.reason())
         })?;
-        self.nulls |= self.scratch == NULL;
-        self.longest = self.longest.max(self.scratch.len() - NULL.len());
-        let is_told = self.rules.iter().any(|rule| rule != EMPTY) || self.scratch == NULL;
-        if is_told {
+        self.nulls |= self.buffer == NULL_FIELD;
+        self.longest = self.longest.max(self.buffer.len() - NULL_FIELD.len());
+        let is_explicit = self.rules.iter().any(|rule| rule != EMPTY_AS_NULL) || self.buffer == NULL_FIELD;
+        if is_explicit {
             return Ok(());
         }
-        keeps(candidate.cast.ty(), self.meaning, value)?;
+        check_lossless(candidate.cast.ty(), self.meaning, value)?;
         match self.usage.unique {
             true => candidate.shape.take(candidate.cast.ty(), value),
             false => Ok(()),
@@ -212,29 +213,29 @@ impl TypeInference {
     /// # Errors
     /// Fails when no type fits. The error names the first row after which no candidate was left, and what may help.
     pub fn finish(mut self) -> Result<ChosenType, TypeRefusal> {
-        let seen = self.notes.has_values();
+        let has_values = self.notes.has_values();
         // Without a value, a declaration without meaning is no reason for another type than text.
-        if !seen && self.meaning == TypeMeaning::Nothing && self.rules.is_empty() {
+        if !has_values && self.meaning == TypeMeaning::Nothing && self.rules.is_empty() {
             self.candidates.retain(|candidate| *candidate.cast.ty() == WritableType::Text);
         }
         // A column of 36 characters may contain anything, as long as it has no UUID.
-        if !seen && self.meaning == TypeMeaning::Char36 && self.candidates.len() > 1 {
+        if !has_values && self.meaning == TypeMeaning::Char36 && self.candidates.len() > 1 {
             self.candidates.remove(0);
         }
         if self.candidates.is_empty() {
-            return Err(self.notes.refusal(&self.place, &self.rules));
+            return Err(self.notes.refusal(&self.column_name, &self.rules));
         }
         let chosen = self.candidates.remove(0);
         let declared = if self.declared.is_empty() { "without a type" } else { &self.declared };
-        let why = match (self.meaning, &self.notes.first) {
+        let reason = match (self.meaning, &self.notes.first) {
             _ if !self.rules.is_empty() || chosen.at == 0 => None,
             (TypeMeaning::Nothing, _) => None,
-            (_, Some(first)) if chosen.at >= self.meant => Some(format!("declared {declared}; {first}")),
+            (_, Some(first)) if chosen.at >= self.declared_count => Some(format!("declared {declared}; {first}")),
             (TypeMeaning::Boolean | TypeMeaning::Json, Some(first)) => Some(format!("declared {declared}; {first}")),
             _ => None,
         };
-        let unknown = matches!(self.meaning, TypeMeaning::Other(_)) && self.rules.is_empty();
-        let note = why.or_else(|| unknown.then(|| format!("declared {declared}, which is SQLite's alone")));
+        let is_unknown_type = matches!(self.meaning, TypeMeaning::Other(_)) && self.rules.is_empty();
+        let note = reason.or_else(|| is_unknown_type.then(|| format!("declared {declared}, which is SQLite's alone")));
         let note = note.map(|note| format!("{note}; so it is {}", sql(chosen.cast.ty())));
         let (cast, spelled) = (chosen.cast, self.notes.spelled.clone());
         Ok(ChosenType { cast, rules: self.rules, nulls: self.nulls, longest: self.longest, spelled, note })
@@ -242,8 +243,8 @@ impl TypeInference {
 }
 
 /// Checks whether a type keeps a value as it is, without a rule. The casts accept some values that they do not keep.
-fn keeps(ty: &WritableType, meaning: TypeMeaning, value: Value<'_>) -> Result<(), String> {
-    let natural = match (ty, value.class()) {
+fn check_lossless(ty: &WritableType, meaning: TypeMeaning, value: Value<'_>) -> Result<(), String> {
+    let is_natural = match (ty, value.class()) {
         (WritableType::Boolean | WritableType::SmallInt | WritableType::BigInt, StorageClass::Integer) => true,
         (WritableType::Double | WritableType::Numeric(_), StorageClass::Integer | StorageClass::Real) => true,
         (WritableType::Bytea, StorageClass::Blob) => true,
@@ -259,7 +260,7 @@ fn keeps(ty: &WritableType, meaning: TypeMeaning, value: Value<'_>) -> Result<()
         ) => false,
         (_, class) => class == StorageClass::Text,
     };
-    if !natural {
+    if !is_natural {
         return Err(format!("it is stored as {}", value.class()));
     }
     match (ty, value) {
@@ -271,8 +272,8 @@ fn keeps(ty: &WritableType, meaning: TypeMeaning, value: Value<'_>) -> Result<()
             Err("it has a key twice, of which jsonb keeps one".into())
         }
         (WritableType::Uuid, Value::Text(text)) if meaning == TypeMeaning::Char36 => {
-            let as_written = text.len() == 36 && !text.iter().any(u8::is_ascii_uppercase);
-            if as_written { Ok(()) } else { Err("it is no UUID in small letters".into()) }
+            let is_lowercase = text.len() == 36 && !text.iter().any(u8::is_ascii_uppercase);
+            if is_lowercase { Ok(()) } else { Err("it is no UUID in small letters".into()) }
         }
         _ => Ok(()),
     }

@@ -138,10 +138,10 @@ const MEANINGS: &[(TypeMeaning, &[&str])] = &[
 impl DeclaredType {
     /// Parses a declared type.
     pub fn parse(text: &str) -> DeclaredType {
-        let (head, rest) = text.split_once('(').unwrap_or((text, ""));
-        let (inside, tail) = rest.split_once(')').unwrap_or((rest, ""));
+        let (head, after_parenthesis) = text.split_once('(').unwrap_or((text, ""));
+        let (arguments, tail) = after_parenthesis.split_once(')').unwrap_or((after_parenthesis, ""));
         let words: Vec<&str> = head.split_whitespace().chain(tail.split_whitespace()).collect();
-        let lengths = inside.split(',').map_while(|number| number.trim().parse().ok()).collect();
+        let lengths = arguments.split(',').map_while(|number| number.trim().parse().ok()).collect();
         DeclaredType { name: words.join(" ").to_uppercase(), lengths }
     }
 
@@ -158,12 +158,12 @@ impl DeclaredType {
 
     /// Returns the affinity by SQLite's rules, in their order.
     pub fn affinity(&self) -> Affinity {
-        let has = |parts: &[&str]| parts.iter().any(|part| self.name.contains(part));
+        let contains_any = |parts: &[&str]| parts.iter().any(|part| self.name.contains(part));
         match () {
-            () if has(&["INT"]) => Affinity::Integer,
-            () if has(&["CHAR", "CLOB", "TEXT"]) => Affinity::Text,
-            () if has(&["BLOB"]) || self.name.is_empty() => Affinity::Blob,
-            () if has(&["REAL", "FLOA", "DOUB"]) => Affinity::Real,
+            () if contains_any(&["INT"]) => Affinity::Integer,
+            () if contains_any(&["CHAR", "CLOB", "TEXT"]) => Affinity::Text,
+            () if contains_any(&["BLOB"]) || self.name.is_empty() => Affinity::Blob,
+            () if contains_any(&["REAL", "FLOA", "DOUB"]) => Affinity::Real,
             () => Affinity::Numeric,
         }
     }
@@ -176,9 +176,9 @@ impl DeclaredType {
             TypeMeaning::Boolean => vec![WritableType::Boolean, WritableType::BigInt],
             TypeMeaning::Real => vec![WritableType::Double],
             TypeMeaning::Decimal => {
-                self.limits().into_iter().chain([WritableType::Numeric(None), WritableType::Double]).collect()
+                self.numeric_type().into_iter().chain([WritableType::Numeric(None), WritableType::Double]).collect()
             }
-            TypeMeaning::Text => self.limited().into_iter().chain([WritableType::Text]).collect(),
+            TypeMeaning::Text => self.varchar_type().into_iter().chain([WritableType::Text]).collect(),
             TypeMeaning::Char36 => {
                 vec![WritableType::Uuid, WritableType::Varchar(Some(36)), WritableType::Text]
             }
@@ -194,17 +194,17 @@ impl DeclaredType {
     }
 
     /// Returns a text type with the declared length. SQLite does not enforce the length.
-    fn limited(&self) -> Option<WritableType> {
+    fn varchar_type(&self) -> Option<WritableType> {
         // The limit is MaxAttrSize in src/include/access/htup_details.h.
-        const MOST: i64 = 10_485_760;
+        const MAX_LENGTH: i64 = 10_485_760;
         match self.lengths[..] {
-            [length @ 1..=MOST] => usize::try_from(length).ok().map(|length| WritableType::Varchar(Some(length))),
+            [length @ 1..=MAX_LENGTH] => usize::try_from(length).ok().map(|length| WritableType::Varchar(Some(length))),
             _ => None,
         }
     }
 
     /// Returns a numeric type with the declared precision and scale.
-    fn limits(&self) -> Option<WritableType> {
+    fn numeric_type(&self) -> Option<WritableType> {
         let (precision, scale) = match self.lengths[..] {
             [precision] => (precision, 0),
             [precision, scale] => (precision, scale),
@@ -226,11 +226,11 @@ fn types_for_affinity(affinity: Affinity) -> Vec<WritableType> {
 }
 
 /// Candidates for every column, whatever its declared type is: a type for each storage class, and one for all numbers.
-pub(super) const WHATEVER: [WritableType; 5] =
+pub(super) const FALLBACK_TYPES: [WritableType; 5] =
     [WritableType::BigInt, WritableType::Double, WritableType::Numeric(None), WritableType::Text, WritableType::Bytea];
 
 /// Candidates for columns with a rule, besides those of the declared type.
-pub(super) const BY_RULE: [WritableType; 7] = [
+pub(super) const RULE_TYPES: [WritableType; 7] = [
     WritableType::TimestampTz(6),
     WritableType::Boolean,
     WritableType::BigInt,

@@ -44,7 +44,7 @@ impl SourceTable {
     /// Returns the positions of the columns of the declared primary key, in the order of the key.
     pub fn primary_key(&self) -> Vec<usize> {
         let mut columns: Vec<(u32, usize)> = (self.columns.iter().enumerate())
-            .filter_map(|(at, column)| column.primary.map(|place| (place, at)))
+            .filter_map(|(at, column)| column.primary.map(|position| (position, at)))
             .collect();
         columns.sort_unstable();
         columns.into_iter().map(|(_, at)| at).collect()
