@@ -78,6 +78,8 @@ fn a_failing_statement_is_shown_with_its_place_and_the_whole_server_error() {
             &["COMMIT was refused", "SQLSTATE 23503", "detail: Key (p)=(7) is not present in table \"p\"."],
         ),
         ("select 1; set lock_timeout = 'canary7secret'", "1:11", &["SQLSTATE 22023"]),
+        // The server points to the semicolon that is added behind the file.
+        ("select 1;\nselect 1 +\n", "2:1", &["syntax error at or near \";\"", "statement: select 1 +"]),
         (&format!("select {long};\n"), "1:8", &["SQLSTATE 42703", "xxx ..."]),
     ];
     let database = Postgres::shared().database("place");
