@@ -108,7 +108,7 @@ pub enum Command {
     #[command(after_help = "Example: lockkeeper backup --backup-dir /backups")]
     Backup,
     /// Restore a backup over the current database, which is backed up and kept
-    #[command(after_help = RESTORE)]
+    #[command(after_help = RESTORE_HELP)]
     Restore {
         /// A path, or the name of a file in the backup folder
         file: String,
@@ -122,10 +122,10 @@ pub enum Command {
         yes: bool,
     },
     /// Copy every row of a SQLite file into PostgreSQL: all of them, typed and compared, or none
-    #[command(after_help = TRANSFER)]
+    #[command(after_help = TRANSFER_HELP)]
     Transfer(Box<Transfer>),
     /// Compare every row of a SQLite file with PostgreSQL, and change nothing: exit 0 when they are equal
-    #[command(after_help = COMPARE)]
+    #[command(after_help = COMPARE_HELP)]
     Compare(Box<RowArgs>),
     /// Write every row of the database into a file of JSON, and change nothing
     #[command(after_help = export_import::EXPORT)]
@@ -146,7 +146,7 @@ pub enum Command {
 }
 
 // The help text of `restore`, below its options.
-const RESTORE: &str =
+const RESTORE_HELP: &str =
     "The backup is compared with its manifest before and after. PostgreSQL: the sessions of the application are ended
 when the databases change places. SQLite, and --in-place: stop the application first. What was there is kept: as a
 database or a file of another name, with --in-place as a backup.
@@ -154,13 +154,13 @@ database or a file of another name, with --in-place as a backup.
 Example: lockkeeper restore app-20260112T093000Z-from-0004.dump";
 
 // The help text of `transfer`, below its options.
-const TRANSFER: &str = "The schema is brought to head first. Tables and columns are matched by name. A value that does not fit its column is
+const TRANSFER_HELP: &str = "The schema is brought to head first. Tables and columns are matched by name. A value that does not fit its column is
 named, all of them in one run, and nothing is committed then, unless --on-error skip leaves such rows out.
 
 Example: DATABASE_URL=postgresql://app@db/app lockkeeper transfer --from sqlite:///./data/app.db";
 
 // The help text of `compare`, below its options.
-const COMPARE: &str = "Both sides are read as of one moment, and nothing is locked: what is written meanwhile is not seen. A row that is on one
+const COMPARE_HELP: &str = "Both sides are read as of one moment, and nothing is locked: what is written meanwhile is not seen. A row that is on one
 side only, there twice or with another value is named by its key, ten of each table at most; the exit code says mismatch then.
 It takes a role that may read the tables.
 
@@ -270,12 +270,12 @@ pub struct PreviewFlags {
 /// # Errors
 /// Returns clap's error: a usage error, or the text of `--help` and `--version`.
 pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let mut own: Vec<OsString> = arguments.collect();
-    let program = match own.iter().position(|argument| argument == "--") {
-        Some(at) => own.split_off(at).split_off(1),
+    let mut own_arguments: Vec<OsString> = arguments.collect();
+    let program = match own_arguments.iter().position(|argument| argument == "--") {
+        Some(index) => own_arguments.split_off(index).split_off(1),
         None => Vec::new(),
     };
-    let cli = Cli::try_parse_from(own)?;
+    let cli = Cli::try_parse_from(own_arguments)?;
     Ok(Cli { program, ..cli })
 }
 

@@ -40,22 +40,22 @@ pub async fn run(
     request: &MigrationRequest,
     context: &RunContext,
 ) -> Result<MigratedDatabase, Failure> {
-    let mut settled_goal = None;
+    let mut resolved_goal = None;
     let decide = async |database, applied: Vec<Applied>| {
-        prepare(config, request, &mut settled_goal, database, &applied, &context.cancel).await
+        prepare(config, request, &mut resolved_goal, database, &applied, &context.cancel).await
     };
-    let answer = |work: &UpgradeWork<'_>, applied: &[Applied]| {
+    let answer_if_done = |work: &UpgradeWork<'_>, applied: &[Applied]| {
         let plan = request.plan(&work.goal, applied).ok().filter(|plan| plan.steps.is_empty())?;
         Some(migrated_database(&plan))
     };
     let work = async |locked: &mut Locked, canceller, work: UpgradeWork<'_>| {
-        let again = request.again(&work.pending);
-        let mut ended = work.run_locked(locked, canceller, context).await;
-        let done = ended.as_mut().map_or_else(|failure| &mut failure.done, |now| &mut now.done);
-        done.again = again;
-        ended
+        let rerun_advice = request.again(&work.pending);
+        let mut result = work.run_locked(locked, canceller, context).await;
+        let completed = result.as_mut().map_or_else(|failure| &mut failure.done, |migrated| &mut migrated.done);
+        completed.again = rerun_advice;
+        result
     };
-    with_lock_unless_done(&lock_settings(config), &context.cancel, decide, answer, work).await
+    with_lock_unless_done(&lock_settings(config), &context.cancel, decide, answer_if_done, work).await
 }
 
 /// Plans on a database that is ready, and inspects the files of the plan, so that nothing runs if one is invalid. The
@@ -66,17 +66,17 @@ pub async fn run(
 async fn prepare<'r>(
     config: &'r DatabaseConfig,
     request: &'r MigrationRequest,
-    settled_goal: &mut Option<Goal>,
+    resolved_goal: &mut Option<Goal>,
     mut database: Database,
     applied: &[Applied],
     cancel: &Cancel,
 ) -> Result<LockDecision<UpgradeWork<'r>, MigratedDatabase>, Failure> {
-    let (goal, pending) = match resolve_and_plan(request, settled_goal.as_ref(), applied) {
+    let (goal, pending) = match resolve_and_plan(request, resolved_goal.as_ref(), applied) {
         Ok(planned) => planned,
-        Err(refusal) if !has_unfinished(applied) => return Err(refusal),
+        Err(failure) if !has_unfinished(applied) => return Err(failure),
         Err(_) => {
-            let goal = resolve_and_plan_locked(database, config, request, settled_goal.as_ref(), cancel).await?;
-            *settled_goal = Some(goal);
+            let goal = resolve_and_plan_locked(database, config, request, resolved_goal.as_ref(), cancel).await?;
+            *resolved_goal = Some(goal);
             return Ok(LockDecision::WaitAgain);
         }
     };
@@ -84,11 +84,11 @@ async fn prepare<'r>(
         warn_of_missing_parents(&mut database).await;
         return Ok(LockDecision::Answer(migrated_database(&pending)));
     }
-    let reading = database.server().backslash;
-    let inspected = request.inspect(&pending, applied, reading)?;
-    *settled_goal = Some(goal.clone());
+    let backslash = database.server().backslash;
+    let inspected = request.inspect(&pending, applied, backslash)?;
+    *resolved_goal = Some(goal.clone());
     refuse_foreign_history(&mut database, &request.folder).await?;
-    Ok(LockDecision::Lock(database, UpgradeWork { config, request, goal, pending, inspected, reading }))
+    Ok(LockDecision::Lock(database, UpgradeWork { config, request, goal, pending, inspected, backslash }))
 }
 
 /// Plans the steps to the goal. Resolves the target first if there is no goal yet.
@@ -147,7 +147,7 @@ struct UpgradeWork<'a> {
     /// The files of that plan, read to their ends.
     inspected: InspectedDir<'a>,
     /// The way in which the server reads string literals in a new session.
-    reading: Backslash,
+    backslash: Backslash,
 }
 
 impl UpgradeWork<'_> {
@@ -158,7 +158,7 @@ impl UpgradeWork<'_> {
         mut canceller: Canceller,
         context: &RunContext,
     ) -> Result<MigratedDatabase, Failure> {
-        let UpgradeWork { config, request, goal, pending, inspected, reading } = self;
+        let UpgradeWork { config, request, goal, pending, inspected, backslash } = self;
         let fault = |fault| Failure::new(Stage::Plan, Cause::Database(fault));
         let applied = locked.database().history().await.map_err(fault)?;
         let plan = request.plan(&goal, &applied)?;
@@ -166,13 +166,13 @@ impl UpgradeWork<'_> {
             return Ok(migrated_database(&plan));
         }
         // The previous holder of the lock may have done a part of the plan: a plan that differs is inspected anew.
-        let inspected = if plan == pending { inspected } else { request.inspect(&plan, &applied, reading)? };
+        let inspected = if plan == pending { inspected } else { request.inspect(&plan, &applied, backslash)? };
         let has_unrecorded = warn_of_unrecorded_tables(locked, plan.direction, &applied).await.map_err(fault)?;
         let work = PlannedWork { config, request, goal: &goal, plan: &plan, inspected: &inspected };
-        let ended = work.carry_out(locked, &mut canceller, context).await;
+        let result = work.carry_out(locked, &mut canceller, context).await;
         match has_unrecorded {
-            true => ended.map_err(|failure| advise_stamp(failure, &request.folder.migrations)),
-            false => ended,
+            true => result.map_err(|failure| advise_stamp(failure, &request.folder.migrations)),
+            false => result,
         }
     }
 }
@@ -197,21 +197,21 @@ impl PlannedWork<'_> {
         let PlannedWork { config, request, goal, plan, inspected } = *self;
         let cancel = &context.cancel;
         let newest = plan.current.iter().max().map(ToString::to_string);
-        let span = RevisionRange { from: newest, to: Some(describe_heads(&plan.goal)) };
-        let safety = backup(locked, canceller, &config.backup, &span, context).await?;
+        let range = RevisionRange { from: newest, to: Some(describe_heads(&plan.goal)) };
+        let safety = backup(locked, canceller, &config.backup, &range, context).await?;
         match config.rehearse {
             RehearsalMode::Yes => rehearsal(config, &safety).hold(locked, inspected, plan, cancel).await?,
             RehearsalMode::No => tidy(locked).await,
         }
-        let ended = async {
+        let result = async {
             let migrated = migrate(locked, canceller, &safety, inspected, plan, config.retries, cancel).await?;
             match verify(locked, &request.folder, goal, &migrated.defects).await {
-                Ok(now) => Ok((migrated, now)),
+                Ok(plan_after) => Ok((migrated, plan_after)),
                 Err(failure) => Err(Failure { done: migrated.done, ..failure }),
             }
         };
-        let (migrated, now) = match ended.await {
-            Ok(ended) => ended,
+        let (migrated, plan_after) = match result.await {
+            Ok(result) => result,
             Err(failure) => {
                 let resumed = plan.steps.first().and_then(|step| step.resume.as_deref());
                 let leaves_something = failure.leaves_something(resumed.map(|resume| resume.done));
@@ -221,7 +221,11 @@ impl PlannedWork<'_> {
                 return Err(handle_failure(config, failure, locked, file, cancel).await);
             }
         };
-        Ok(MigratedDatabase { done: migrated.done, backup: safety.file().map(Into::into), ..migrated_database(&now) })
+        Ok(MigratedDatabase {
+            done: migrated.done,
+            backup: safety.file().map(Into::into),
+            ..migrated_database(&plan_after)
+        })
     }
 }
 
@@ -260,15 +264,15 @@ async fn handle_failure(
         sqlite::put_back(database, &archive, &config.history, config.lock_timeout, cancel).await
     };
     match put_back.await {
-        Ok(kept) => Failure {
-            backup_disposition: BackupDisposition::PutBack { backup, kept },
+        Ok(failed_database) => Failure {
+            backup_disposition: BackupDisposition::PutBack { backup, kept: failed_database },
             done: Completed::default(),
             ..failure
         },
-        Err(why) => {
-            let why = why.to_string();
-            tracing::error!("the backup {} could not be put back: {why}", backup.display());
-            Failure { backup_disposition: BackupDisposition::NotPutBack { backup, why }, ..failure }
+        Err(error) => {
+            let error = error.to_string();
+            tracing::error!("the backup {} could not be put back: {error}", backup.display());
+            Failure { backup_disposition: BackupDisposition::NotPutBack { backup, why: error }, ..failure }
         }
     }
 }

@@ -23,45 +23,45 @@ use lockkeeper::watchdog;
 fn main() -> ExitCode {
     // The message of the last panic, on one line.
     let last_panic = Arc::new(Mutex::new(String::new()));
-    let noted = Arc::clone(&last_panic);
+    let hook_panic = Arc::clone(&last_panic);
     std::panic::set_hook(Box::new(move |panic| {
         let text = panic.to_string().replace('\n', " ");
         tracing::error!("this is a bug in lockkeeper: {text}");
-        *known(&noted) = text;
+        *lock_shared(&hook_panic) = text;
     }));
     let shared = Arc::new(Mutex::new(RunReport::default()));
-    let failure = match catch_unwind(AssertUnwindSafe(|| story(&shared))) {
+    let failure = match catch_unwind(AssertUnwindSafe(|| run_supervised(&shared))) {
         Ok(Ok(())) => return ExitCode::SUCCESS,
         Ok(Err(failure)) => failure,
         Err(_) => {
             // The panic may have happened before the log was started.
-            let _ = report::start(None, &known(&shared).progress);
-            Failure::new(Stage::Verify, Cause::Panic(known(&last_panic).clone()))
+            let _ = report::start(None, &lock_shared(&shared).progress);
+            Failure::new(Stage::Verify, Cause::Panic(lock_shared(&last_panic).clone()))
         }
     };
     // The exit code is returned even if writing the report panics.
-    let place = known(&shared);
-    let _ = catch_unwind(AssertUnwindSafe(|| place.report(&place.failure(&failure))));
+    let run_report = lock_shared(&shared);
+    let _ = catch_unwind(AssertUnwindSafe(|| run_report.report(&run_report.failure(&failure))));
     ExitCode::from(failure.exit().code())
 }
 
 /// Runs the command, reports the result, and replaces the process with the program after `--`, if there is one.
-fn story(shared: &Arc<Mutex<RunReport>>) -> Result<(), Failure> {
-    known(shared).began = Some(Instant::now());
-    let given = Arc::clone(shared);
-    let ended = watchdog::supervise(move |cancel| run(&given, &cancel))?;
-    let mut place = known(shared);
-    if let RunEnd::Answered(answer) = ended {
+fn run_supervised(shared: &Arc<Mutex<RunReport>>) -> Result<(), Failure> {
+    lock_shared(shared).start = Some(Instant::now());
+    let worker_report = Arc::clone(shared);
+    let result = watchdog::supervise(move |cancel| run(&worker_report, &cancel))?;
+    let mut run_report = lock_shared(shared);
+    if let RunEnd::Answered(output) = result {
         // The command has already printed its result to standard output: no JSON follows.
-        place.json &= !matches!(answer, CommandOutput::Printed(_));
-        place.report(&Outcome::success(answer, place.database.clone(), place.elapsed()));
-        place.exec()?;
+        run_report.json &= !matches!(output, CommandOutput::Printed(_));
+        run_report.report(&Outcome::success(output, run_report.database.clone(), run_report.elapsed()));
+        run_report.exec()?;
     }
     Ok(())
 }
 
 /// Locks a value. A poisoned mutex is accepted: a panic of the working thread leaves nothing half done in it.
-fn known<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock_shared<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -77,7 +77,7 @@ enum RunEnd {
 #[derive(Default)]
 struct RunReport {
     /// The start of the run.
-    began: Option<Instant>,
+    start: Option<Instant>,
     /// The file of the termination message.
     termination_log: Option<PathBuf>,
     /// `true` if the result goes to standard output as JSON.
@@ -112,7 +112,7 @@ impl RunReport {
 
     /// Returns the time since the start of the run.
     fn elapsed(&self) -> Duration {
-        self.began.map_or(Duration::ZERO, |began| began.elapsed())
+        self.start.map_or(Duration::ZERO, |start| start.elapsed())
     }
 
     /// Replaces this process with the program after `--`. Returns `Ok` if there is none, and an error if a signal has
@@ -147,25 +147,25 @@ fn is_setting(name: &OsStr) -> bool {
 /// Reads the settings, starts the log and runs the command.
 fn run(shared: &Mutex<RunReport>, cancel: &Cancel) -> Result<RunEnd, Failure> {
     {
-        let mut place = known(shared);
-        place.cancel = Some(cancel.clone());
+        let mut run_report = lock_shared(shared);
+        run_report.cancel = Some(cancel.clone());
         // Set before parsing: a command line that cannot be parsed is reported as JSON, too.
-        place.json = wants_json(std::env::args_os());
+        run_report.json = wants_json(std::env::args_os());
     }
     let configure = |cause| Failure::new(Stage::Configure, cause);
     hide_urls(std::env::args_os());
     let parsed = cli::parse(std::env::args_os());
     let flags = parsed.as_ref().map(|cli| cli.flags.clone()).unwrap_or_default();
-    let (file, unread) = match EnvFile::read(flags.env_file.as_deref()) {
+    let (file, env_file_result) = match EnvFile::read(flags.env_file.as_deref()) {
         Ok(file) => (file, Ok(())),
         Err(cause) => (EnvFile::default(), Err(cause)),
     };
     let environment = Environment::read(std::env::vars_os(), file);
     let style = environment.as_ref().ok().map(|environment| environment.log_style(&flags));
     if let Ok(environment) = &environment {
-        known(shared).termination_log = environment.termination_log();
+        lock_shared(shared).termination_log = environment.termination_log();
     }
-    let refused = report::start(style, &known(shared).progress);
+    let log_result = report::start(style, &lock_shared(shared).progress);
     let cli = match parsed {
         Err(error) if !error.use_stderr() => {
             report::print(&error.to_string());
@@ -176,33 +176,33 @@ fn run(shared: &Mutex<RunReport>, cancel: &Cancel) -> Result<RunEnd, Failure> {
         }
         Ok(cli) => cli,
     };
-    known(shared).json = cli.flags.json;
-    refused.map_err(configure)?;
-    unread.map_err(configure)?;
+    lock_shared(shared).json = cli.flags.json;
+    log_result.map_err(configure)?;
+    env_file_result.map_err(configure)?;
     let environment = environment.map_err(configure)?;
     // Set before anything is read that may block.
     let process = ProcessConfig::new(&cli.flags, &environment).map_err(configure)?;
     if let Some(deadline) = process.deadline {
         cancel.set_deadline(deadline);
     }
-    let config = configured(&cli, environment, shared).map_err(configure)?;
-    known(shared).program = program(&cli).map_err(configure)?;
-    let context = RunContext::new(cancel, &known(shared).progress);
+    let config = database_config(&cli, environment, shared).map_err(configure)?;
+    lock_shared(shared).program = program(&cli).map_err(configure)?;
+    let context = RunContext::new(cancel, &lock_shared(shared).progress);
     execute(&cli, process, &config, &context, cancel).map(RunEnd::Answered)
 }
 
 /// Validates the settings. The first line of the log says which database they name, and the next one which file they
 /// were taken from.
-fn configured(cli: &Cli, environment: Environment, shared: &Mutex<RunReport>) -> Result<DatabaseConfig, Cause> {
-    let (unknown, taken) = (environment.unknown(), environment.taken_from_file());
+fn database_config(cli: &Cli, environment: Environment, shared: &Mutex<RunReport>) -> Result<DatabaseConfig, Cause> {
+    let (unknown, notice) = (environment.unknown(), environment.taken_from_file());
     let config = DatabaseConfig::new(&cli.flags, environment, need(cli.command.as_ref()));
     let database = config.as_ref().ok().and_then(|config| config.shown.clone());
-    known(shared).database.clone_from(&database);
+    lock_shared(shared).database.clone_from(&database);
     if let Some(database) = database {
         tracing::info!("using the database {database}");
     }
-    if let Some(taken) = taken {
-        tracing::info!("{taken}");
+    if let Some(notice) = notice {
+        tracing::info!("{notice}");
     }
     for name in unknown {
         tracing::warn!("{name} is not a setting of this version and is ignored");
@@ -215,18 +215,18 @@ fn need(command: Option<&Command>) -> DatabaseNeed {
     match command {
         Some(Command::Check { offline: true }) => DatabaseNeed::Dialect,
         Some(Command::Completions { .. } | Command::Revision { .. } | Command::Merge { .. }) => DatabaseNeed::Nothing,
-        Some(Command::Transfer(asked)) if asked.write_revision => DatabaseNeed::Nothing,
+        Some(Command::Transfer(args)) if args.write_revision => DatabaseNeed::Nothing,
         _ => DatabaseNeed::Url,
     }
 }
 
 /// Returns an error for a run that a signal reached too late to stop it. Such a run has done its work, but it is no
 /// success: no program must be started.
-fn unless_stopped(answer: CommandOutput, reason: Option<CancelReason>) -> Result<CommandOutput, Failure> {
-    match (reason, answer) {
-        (None, answer) => Ok(answer),
-        (Some(reason), CommandOutput::Migrated(settled)) => {
-            Err(Failure { done: settled.done, ..Failure::new(Stage::Verify, Cause::Stopped(reason)) })
+fn unless_stopped(output: CommandOutput, reason: Option<CancelReason>) -> Result<CommandOutput, Failure> {
+    match (reason, output) {
+        (None, output) => Ok(output),
+        (Some(reason), CommandOutput::Migrated(migrated)) => {
+            Err(Failure { done: migrated.done, ..Failure::new(Stage::Verify, Cause::Stopped(reason)) })
         }
         (Some(reason), CommandOutput::Text(done) | CommandOutput::Changed(ChangeSummary { message: done, .. })) => {
             Err(Failure::new(Stage::Verify, Cause::Late { reason, done }))
@@ -240,7 +240,7 @@ fn program(cli: &Cli) -> Result<Vec<OsString>, Cause> {
     match cli.command {
         _ if cli.program.is_empty() => Ok(Vec::new()),
         None | Some(Command::Wait { .. } | Command::Check { offline: false }) => Ok(cli.program.clone()),
-        Some(Command::Upgrade { look, .. }) if look == PreviewFlags::default() => Ok(cli.program.clone()),
+        Some(Command::Upgrade { look: preview, .. }) if preview == PreviewFlags::default() => Ok(cli.program.clone()),
         Some(_) => Err(Cause::Usage("a program after -- goes with upgrade, check and wait only".into())),
     }
 }
@@ -249,26 +249,26 @@ fn program(cli: &Cli) -> Result<Vec<OsString>, Cause> {
 /// advice names the help already, and the words after `--` are a program here, never a value.
 fn usage_error(text: &str) -> String {
     const ADVICE: [&str; 2] = ["For more information", "tip: to pass"];
-    let told = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim);
-    let told = told.filter(|line| !line.is_empty() && !ADVICE.iter().any(|it| line.starts_with(it)));
+    let lines = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !ADVICE.iter().any(|advice| line.starts_with(advice)));
     // A line that ends with a colon introduces the next one.
-    told.collect::<Vec<_>>().join("; ").replace(":; ", ": ").trim_start_matches("error: ").into()
+    lines.collect::<Vec<_>>().join("; ").replace(":; ", ": ").trim_start_matches("error: ").into()
 }
 
 /// Returns whether the command line asks for the result as JSON, judged by its words before they are parsed.
 fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
-    let mut ours = arguments.skip(1).take_while(|argument| argument != "--");
+    let mut own_arguments = arguments.skip(1).take_while(|argument| argument != "--");
     // `--json` takes no value; a command line with one is refused, and that error is reported as JSON, too.
-    ours.any(|argument| argument == "--json" || argument.as_bytes().starts_with(b"--json="))
+    own_arguments.any(|argument| argument == "--json" || argument.as_bytes().starts_with(b"--json="))
 }
 
 /// Masks the URLs that are in the wrong place of the command line: the error message about such a word would quote it
 /// with its password. The value of `--url` is in the right place, and is shown without its password.
 fn hide_urls(arguments: impl Iterator<Item = OsString>) {
     let texts = arguments.map(|argument| argument.to_string_lossy().into_owned());
-    let mut before = String::new();
+    let mut previous = String::new();
     for argument in texts.take_while(|argument| argument != "--") {
-        let is_misplaced = before != "--url" && !argument.starts_with("--url=");
+        let is_misplaced = previous != "--url" && !argument.starts_with("--url=");
         // The URL in `--wrong=URL` is masked as well.
         let value = argument.split_once('=').filter(|(name, _)| !name.contains("://"));
         let url = value.map_or(argument.as_str(), |(_, url)| url);
@@ -278,7 +278,7 @@ fn hide_urls(arguments: impl Iterator<Item = OsString>) {
             masking::hide(url, &[]);
             masking::hide(&argument, &[]);
         }
-        before = argument;
+        previous = argument;
     }
 }
 
@@ -293,20 +293,20 @@ fn execute(
     let internal = |error: std::io::Error| Failure::new(Stage::Configure, Cause::Internal(error.to_string()));
     let runtime = watchdog::runtime().map_err(internal)?;
     cancel.begin(grace);
-    let ended = runtime.block_on(async {
-        let too_long = async {
+    let result = runtime.block_on(async {
+        let overdue = async {
             let reason = cancel.cancelled().await;
             tokio::time::sleep(grace).await;
             Failure::new(Stage::Migrate, Cause::Overdue { reason, grace })
         };
         tokio::select! {
-            ended = command::run(cli, config, context) => {
-                ended.and_then(|answer| unless_stopped(answer, cancel.reason()))
+            result = command::run(cli, config, context) => {
+                result.and_then(|output| unless_stopped(output, cancel.reason()))
             }
-            failure = too_long => Err(failure),
+            failure = overdue => Err(failure),
         }
     });
     // A DNS lookup that is still running must not delay the exit.
     runtime.shutdown_background();
-    ended
+    result
 }

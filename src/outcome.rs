@@ -50,35 +50,35 @@ pub struct Outcome {
 
 impl Outcome {
     /// Makes the outcome of a command that succeeded on `database`.
-    pub fn success(answer: CommandOutput, database: Option<String>, took: Duration) -> Outcome {
-        let outcome = Outcome { database, duration_ms: milliseconds(took), ..Outcome::from_exit(Exit::Settled) };
-        let shown = |backup: Option<PathBuf>| backup.map(|file| file.display().to_string());
-        let settled = match answer {
+    pub fn success(output: CommandOutput, database: Option<String>, elapsed: Duration) -> Outcome {
+        let outcome = Outcome { database, duration_ms: milliseconds(elapsed), ..Outcome::from_exit(Exit::Settled) };
+        let display = |backup: Option<PathBuf>| backup.map(|file| file.display().to_string());
+        let migrated = match output {
             CommandOutput::Text(message) | CommandOutput::Printed(message) => {
                 return Outcome { message, ..outcome };
             }
             CommandOutput::Changed(ChangeSummary { message, revision, backup }) => {
-                return Outcome { message, revision, backup: shown(backup), ..outcome };
+                return Outcome { message, revision, backup: display(backup), ..outcome };
             }
-            CommandOutput::Migrated(settled) => settled,
+            CommandOutput::Migrated(migrated) => migrated,
         };
-        let at = settled.revision.as_deref().unwrap_or("base");
-        let backup = shown(settled.backup);
-        let (direction, count) = (settled.done.direction, settled.done.revisions.len());
-        let done = direction.done();
+        let current_revision = migrated.revision.as_deref().unwrap_or("base");
+        let backup = display(migrated.backup);
+        let (direction, count) = (migrated.done.direction, migrated.done.revisions.len());
+        let action = direction.done();
         let message = match (count, &backup, direction) {
-            (0, _, Direction::Up) => format!("nothing pending, the database is at {at}"),
-            (0, _, Direction::Down) => format!("nothing to undo, the database is at {at}"),
-            (1, None, _) => format!("up to date at {at}: 1 revision {done}"),
-            (_, None, _) => format!("up to date at {at}: {count} revisions {done}"),
-            (_, Some(file), _) => format!("up to date at {at}: {count} {done}, backup {file}"),
+            (0, _, Direction::Up) => format!("nothing pending, the database is at {current_revision}"),
+            (0, _, Direction::Down) => format!("nothing to undo, the database is at {current_revision}"),
+            (1, None, _) => format!("up to date at {current_revision}: 1 revision {action}"),
+            (_, None, _) => format!("up to date at {current_revision}: {count} revisions {action}"),
+            (_, Some(file), _) => format!("up to date at {current_revision}: {count} {action}, backup {file}"),
         };
-        Outcome { message, revision: settled.revision, backup, ..outcome.with(settled.done) }
+        Outcome { message, revision: migrated.revision, backup, ..outcome.with_completed(migrated.done) }
     }
 
     /// Makes the outcome of a failure of a run on `database`.
-    pub fn failure(failure: &Failure, database: Option<String>, took: Duration) -> Outcome {
-        let outcome = Outcome::from_exit(failure.exit()).with(failure.done.clone());
+    pub fn failure(failure: &Failure, database: Option<String>, elapsed: Duration) -> Outcome {
+        let outcome = Outcome::from_exit(failure.exit()).with_completed(failure.done.clone());
         let differences = match &failure.cause {
             Cause::Transfer(TransferError::Differs(lines)) => lines.clone(),
             _ => Vec::new(),
@@ -89,13 +89,13 @@ impl Outcome {
             stage: Some(failure.stage.to_string()),
             advice: Some(failure.advice()),
             database,
-            duration_ms: milliseconds(took),
+            duration_ms: milliseconds(elapsed),
             ..outcome
         }
     }
 
     /// Adds the revisions that the run has completed.
-    fn with(self, done: Completed) -> Outcome {
+    fn with_completed(self, done: Completed) -> Outcome {
         match done.direction {
             Direction::Up => Outcome { applied: done.revisions, ..self },
             Direction::Down => Outcome { undone: done.revisions, ..self },
@@ -158,15 +158,15 @@ impl Outcome {
 
 /// Cuts a text off after at most `bytes` bytes, at a character boundary. A text that was cut ends with dots.
 fn cut(text: &str, bytes: usize) -> String {
-    const DOTS: &str = " ...";
+    const ELLIPSIS: &str = " ...";
     if text.len() <= bytes {
         return text.to_owned();
     }
-    let end = (0..=bytes.saturating_sub(DOTS.len())).rev().find(|&end| text.is_char_boundary(end));
-    text[..end.unwrap_or(0)].to_owned() + DOTS
+    let end = (0..=bytes.saturating_sub(ELLIPSIS.len())).rev().find(|&end| text.is_char_boundary(end));
+    text[..end.unwrap_or(0)].to_owned() + ELLIPSIS
 }
 
 /// Returns a duration in whole milliseconds.
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -15,27 +15,27 @@ use tracing::Instrument;
 
 use crate::report::{self, OccupiedLine, ProgressLine};
 
-/// The interval before the first line. Each next interval is twice as long, up to `LONGEST`.
-const FIRST: Duration = Duration::from_secs(10);
-const LONGEST: Duration = Duration::from_secs(300);
+/// The interval before the first line. Each next interval is twice as long, up to `LONGEST_INTERVAL`.
+const FIRST_INTERVAL: Duration = Duration::from_secs(10);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(300);
 /// The interval between two updates of the progress bar.
-const MOVE: Duration = Duration::from_millis(100);
+const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Returns the intervals between the lines of one step.
 pub fn intervals() -> impl Iterator<Item = Duration> {
-    std::iter::successors(Some(FIRST), |last| Some((*last * 2).min(LONGEST)))
+    std::iter::successors(Some(FIRST_INTERVAL), |last| Some((*last * 2).min(LONGEST_INTERVAL)))
 }
 
-/// Waits for work without measurable progress, and logs at intervals that it continues. `what` follows the word
+/// Waits for work without measurable progress, and logs at intervals that it continues. `activity` follows the word
 /// "still".
-pub async fn with_progress<T>(what: &str, work: impl Future<Output = T>) -> T {
+pub async fn with_progress<T>(activity: &str, work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
-    let began = Instant::now();
+    let start = Instant::now();
     for interval in intervals() {
         tokio::select! {
-            done = &mut work => return done,
+            result = &mut work => return result,
             () = tokio::time::sleep(interval) => {
-                tracing::info!("still {what} after {} s", began.elapsed().as_secs());
+                tracing::info!("still {activity} after {} s", start.elapsed().as_secs());
             }
         }
     }
@@ -44,26 +44,26 @@ pub async fn with_progress<T>(what: &str, work: impl Future<Output = T>) -> T {
 
 /// The progress of a step that processes the rows of a table.
 pub struct RowMeter {
-    what: Mutex<String>,
+    activity: Mutex<String>,
     rows: AtomicU64,
     bytes: AtomicU64,
     /// The approximate number of rows, if it is known.
     expected: Option<u64>,
-    began: Instant,
+    start: Instant,
     /// The line of the terminal on which the progress is shown.
     line: ProgressLine,
 }
 
 impl RowMeter {
-    /// Starts to measure. `what` describes the step in log lines after the word "still".
-    pub fn new(line: &ProgressLine, what: String, expected: Option<u64>) -> RowMeter {
+    /// Starts to measure. `activity` describes the step in log lines after the word "still".
+    pub fn new(line: &ProgressLine, activity: String, expected: Option<u64>) -> RowMeter {
         let (rows, bytes) = Default::default();
-        RowMeter { what: Mutex::new(what), rows, bytes, expected, began: Instant::now(), line: line.clone() }
+        RowMeter { activity: Mutex::new(activity), rows, bytes, expected, start: Instant::now(), line: line.clone() }
     }
 
     /// Returns the time since the start, in milliseconds.
     pub fn duration_ms(&self) -> u64 {
-        self.began.elapsed().as_millis() as u64
+        self.start.elapsed().as_millis() as u64
     }
 
     /// Adds processed rows, and their size in bytes.
@@ -78,17 +78,17 @@ impl RowMeter {
     }
 
     /// Changes the description of the step.
-    pub fn becomes(&self, what: String) {
-        *self.what.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    pub fn becomes(&self, activity: String) {
+        *self.activity.lock().unwrap_or_else(PoisonError::into_inner) = activity;
     }
 
-    fn what(&self) -> String {
-        self.what.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn activity(&self) -> String {
+        self.activity.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn reached(&self) -> MeterReading {
+    fn reading(&self) -> MeterReading {
         let (rows, bytes) = (self.rows.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
-        MeterReading { rows, bytes, expected: self.expected, took: self.began.elapsed() }
+        MeterReading { rows, bytes, expected: self.expected, elapsed: self.start.elapsed() }
     }
 }
 
@@ -102,10 +102,10 @@ pub struct PendingRows<'m> {
 impl PendingRows<'_> {
     /// Counts one row of the given size in bytes.
     pub fn row(&mut self, bytes: usize) {
-        const MANY: u64 = 1024;
+        const BATCH_ROWS: u64 = 1024;
         self.rows += 1;
         self.bytes += bytes;
-        if self.rows == MANY {
+        if self.rows == BATCH_ROWS {
             self.meter.add(std::mem::take(&mut self.rows), std::mem::take(&mut self.bytes));
         }
     }
@@ -122,27 +122,27 @@ struct MeterReading {
     rows: u64,
     bytes: u64,
     expected: Option<u64>,
-    took: Duration,
+    elapsed: Duration,
 }
 
 impl MeterReading {
     /// Returns the average per second.
-    fn each_second(&self, number: u64) -> u64 {
+    fn per_second(&self, number: u64) -> u64 {
         // In the first 100 ms the time is too short for an average.
-        (number as f64 / self.took.as_secs_f64().max(0.1)) as u64
+        (number as f64 / self.elapsed.as_secs_f64().max(0.1)) as u64
     }
 
     /// Estimates the remaining time. It is `None` before the first row, and after more rows than expected.
     fn seconds_left(&self) -> Option<u64> {
         let left = self.expected?.checked_sub(self.rows).filter(|_| self.rows > 0)?;
-        Some((self.took.as_secs_f64() * left as f64 / self.rows as f64).ceil() as u64)
+        Some((self.elapsed.as_secs_f64() * left as f64 / self.rows as f64).ceil() as u64)
     }
 }
 
 impl fmt::Display for MeterReading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A narrow terminal cuts off the end, so the most important values come first.
-        let (rows, bytes) = (self.each_second(self.rows), self.each_second(self.bytes));
+        let (rows, bytes) = (self.per_second(self.rows), self.per_second(self.bytes));
         write!(f, "{}", HumanCount(self.rows))?;
         self.expected.map_or(Ok(()), |expected| write!(f, " of ~{}", HumanCount(expected)))?;
         f.write_str(" rows")?;
@@ -157,7 +157,7 @@ pub async fn metered<T>(meter: &RowMeter, work: impl Future<Output = T>) -> T {
     let bar = TerminalBar::for_meter(meter);
     tokio::select! {
         biased;
-        done = work => done,
+        result = work => result,
         never = bar.show() => match never {},
     }
 }
@@ -187,12 +187,12 @@ impl TerminalBar<'_> {
         if bar.is_hidden() || !report::is_ready() {
             return;
         }
-        let reached = meter.reached();
-        bar.set_position(reached.rows.min(meter.expected.unwrap_or(u64::MAX)));
-        let what = report::line(&meter.what());
-        bar.set_message(match reached.rows {
-            0 => what,
-            _ => format!("{what}: {reached}"),
+        let reading = meter.reading();
+        bar.set_position(reading.rows.min(meter.expected.unwrap_or(u64::MAX)));
+        let activity = report::line(&meter.activity());
+        bar.set_message(match reading.rows {
+            0 => activity,
+            _ => format!("{activity}: {reading}"),
         });
         bar.tick();
     }
@@ -205,7 +205,7 @@ impl TerminalBar<'_> {
             }
         }
         loop {
-            tokio::time::sleep(MOVE).await;
+            tokio::time::sleep(REDRAW_INTERVAL).await;
             self.draw();
         }
     }
@@ -213,16 +213,16 @@ impl TerminalBar<'_> {
 
 impl RowMeter {
     fn log(&self) {
-        let (what, reached) = (self.what(), self.reached());
-        let took = reached.took.as_secs();
-        match reached.rows {
-            0 => tracing::info!("still {what} after {took} s"),
+        let (activity, reading) = (self.activity(), self.reading());
+        let elapsed = reading.elapsed.as_secs();
+        match reading.rows {
+            0 => tracing::info!("still {activity} after {elapsed} s"),
             rows => tracing::info!(
                 rows,
-                bytes = reached.bytes,
-                rows_per_second = reached.each_second(rows),
-                seconds_left = reached.seconds_left(),
-                "still {what} after {took} s"
+                bytes = reading.bytes,
+                rows_per_second = reading.per_second(rows),
+                seconds_left = reading.seconds_left(),
+                "still {activity} after {elapsed} s"
             ),
         }
     }
@@ -270,16 +270,16 @@ pub struct FileProgress {
 
 impl FileProgress {
     /// Starts the display. `expected` is a guess in bytes, which is logged; the bar shows the bytes, and no percentage.
-    pub fn start(line: &ProgressLine, what: String, file: &Path, expected: u64) -> FileProgress {
+    pub fn start(line: &ProgressLine, activity: String, file: &Path, expected: u64) -> FileProgress {
         let on_line = BarOnLine::new(line);
         let bar = &on_line.bar;
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}: {bytes} in {elapsed}") {
             bar.set_style(style);
         }
-        bar.set_message(report::line(&what));
+        bar.set_message(report::line(&activity));
         let task = match bar.is_hidden() {
-            true => tokio::spawn(lines(what, file.to_owned(), expected).in_current_span()),
-            false => tokio::spawn(moving(bar.clone(), file.to_owned()).in_current_span()),
+            true => tokio::spawn(log_lines(activity, file.to_owned(), expected).in_current_span()),
+            false => tokio::spawn(redraw_bar(bar.clone(), file.to_owned()).in_current_span()),
         };
         FileProgress { task, _bar: on_line }
     }
@@ -295,17 +295,17 @@ fn size(file: &Path) -> u64 {
     fs::metadata(file).map_or(0, |metadata| metadata.len())
 }
 
-async fn lines(what: String, file: PathBuf, expected: u64) {
+async fn log_lines(activity: String, file: PathBuf, expected: u64) {
     for interval in intervals() {
         tokio::time::sleep(interval).await;
-        tracing::info!(bytes = size(&file), database_bytes = expected, "still {what}");
+        tracing::info!(bytes = size(&file), database_bytes = expected, "still {activity}");
     }
 }
 
-async fn moving(bar: ProgressBar, file: PathBuf) {
+async fn redraw_bar(bar: ProgressBar, file: PathBuf) {
     loop {
         bar.set_position(size(&file));
-        tokio::time::sleep(MOVE).await;
+        tokio::time::sleep(REDRAW_INTERVAL).await;
     }
 }
 
@@ -315,17 +315,17 @@ mod tests {
 
     #[test]
     fn what_is_reached_is_told_with_its_speed_and_the_time_that_is_left() {
-        let told = |rows, bytes, expected, seconds| {
-            MeterReading { rows, bytes, expected, took: Duration::from_secs(seconds) }.to_string()
+        let describe = |rows, bytes, expected, seconds| {
+            MeterReading { rows, bytes, expected, elapsed: Duration::from_secs(seconds) }.to_string()
         };
         assert_eq!(
-            told(12_000, 3 << 20, Some(30_000), 6),
+            describe(12_000, 3 << 20, Some(30_000), 6),
             "12,000 of ~30,000 rows, 9 s left, 2,000 rows/s, 3.00 MiB, 512.00 KiB/s"
         );
-        assert_eq!(told(5, 100, None, 1), "5 rows, 5 rows/s, 100 B, 100 B/s");
+        assert_eq!(describe(5, 100, None, 1), "5 rows, 5 rows/s, 100 B, 100 B/s");
         // There are more rows than expected, so the number of rows left is not known.
-        assert_eq!(told(40, 80, Some(30), 2), "40 of ~30 rows, 20 rows/s, 80 B, 40 B/s");
-        assert_eq!(told(0, 0, Some(30), 0), "0 of ~30 rows, 0 rows/s, 0 B, 0 B/s");
+        assert_eq!(describe(40, 80, Some(30), 2), "40 of ~30 rows, 20 rows/s, 80 B, 40 B/s");
+        assert_eq!(describe(0, 0, Some(30), 0), "0 of ~30 rows, 0 rows/s, 0 B, 0 B/s");
     }
 
     #[test]
@@ -342,8 +342,8 @@ mod tests {
         let meter = RowMeter::new(&ProgressLine::default(), "counting".into(), None);
         let mut ticks = meter.ticks();
         (0..1500).for_each(|_| ticks.row(2));
-        assert_eq!((meter.reached().rows, meter.reached().bytes), (1024, 2048));
+        assert_eq!((meter.reading().rows, meter.reading().bytes), (1024, 2048));
         drop(ticks);
-        assert_eq!((meter.reached().rows, meter.reached().bytes), (1500, 3000));
+        assert_eq!((meter.reading().rows, meter.reading().bytes), (1500, 3000));
     }
 }

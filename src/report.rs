@@ -28,12 +28,12 @@ use log::{LogLayer, NOTICE};
 pub use output::{answer, bytes};
 
 /// The time for which a log line waits for a slow reader, once. Until the reader continues, further lines are dropped.
-const PATIENCE: Duration = Duration::from_millis(200);
+const LOG_WRITE_TIMEOUT: Duration = Duration::from_millis(200);
 /// The time for which the result on standard output waits for its reader. It is longer, because there is only one
 /// result.
-const RESULT_PATIENCE: Duration = Duration::from_secs(2);
+const RESULT_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The number of bytes that are written at once.
-const PAGE: usize = 4096;
+const MAX_WRITE_BYTES: usize = 4096;
 
 /// The line of the terminal on which progress is shown. It belongs to one progress bar at a time, and the log erases it
 /// before a log line is written. All clones are the same line.
@@ -89,14 +89,14 @@ pub struct LogStyle {
 /// # Errors
 /// Returns the error that `style` contains.
 pub fn start(style: Option<Result<LogStyle, Cause>>, progress: &ProgressLine) -> Result<(), Cause> {
-    let usual = LogStyle { level: Some(Level::INFO), format: LogFormat::Json, colour: Colour::Plain };
-    let (style, refused) = match style {
+    let default_style = LogStyle { level: Some(Level::INFO), format: LogFormat::Json, colour: Colour::Plain };
+    let (style, result) = match style {
         Some(Ok(style)) => (style, Ok(())),
-        Some(Err(cause)) => (usual, Err(cause)),
-        None => (usual, Ok(())),
+        Some(Err(cause)) => (default_style, Err(cause)),
+        None => (default_style, Ok(())),
     };
     subscribe(style, progress);
-    refused
+    result
 }
 
 /// Sets the global subscriber of log events.
@@ -106,9 +106,9 @@ fn subscribe(LogStyle { level, format, colour }: LogStyle, progress: &ProgressLi
         None => Targets::new(),
     };
     let output = LogOutput { progress: progress.clone(), is_stalled: AtomicBool::new(false) };
-    let started = tracing_subscriber::registry().with(filter).with(LogLayer { format, colour, output }).try_init();
+    let result = tracing_subscriber::registry().with(filter).with(LogLayer { format, colour, output }).try_init();
     // A second call has no effect.
-    drop(started);
+    drop(result);
 }
 
 /// The use of colours in text.
@@ -124,8 +124,8 @@ impl Colour {
     /// Returns the colours for an output: ANSI for a terminal, unless NO_COLOR is set to a value that is not empty
     /// (no-color.org).
     pub fn on(out: &impl IsTerminal) -> Colour {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        if out.is_terminal() && !refused { Colour::Ansi } else { Colour::Plain }
+        let is_disabled = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if out.is_terminal() && !is_disabled { Colour::Ansi } else { Colour::Plain }
     }
 }
 
@@ -141,10 +141,10 @@ struct LogOutput {
 impl LogOutput {
     /// Writes a line. A line that cannot be written is lost, and does not stop the run.
     fn write(&self, line: &str) {
-        let patience = if self.is_stalled.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
-        let wipe = if self.progress.is_occupied() { "\r\x1b[2K" } else { "" };
-        let written = write_with_patience(&mut io::stderr().lock(), [wipe, line].concat().as_bytes(), patience);
-        self.is_stalled.store(written.is_err(), Ordering::Relaxed);
+        let timeout = if self.is_stalled.load(Ordering::Relaxed) { Duration::ZERO } else { LOG_WRITE_TIMEOUT };
+        let clear_line = if self.progress.is_occupied() { "\r\x1b[2K" } else { "" };
+        let result = write_with_timeout(&mut io::stderr().lock(), [clear_line, line].concat().as_bytes(), timeout);
+        self.is_stalled.store(result.is_err(), Ordering::Relaxed);
     }
 }
 
@@ -153,21 +153,21 @@ pub fn is_ready() -> bool {
     is_writable(&io::stderr(), Duration::ZERO).unwrap_or(false)
 }
 
-/// Reports whether a page can be written within `patience`: a pipe that polls as writable accepts one (pipe(7)).
-fn is_writable(out: &impl AsFd, patience: Duration) -> io::Result<bool> {
-    let patience = Timespec::try_from(patience).map_err(io::Error::other)?;
-    let ready = retry_on_intr(|| poll(&mut [PollFd::new(out, PollFlags::OUT)], Some(&patience)))?;
+/// Reports whether a page can be written within `timeout`: a pipe that polls as writable accepts one (pipe(7)).
+fn is_writable(out: &impl AsFd, timeout: Duration) -> io::Result<bool> {
+    let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
+    let ready = retry_on_intr(|| poll(&mut [PollFd::new(out, PollFlags::OUT)], Some(&timeout)))?;
     Ok(ready > 0)
 }
 
-/// Writes all bytes, page by page. Fails if the output is not ready within `patience` in total.
-fn write_with_patience(out: &mut (impl Write + AsFd), bytes: &[u8], patience: Duration) -> io::Result<()> {
-    let until = Instant::now() + patience;
-    for piece in bytes.chunks(PAGE) {
-        if !is_writable(out, until.saturating_duration_since(Instant::now()))? {
+/// Writes all bytes, page by page. Fails if the output is not ready within `timeout` in total.
+fn write_with_timeout(out: &mut (impl Write + AsFd), bytes: &[u8], timeout: Duration) -> io::Result<()> {
+    let deadline = Instant::now() + timeout;
+    for chunk in bytes.chunks(MAX_WRITE_BYTES) {
+        if !is_writable(out, deadline.saturating_duration_since(Instant::now()))? {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        out.write_all(piece)?;
+        out.write_all(chunk)?;
         out.flush()?;
     }
     Ok(())
@@ -179,15 +179,15 @@ pub struct DocumentOutput<'a>(pub &'a Cancel);
 
 impl Write for DocumentOutput<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        const LOOK: Duration = Duration::from_millis(100);
+        const POLL_TIMEOUT: Duration = Duration::from_millis(100);
         let mut out = io::stdout();
-        while !is_writable(&out, LOOK)? {
+        while !is_writable(&out, POLL_TIMEOUT)? {
             if self.0.signal().is_some() {
                 return Err(io::Error::other("a signal came"));
             }
         }
-        let piece = &bytes[..bytes.len().min(PAGE)];
-        out.write_all(piece).and_then(|()| out.flush()).map(|()| piece.len())
+        let chunk = &bytes[..bytes.len().min(MAX_WRITE_BYTES)];
+        out.write_all(chunk).and_then(|()| out.flush()).map(|()| chunk.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -197,7 +197,7 @@ impl Write for DocumentOutput<'_> {
 
 /// Prints the result on standard output. An error is ignored, because it does not change the result of the run.
 pub fn print(text: &str) {
-    let _ = write_with_patience(&mut io::stdout(), page(text).as_bytes(), RESULT_PATIENCE);
+    let _ = write_with_timeout(&mut io::stdout(), sanitize(text).as_bytes(), RESULT_WRITE_TIMEOUT);
 }
 
 /// Formats an answer as a JSON document of several lines.
@@ -218,11 +218,11 @@ pub fn line(text: &str) -> String {
 }
 
 /// Returns an answer of several lines, masked and escaped. Its parts have been escaped before.
-fn page(text: &str) -> String {
+fn sanitize(text: &str) -> String {
     mask_known(&escape_page(text))
 }
 
 /// Prints a question for the user on standard error, whatever the log level is.
 pub fn ask(question: &str) {
-    let _ = write_with_patience(&mut io::stderr(), page(question).as_bytes(), PATIENCE);
+    let _ = write_with_timeout(&mut io::stderr(), sanitize(question).as_bytes(), LOG_WRITE_TIMEOUT);
 }

@@ -16,7 +16,7 @@ pub struct MigrationRequest {
     pub folder: MigrationDir,
     direction: Direction,
     /// The target, found in the directory.
-    found: ResolvedTarget,
+    target: ResolvedTarget,
     /// The reaction to revisions in the database that the directory does not have.
     ahead: AheadPolicy,
 }
@@ -30,11 +30,11 @@ impl MigrationRequest {
     pub fn new(config: &DatabaseConfig, target: &Target, direction: Direction) -> Result<MigrationRequest, Failure> {
         let failed = |cause| Failure::new(Stage::Load, cause);
         let folder = MigrationDir::load(&config.dir, config.dialect).map_err(failed)?;
-        let found = plan::find(&folder.graph, &folder.migrations, target, direction)
-            .map_err(|objection| failed(misfit(config, target, Cause::objected(&[objection]))))?;
+        let resolved = plan::find(&folder.graph, &folder.migrations, target, direction)
+            .map_err(|error| failed(name_setting(config, target, Cause::objected(&[error]))))?;
         // A downgrade is the usual remedy for a database that is ahead, so it only warns.
         let ahead = if direction == Direction::Up { config.ahead } else { AheadPolicy::Warn };
-        Ok(MigrationRequest { folder, direction, found, ahead })
+        Ok(MigrationRequest { folder, direction, target: resolved, ahead })
     }
 
     /// Resolves the target for this database. Returns the goal and the plan to reach it.
@@ -43,9 +43,9 @@ impl MigrationRequest {
     /// Whatever keeps the plan from being run; with `strict`, revisions that the folder does not know.
     pub fn resolve(&self, applied: &[Applied]) -> Result<(Goal, Plan), Failure> {
         let MigrationDir { graph, migrations, .. } = &self.folder;
-        let (goal, plan) = plan::plan_to(graph, migrations, applied, &self.found, self.direction)
-            .map_err(|objections| objected(&objections))?;
-        Ok((goal, self.strictly(plan)?))
+        let (goal, plan) = plan::plan_to(graph, migrations, applied, &self.target, self.direction)
+            .map_err(|errors| objected(&errors))?;
+        Ok((goal, self.check_ahead(plan)?))
     }
 
     /// Returns the plan that is left to reach the goal.
@@ -54,8 +54,8 @@ impl MigrationRequest {
     /// Fails as [`MigrationRequest::resolve`] does.
     pub fn plan(&self, goal: &Goal, applied: &[Applied]) -> Result<Plan, Failure> {
         let MigrationDir { graph, migrations, .. } = &self.folder;
-        let plan = plan::plan(graph, migrations, applied, goal).map_err(|objections| objected(&objections))?;
-        self.strictly(plan)
+        let plan = plan::plan(graph, migrations, applied, goal).map_err(|errors| objected(&errors))?;
+        self.check_ahead(plan)
     }
 
     /// Returns a history in which exactly the named revision and its ancestors are applied, with the checksums of the
@@ -65,11 +65,11 @@ impl MigrationRequest {
     /// Fails when the name fits no revision or several.
     pub fn as_if_at(&self, name: &RevisionName) -> Result<Vec<Applied>, Failure> {
         let MigrationDir { graph, migrations, .. } = &self.folder;
-        let found = plan::find(graph, migrations, &Target::At(name.clone()), Direction::Down);
-        let ResolvedTarget::At(positions) = found.map_err(|objection| objected(&[objection]))? else {
+        let resolved = plan::find(graph, migrations, &Target::At(name.clone()), Direction::Down);
+        let ResolvedTarget::At(positions) = resolved.map_err(|error| objected(&[error]))? else {
             return Ok(Vec::new());
         };
-        let there = graph.with_ancestors(&positions);
+        let is_applied = graph.with_ancestors(&positions);
         let row = |migration: &Migration| Applied {
             id: migration.version.clone(),
             checksum: Some(migration.up.checksum),
@@ -78,13 +78,18 @@ impl MigrationRequest {
             state: RecordedState::Applied,
             outcome: StatementOutcome::Known,
         };
-        Ok(migrations.iter().zip(there).filter(|(_, there)| *there).map(|(migration, _)| row(migration)).collect())
+        Ok(migrations
+            .iter()
+            .zip(is_applied)
+            .filter(|(_, is_applied)| *is_applied)
+            .map(|(migration, _)| row(migration))
+            .collect())
     }
 
     /// Returns whether the plan ends exactly at the target. The plan of a relative target always does.
     pub fn is_at_target(&self, plan: &Plan) -> bool {
-        let id = |&at: &usize| &self.folder.migrations[at].version;
-        match &self.found {
+        let id = |&index: &usize| &self.folder.migrations[index].version;
+        match &self.target {
             ResolvedTarget::At(positions) => positions.iter().map(id).eq(&plan.goal),
             ResolvedTarget::Relative(_) => true,
         }
@@ -93,20 +98,20 @@ impl MigrationRequest {
     /// Returns the command for a rerun that ends where this plan ends, and its reason, if the target is relative: a
     /// rerun with the relative target would go further. Returns `None` for other targets.
     pub fn again(&self, plan: &Plan) -> Option<String> {
-        let ResolvedTarget::Relative(count) = self.found else {
+        let ResolvedTarget::Relative(count) = self.target else {
             return None;
         };
         // Of several heads, the one that is chosen leads no further than the plan.
-        let (place, sign) = match self.direction {
+        let (revision, sign) = match self.direction {
             Direction::Up => (plan.goal.last(), '+'),
             Direction::Down => (plan.goal.first(), '-'),
         };
-        let (verb, place) = (self.direction.verb(), place.map_or("base", |id| id.as_str()));
-        Some(format!("lockkeeper {verb} {place}, for {sign}{count} would go further"))
+        let (verb, revision) = (self.direction.verb(), revision.map_or("base", |id| id.as_str()));
+        Some(format!("lockkeeper {verb} {revision}, for {sign}{count} would go further"))
     }
 
     /// Returns the plan, unless the policy refuses its revisions that the directory does not have.
-    fn strictly(&self, plan: Plan) -> Result<Plan, Failure> {
+    fn check_ahead(&self, plan: Plan) -> Result<Plan, Failure> {
         let mut ahead = plan.ahead.iter().chain(&plan.untouched).map(ToString::to_string).peekable();
         if self.ahead == AheadPolicy::Fail && ahead.peek().is_some() {
             return Err(Failure::new(Stage::Plan, Cause::Ahead(ahead.collect())));
@@ -115,7 +120,7 @@ impl MigrationRequest {
         Ok(plan)
     }
 
-    /// Reads the files of the plan to their ends, so that nothing runs if one of them is invalid. `reading` is the way
+    /// Reads the files of the plan to their ends, so that nothing runs if one of them is invalid. `backslash` is the way
     /// in which the server reads string literals in a new session.
     ///
     /// # Errors
@@ -125,7 +130,7 @@ impl MigrationRequest {
         &self,
         plan: &Plan,
         applied: &[Applied],
-        mut reading: Backslash,
+        mut backslash: Backslash,
     ) -> Result<InspectedDir<'_>, Failure> {
         let mut inspections = Vec::new();
         inspections.resize_with(self.folder.migrations.len(), || None);
@@ -138,12 +143,14 @@ impl MigrationRequest {
         for step in &plan.steps {
             let migration = &self.folder.migrations[step.migration];
             let inspected = match plan.direction {
-                Direction::Up => self.read(migration, &mut reading),
-                Direction::Down => self.read_back(migration, rows.get(&migration.version).copied(), &mut reading),
+                Direction::Up => self.inspect_upgrade(migration, &mut backslash),
+                Direction::Down => {
+                    self.inspect_downgrade(migration, rows.get(&migration.version).copied(), &mut backslash)
+                }
             };
             match inspected {
                 Ok(inspection) => inspections[step.migration] = Some(inspection),
-                Err(found) => problems.extend(found),
+                Err(step_problems) => problems.extend(step_problems),
             }
         }
         match problems.is_empty() {
@@ -153,42 +160,42 @@ impl MigrationRequest {
     }
 
     /// Inspects the up script of a revision, and reads the directives and the fingerprint of the down script.
-    fn read(&self, migration: &Migration, reading: &mut Backslash) -> Result<Inspection, Vec<String>> {
-        let statements = self.folder.inspect(&migration.up, Direction::Up, reading)?;
-        let back = self.folder.load_down(migration).map_err(|problem| vec![problem])?;
-        Ok(Inspection { statements, back })
+    fn inspect_upgrade(&self, migration: &Migration, backslash: &mut Backslash) -> Result<Inspection, Vec<String>> {
+        let statements = self.folder.inspect(&migration.up, Direction::Up, backslash)?;
+        let down = self.folder.load_down(migration).map_err(|problem| vec![problem])?;
+        Ok(Inspection { statements, back: down })
     }
 
     /// Inspects the down script of a revision and compares it with the revision's row of the history.
-    fn read_back(
+    fn inspect_downgrade(
         &self,
         migration: &Migration,
         row: Option<&Applied>,
-        reading: &mut Backslash,
+        backslash: &mut Backslash,
     ) -> Result<Inspection, Vec<String>> {
-        let back = self.folder.load_down(migration).map_err(|problem| vec![problem])?;
-        let told = |objections: Vec<PlanError>| objections.iter().map(ToString::to_string).collect();
-        let objections = plan::downgrade_errors(migration, back.as_ref(), row);
-        let Some(down) = &back else {
-            return Err(told(objections));
+        let down_section = self.folder.load_down(migration).map_err(|problem| vec![problem])?;
+        let describe = |errors: Vec<PlanError>| errors.iter().map(ToString::to_string).collect();
+        let errors = plan::downgrade_errors(migration, down_section.as_ref(), row);
+        let Some(down) = &down_section else {
+            return Err(describe(errors));
         };
-        let statements = match self.folder.inspect(down, Direction::Down, reading) {
-            Ok(statements) if objections.is_empty() => statements,
-            Ok(_) => return Err(told(objections)),
-            Err(problems) => return Err([told(objections), problems].concat()),
+        let statements = match self.folder.inspect(down, Direction::Down, backslash) {
+            Ok(statements) if errors.is_empty() => statements,
+            Ok(_) => return Err(describe(errors)),
+            Err(problems) => return Err([describe(errors), problems].concat()),
         };
         // A down file without statements would undo nothing, and the history would record that it had.
-        let has_up = || self.folder.inspect(&migration.up, Direction::Up, &mut reading.clone()) != Ok(0);
+        let has_up = || self.folder.inspect(&migration.up, Direction::Up, &mut backslash.clone()) != Ok(0);
         if statements == 0 && has_up() {
             let (file, id) = (down.file.clone(), migration.version.clone());
-            return Err(told(vec![PlanError::Back(DowngradeError::Empty { file, id })]));
+            return Err(describe(vec![PlanError::Back(DowngradeError::Empty { file, id })]));
         }
-        Ok(Inspection { statements, back })
+        Ok(Inspection { statements, back: down_section })
     }
 }
 
 /// Names the environment variable in an error about the target, if the target comes from there.
-fn misfit(config: &DatabaseConfig, target: &Target, cause: Cause) -> Cause {
+fn name_setting(config: &DatabaseConfig, target: &Target, cause: Cause) -> Cause {
     match cause {
         Cause::Target(reason) if *target == config.target && *target != Target::HEAD => {
             Cause::Config(format!("LOCKKEEPER_TARGET: {reason}"))
@@ -197,6 +204,6 @@ fn misfit(config: &DatabaseConfig, target: &Target, cause: Cause) -> Cause {
     }
 }
 
-fn objected(objections: &[PlanError]) -> Failure {
-    Failure::new(Stage::Plan, Cause::objected(objections))
+fn objected(errors: &[PlanError]) -> Failure {
+    Failure::new(Stage::Plan, Cause::objected(errors))
 }

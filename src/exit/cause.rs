@@ -29,7 +29,7 @@ impl Exit {
             Cause::Restore(error) => for_restore_error(error),
             Cause::Transfer(error) => for_transfer_error(error),
             Cause::Export(error) => for_export_error(error),
-            Cause::Step { broken, .. } | Cause::Unrecorded(broken) => for_apply_error(broken),
+            Cause::Step { broken: error, .. } | Cause::Unrecorded(error) => for_apply_error(error),
             Cause::Ahead(_) => Exit::Ahead,
             Cause::Mismatch(_) => Exit::Mismatch,
             Cause::Pending { .. } => Exit::Pending,
@@ -91,8 +91,8 @@ fn changes_history(stage: Stage) -> bool {
 }
 
 /// Returns the exit for an error of a step.
-fn for_apply_error(broken: &ApplyError) -> Exit {
-    match broken {
+fn for_apply_error(error: &ApplyError) -> Exit {
+    match error {
         ApplyError::Statement { fault, .. } => match fault.kind {
             DatabaseErrorKind::Contended => Exit::Contended,
             DatabaseErrorKind::Busy => Exit::Locked,
@@ -194,7 +194,7 @@ fn for_transfer_error(error: &TransferError) -> Exit {
     match error {
         TransferError::Source(fault) => for_database_error(Stage::Configure, fault),
         TransferError::NotEmpty(_) => Exit::Config,
-        TransferError::Unmapped(objections) => match ErrorScope::gravest(objections) {
+        TransferError::Unmapped(mapping_errors) => match ErrorScope::gravest(mapping_errors) {
             ErrorScope::Flags => Exit::Usage,
             ErrorScope::Owner => Exit::Denied,
             ErrorScope::Databases => Exit::Invalid,
@@ -212,7 +212,7 @@ fn for_transfer_error(error: &TransferError) -> Exit {
         TransferError::Uncommitted(ApplyError::Bookkeeping(fault) | ApplyError::Commit(fault)) => {
             for_database_error(Stage::Transfer, fault)
         }
-        TransferError::Uncommitted(broken) => for_apply_error(broken),
+        TransferError::Uncommitted(apply_error) => for_apply_error(apply_error),
     }
 }
 

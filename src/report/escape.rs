@@ -38,9 +38,9 @@ pub(super) fn escape_json(text: &str) -> Cow<'_, str> {
     escape_all_but(text, &['\n'])
 }
 
-/// Escapes the control characters of a text, except for those in `kept`.
-fn escape_all_but<'t>(text: &'t str, kept: &[char]) -> Cow<'t, str> {
-    let is_escaped = |character: char| is_control(character) && !kept.contains(&character);
+/// Escapes the control characters of a text, except for those in `allowed`.
+fn escape_all_but<'t>(text: &'t str, allowed: &[char]) -> Cow<'t, str> {
+    let is_escaped = |character: char| is_control(character) && !allowed.contains(&character);
     let Some(first) = text.find(is_escaped) else {
         return text.into();
     };

@@ -98,11 +98,11 @@ impl LogLayer {
             Colour::Ansi => ("\x1b[3m", "\x1b[0m\x1b[2m", "\x1b[0m"),
             Colour::Plain => ("", "", ""),
         };
-        let one = |(key, value): &(&str, Value)| {
+        let format_field = |(key, value): &(&str, Value)| {
             let value = value.as_str().map_or_else(|| value.to_string(), |text| format!("{text:?}"));
             format!(" {name}{key}{sign}={end}{}", escape(&value))
         };
-        fields.others.iter().map(one).collect()
+        fields.others.iter().map(format_field).collect()
     }
 
     /// Returns a JSON object on one line; `None` if the event cannot be serialized.

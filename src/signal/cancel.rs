@@ -109,7 +109,7 @@ impl Cancel {
     pub fn signal(&self) -> Option<CancelReason> {
         let ProcessCancel { terminate, interrupt, .. } = &*self.process;
         let signals = [(terminate, CancelReason::Terminate), (interrupt, CancelReason::Interrupt)];
-        signals.into_iter().find(|(met, _)| met.load(Ordering::SeqCst)).map(|(_, reason)| reason)
+        signals.into_iter().find(|(is_received, _)| is_received.load(Ordering::SeqCst)).map(|(_, reason)| reason)
     }
 
     /// Waits until the run is cancelled, and returns the reason.
@@ -133,16 +133,16 @@ impl CancelNode {
 
     fn cancel(&self, reason: CancelReason) {
         let children = self.children();
-        self.reason.send_if_modified(|known| set_once(known, reason));
+        self.reason.send_if_modified(|current| set_once(current, reason));
         children.iter().filter_map(Weak::upgrade).for_each(|child| child.cancel(reason));
     }
 }
 
 /// Records the reason if there is none yet. Returns true if it was recorded.
-fn set_once(known: &mut Option<CancelReason>, reason: CancelReason) -> bool {
-    let first = known.is_none();
-    known.get_or_insert(reason);
-    first
+fn set_once(current: &mut Option<CancelReason>, reason: CancelReason) -> bool {
+    let is_first = current.is_none();
+    current.get_or_insert(reason);
+    is_first
 }
 
 #[cfg(test)]

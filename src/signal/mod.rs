@@ -25,17 +25,17 @@ pub use inherited::keep_ignored;
 /// Fails when the system has no file descriptors or handlers left.
 pub fn listen() -> io::Result<Cancel> {
     let cancel = Cancel::default();
-    let again = Arc::new(AtomicBool::new(false));
+    let second_signal = Arc::new(AtomicBool::new(false));
     let process = cancel.process();
     let signals = [
         (SIGTERM, CancelReason::Terminate, &process.terminate, 143),
         (SIGINT, CancelReason::Interrupt, &process.interrupt, 130),
     ];
-    for (signal, reason, met, code) in signals.into_iter().filter(|(signal, ..)| !is_ignored(*signal)) {
+    for (signal, reason, is_received, code) in signals.into_iter().filter(|(signal, ..)| !is_ignored(*signal)) {
         // The order matters: the flag that the first signal sets ends the process at the second one.
-        flag::register_conditional_shutdown(signal, code, Arc::clone(&again))?;
-        flag::register(signal, Arc::clone(&again))?;
-        flag::register(signal, Arc::clone(met))?;
+        flag::register_conditional_shutdown(signal, code, Arc::clone(&second_signal))?;
+        flag::register(signal, Arc::clone(&second_signal))?;
+        flag::register(signal, Arc::clone(is_received))?;
         let (read, write) = UnixStream::pair()?;
         pipe::register(signal, write)?;
         read.set_nonblocking(true)?;
@@ -58,11 +58,11 @@ pub fn listen() -> io::Result<Cancel> {
 
 /// Cancels the process when the overall deadline has passed, if one is set.
 async fn await_deadline(cancel: Cancel) {
-    let began = tokio::time::Instant::now();
-    let mut known = cancel.process().deadline.subscribe();
-    let deadline: Option<Duration> = known.wait_for(Option::is_some).await.ok().and_then(|known| *known);
+    let start = tokio::time::Instant::now();
+    let mut receiver = cancel.process().deadline.subscribe();
+    let deadline: Option<Duration> = receiver.wait_for(Option::is_some).await.ok().and_then(|deadline| *deadline);
     if let Some(deadline) = deadline {
-        tokio::time::sleep_until(began + deadline).await;
+        tokio::time::sleep_until(start + deadline).await;
         cancel.cancel(CancelReason::Deadline);
     }
 }

@@ -108,15 +108,15 @@ impl Drop for AtomicFile {
 
 /// Renames a file without replacing another one.
 fn rename_to_free_name(from: &Path, to: &Path) -> Result<(), AtomicFileError> {
-    let renamed = match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+    let result = match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // Not every file system supports `RENAME_NOREPLACE`.
         Err(Errno::INVAL | Errno::NOSYS) => match fs::symlink_metadata(to) {
             Ok(_) => return Err(AtomicFileError::Taken),
             Err(_) => fs::rename(from, to),
         },
-        renamed => renamed.map_err(io::Error::from),
+        result => result.map_err(io::Error::from),
     };
-    renamed.map_err(|error| match error.kind() {
+    result.map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => AtomicFileError::Taken,
         _ => AtomicFileError::Io(error),
     })
@@ -125,9 +125,9 @@ fn rename_to_free_name(from: &Path, to: &Path) -> Result<(), AtomicFileError> {
 /// Returns whether an open file still has this name: between opening and locking it, another run may have removed or
 /// renamed it.
 pub fn has_name(file: &File, path: &Path) -> bool {
-    let held = file.metadata().map(|held| (held.dev(), held.ino()));
-    let named = fs::symlink_metadata(path).map(|named| (named.dev(), named.ino()));
-    matches!((held, named), (Ok(held), Ok(named)) if held == named)
+    let open_id = file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
+    let path_id = fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
+    matches!((open_id, path_id), (Ok(open_id), Ok(path_id)) if open_id == path_id)
 }
 
 /// Locks the new file, which another run may have removed as a leftover meanwhile.
@@ -174,14 +174,14 @@ mod tests {
     fn a_file_that_another_run_took_for_a_leftover_before_it_was_locked_is_not_ours() {
         let folder = tempfile::tempdir().expect("a directory");
         let partial = folder.path().join("rows.partial");
-        let ours = File::create_new(&partial).expect("our file");
-        lock(&ours, &partial).expect("it is ours");
-        ours.unlock().expect("as before it was locked");
+        let first = File::create_new(&partial).expect("our file");
+        lock(&first, &partial).expect("it is ours");
+        first.unlock().expect("as before it was locked");
         remove_leftover(&partial);
-        assert!(lock(&ours, &partial).is_err(), "it has no name any more");
-        let theirs = File::create_new(&partial).expect("their file");
-        lock(&theirs, &partial).expect("it is theirs");
-        assert!(lock(&ours, &partial).is_err(), "the name is theirs");
+        assert!(lock(&first, &partial).is_err(), "it has no name any more");
+        let second = File::create_new(&partial).expect("their file");
+        lock(&second, &partial).expect("it is theirs");
+        assert!(lock(&first, &partial).is_err(), "the name is theirs");
     }
 
     #[test]

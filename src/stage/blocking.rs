@@ -12,7 +12,7 @@ use tracing::Span;
 use crate::signal::{Cancel, CancelReason};
 
 /// The pause between two interrupts of the same work.
-const AGAIN: Duration = Duration::from_millis(100);
+const INTERRUPT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Work that runs on a thread of its own. Dropping this value tells the work to stop, and does not wait for it.
 pub struct Running<T> {
@@ -79,14 +79,14 @@ pub async fn run_interruptible<T: Send + 'static>(
 ) -> (T, Option<CancelReason>) {
     let mut running = Running::start(Arc::default(), work);
     let reason = tokio::select! {
-        done = running.join() => return (done, None),
+        result = running.join() => return (result, None),
         reason = cancel.cancelled() => reason,
     };
     running.stop();
     loop {
         interrupt();
-        if let Ok(done) = timeout(AGAIN, running.join()).await {
-            return (done, Some(reason));
+        if let Ok(result) = timeout(INTERRUPT_INTERVAL, running.join()).await {
+            return (result, Some(reason));
         }
     }
 }

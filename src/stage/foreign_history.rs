@@ -17,11 +17,12 @@ pub async fn refuse_foreign_history(database: &mut Database, folder: &MigrationD
     if database.has_history() {
         return Ok(());
     }
-    let found = database.foreign_histories().await.map_err(|fault| failed(Cause::Database(fault)))?;
-    match found.is_empty() {
+    let histories = database.foreign_histories().await.map_err(|fault| failed(Cause::Database(fault)))?;
+    match histories.is_empty() {
         true => Ok(()),
         false => {
-            let adoption = Adoption::new(found, &folder.graph, &folder.migrations, &|text| folder.layout.version(text));
+            let adoption =
+                Adoption::new(histories, &folder.graph, &folder.migrations, &|text| folder.layout.version(text));
             Err(failed(Cause::Foreign(Box::new(adoption))))
         }
     }
@@ -60,11 +61,11 @@ pub fn advise_stamp(failure: Failure, migrations: &[Migration]) -> Failure {
         Cause::Rehearsal { cause, .. } => cause,
         cause => cause,
     };
-    let Cause::Step { file, broken } = cause else {
+    let Cause::Step { file, broken: error } = cause else {
         return failure;
     };
     let migration = migrations.iter().find(|migration| *migration.up.file == **file);
-    let Some(migration) = migration.filter(|_| broken.is_duplicate_object()) else {
+    let Some(migration) = migration.filter(|_| error.is_duplicate_object()) else {
         return failure;
     };
     let id = &migration.version;

@@ -15,10 +15,10 @@ const FIRST_DELAY: Duration = Duration::from_millis(10);
 /// The longest pause between two attempts, before the random factor.
 const LONGEST_DELAY: Duration = Duration::from_millis(300);
 /// The time after which the holder is logged first; it is logged again at growing intervals.
-const FIRST_TOLD: Duration = Duration::from_secs(1);
+const FIRST_LOG_DELAY: Duration = Duration::from_secs(1);
 
 /// The time for which a server may be silent beyond the lock timeout.
-const SILENCE: Duration = Duration::from_secs(30);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The successful end of a wait for the lock.
 pub enum LockOutcome<T> {
@@ -46,22 +46,23 @@ pub struct LockRequest<'a> {
 /// when a signal arrives.
 pub async fn lock<T>(
     mut database: Database,
-    wanted: &LockRequest<'_>,
+    request: &LockRequest<'_>,
     answer: impl Fn(&[Applied]) -> Option<T>,
     cancel: &Cancel,
 ) -> Result<LockOutcome<T>, Failure> {
-    let mut waiting = LockWait { began: Instant::now(), delay: FIRST_DELAY, tell_at: FIRST_TOLD };
+    let mut wait = LockWait { start: Instant::now(), delay: FIRST_DELAY, next_log: FIRST_LOG_DELAY };
     loop {
-        let limit = waiting.limit(&database, wanted.timeout);
-        let round = tokio::time::timeout(limit, waiting.round(database, wanted, &answer));
-        let ended = tokio::select! {
-            ended = round => ended,
+        let limit = wait.limit(&database, request.timeout);
+        let round = tokio::time::timeout(limit, wait.round(database, request, &answer));
+        let result = tokio::select! {
+            result = round => result,
             reason = cancel.cancelled() => return Err(Failure::new(Stage::Lock, Cause::Stopped(reason))),
         };
-        let silent = |_| failed(DatabaseError::new(DatabaseErrorKind::Lost, "the server does not answer any more"));
-        match ended.map_err(silent)?? {
-            LockRound::Ended(gate) => return Ok(gate),
-            LockRound::Held(given_back) => database = given_back,
+        let no_response =
+            |_| failed(DatabaseError::new(DatabaseErrorKind::Lost, "the server does not answer any more"));
+        match result.map_err(no_response)?? {
+            LockRound::Ended(outcome) => return Ok(outcome),
+            LockRound::Held(returned) => database = returned,
         }
     }
 }
@@ -79,7 +80,7 @@ enum LockRound<T> {
 }
 
 /// Reads the history while another run is at work. Returns `None` when SQLite cannot be read at the moment.
-async fn known(database: &mut Database) -> Result<Option<Vec<Applied>>, DatabaseError> {
+async fn read_history(database: &mut Database) -> Result<Option<Vec<Applied>>, DatabaseError> {
     match database.history().await {
         Ok(applied) => Ok(Some(applied)),
         Err(fault) if fault.kind == DatabaseErrorKind::Busy => Ok(None),
@@ -89,11 +90,11 @@ async fn known(database: &mut Database) -> Result<Option<Vec<Applied>>, Database
 
 /// The state of a wait for the lock.
 struct LockWait {
-    began: Instant,
+    start: Instant,
     /// The next pause, before the random factor.
     delay: Duration,
     /// The time since the beginning at which the holder is logged next.
-    tell_at: Duration,
+    next_log: Duration,
 }
 
 impl LockWait {
@@ -101,27 +102,27 @@ impl LockWait {
     async fn round<T>(
         &mut self,
         database: Database,
-        wanted: &LockRequest<'_>,
+        request: &LockRequest<'_>,
         answer: &impl Fn(&[Applied]) -> Option<T>,
     ) -> Result<LockRound<T>, Failure> {
-        let attempt = database.try_lock(wanted.applied_by, wanted.limits).await;
+        let attempt = database.try_lock(request.applied_by, request.limits).await;
         let mut database = match attempt.map_err(failed)? {
             LockAttempt::Taken(mut locked) => {
                 let canceller = locked.canceller().await.map_err(failed)?;
                 // After `canceller`, which finds transaction poolers: behind one, the settings would be made in another
                 // session.
-                locked.prepare(wanted.limits).await.map_err(failed)?;
+                locked.prepare(request.limits).await.map_err(failed)?;
                 return Ok(LockRound::Ended(LockOutcome::Ours(locked, canceller)));
             }
             LockAttempt::Held(database) => database,
         };
-        let applied = known(&mut database).await.map_err(failed)?;
+        let applied = read_history(&mut database).await.map_err(failed)?;
         database.close_file().await;
         if let Some(answer) = applied.and_then(|applied| answer(&applied)) {
             return Ok(LockRound::Ended(LockOutcome::NotNeeded(answer)));
         }
-        self.log_holder(&mut database, wanted.timeout).await?;
-        tokio::time::sleep(self.next_delay(wanted.timeout)).await;
+        self.log_holder(&mut database, request.timeout).await?;
+        tokio::time::sleep(self.next_delay(request.timeout)).await;
         Ok(LockRound::Held(database))
     }
 
@@ -129,7 +130,7 @@ impl LockWait {
     /// longer than the lock would. On SQLite there is no limit here, because each of its waits has one.
     fn limit(&self, database: &Database, timeout: Duration) -> Duration {
         match database.dialect() {
-            Dialect::Postgres => timeout.saturating_sub(self.began.elapsed()) + SILENCE,
+            Dialect::Postgres => timeout.saturating_sub(self.start.elapsed()) + RESPONSE_TIMEOUT,
             Dialect::Sqlite => Duration::MAX,
         }
     }
@@ -139,8 +140,8 @@ impl LockWait {
     /// # Errors
     /// Fails with the holder when the time is up, and when the session is lost.
     async fn log_holder(&mut self, database: &mut Database, timeout: Duration) -> Result<(), Failure> {
-        let waited = self.began.elapsed();
-        if waited < self.tell_at && waited < timeout {
+        let waited = self.start.elapsed();
+        if waited < self.next_log && waited < timeout {
             return Ok(());
         }
         let holder = database.holder().await.map_err(failed)?;
@@ -149,7 +150,7 @@ impl LockWait {
             return Err(Failure::new(Stage::Lock, Cause::Held { holder, waited }));
         }
         tracing::info!("waiting for the lock for {:.0} s: held by {holder}", waited.as_secs_f64());
-        self.tell_at = (self.tell_at * 2).max(FIRST_TOLD);
+        self.next_log = (self.next_log * 2).max(FIRST_LOG_DELAY);
         Ok(())
     }
 
@@ -157,6 +158,6 @@ impl LockWait {
     fn next_delay(&mut self, timeout: Duration) -> Duration {
         let delay = self.delay.mul_f64(0.5 + fastrand::f64());
         self.delay = (self.delay * 2).min(LONGEST_DELAY);
-        delay.min(timeout.saturating_sub(self.began.elapsed()))
+        delay.min(timeout.saturating_sub(self.start.elapsed()))
     }
 }

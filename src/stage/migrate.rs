@@ -19,12 +19,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The largest upper bound of these pauses.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The time after which a statement that still runs is cancelled once more.
-const CANCEL_AGAIN: Duration = Duration::from_millis(500);
+const CANCEL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The pauses before the first checks of who blocks a running step: soon at first, then every [`LOOK`].
-const FIRST_LOOKS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
+/// The pauses before the first checks of who blocks a running step: soon at first, then every [`POLL_INTERVAL`].
+const FIRST_POLL_INTERVALS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
 /// The pause between the later checks.
-const LOOK: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The result of the migrate stage.
 #[derive(Debug)]
@@ -57,14 +57,14 @@ impl InspectedDir<'_> {
     pub fn way(&self, step: &Step, direction: Direction) -> DirectedScript<'_> {
         let migration = &self.folder.migrations[step.migration];
         let inspection = self.inspections[step.migration].as_ref().expect("every step of the plan was inspected");
-        let (statements, back) = (inspection.statements, inspection.back.as_ref());
+        let (statements, down) = (inspection.statements, inspection.back.as_ref());
         match direction {
             Direction::Up => {
-                let down = back.map(|back| back.checksum);
+                let down = down.map(|down| down.checksum);
                 DirectedScript { direction, section: &migration.up, statements, down }
             }
             Direction::Down => {
-                let section = back.expect("what cannot be undone is refused before");
+                let section = down.expect("what cannot be undone is refused before");
                 DirectedScript { direction, section, statements, down: None }
             }
         }
@@ -85,22 +85,27 @@ pub async fn migrate(
     retries: u32,
     cancel: &Cancel,
 ) -> Result<Migrated, Failure> {
-    let database = |fault| Failure::new(Stage::Migrate, Cause::Database(fault));
+    let failed = |fault| Failure::new(Stage::Migrate, Cause::Database(fault));
     let direction = plan.direction;
-    let defects = locked.defects().await.map_err(database)?;
+    let defects = locked.defects().await.map_err(failed)?;
     let mut migrated = Migrated { done: Completed { direction, ..Completed::default() }, defects };
-    locked.create_history().await.map_err(database)?;
+    locked.create_history().await.map_err(failed)?;
     for step in &plan.steps {
-        let (migration, way) = (&inspected.folder.migrations[step.migration], inspected.way(step, direction));
-        let span = tracing::info_span!("step", file = &*way.section.file);
-        let run = StepRun { inspected, step, migration, way, safety, retries, cancel };
+        let (migration, script) = (&inspected.folder.migrations[step.migration], inspected.way(step, direction));
+        let span = tracing::info_span!("step", file = &*script.section.file);
+        let run = StepRun { inspected, step, migration, script, safety, retries, cancel };
         match run.with_retries(locked, canceller).instrument(span).await {
-            Ok(took) => {
-                tracing::info!(duration_ms = took.as_millis() as u64, "{} {}", direction.done(), way.section.file);
+            Ok(elapsed) => {
+                tracing::info!(
+                    duration_ms = elapsed.as_millis() as u64,
+                    "{} {}",
+                    direction.done(),
+                    script.section.file
+                );
                 // A revision that joins several branches has no statements on purpose.
                 let joins = migration.parents.as_ref().is_some_and(|parents| parents.len() > 1);
-                if way.statements == 0 && !joins {
-                    tracing::warn!("{} holds no statement: only the history has changed", way.section.file);
+                if script.statements == 0 && !joins {
+                    tracing::warn!("{} holds no statement: only the history has changed", script.section.file);
                 }
             }
             Err(cause) => return Err(Failure { done: migrated.done, ..Failure::new(Stage::Migrate, cause) }),
@@ -115,7 +120,7 @@ struct StepRun<'a> {
     inspected: &'a InspectedDir<'a>,
     step: &'a Step,
     migration: &'a Migration,
-    way: DirectedScript<'a>,
+    script: DirectedScript<'a>,
     safety: &'a Safety,
     retries: u32,
     cancel: &'a Cancel,
@@ -131,24 +136,24 @@ impl StepRun<'_> {
             if let Some(reason) = self.cancel.reason() {
                 return Err(Cause::Stopped(reason));
             }
-            let began = Instant::now();
+            let start = Instant::now();
             let mut blocker = None;
-            let mut broken = match self.once(locked, canceller, &mut resume, &mut blocker).await {
-                Ok(()) => return Ok(began.elapsed()),
-                Err(broken) => broken,
+            let mut error = match self.apply_once(locked, canceller, &mut resume, &mut blocker).await {
+                Ok(()) => return Ok(start.elapsed()),
+                Err(error) => error,
             };
-            let contended = broken.contended();
-            let is_over = contended.is_none() || attempt >= self.retries;
-            if let Some(fault) = contended {
+            let contention = error.contended();
+            let is_over = contention.is_none() || attempt >= self.retries;
+            if let Some(fault) = contention {
                 fault.detail = fault.detail.take().or(blocker);
             }
             if is_over {
-                return Err(self.cause(broken));
+                return Err(self.cause(error));
             }
             let delay = pause.mul_f64(fastrand::f64());
-            let now = if matches!(broken, ApplyError::Yielded { .. }) { "stopped" } else { "rolled back" };
-            let cause = self.cause(broken);
-            tracing::warn!(attempt = attempt + 1, "{now}, will try again in {delay:.1?}: {cause}");
+            let outcome = if matches!(error, ApplyError::Yielded { .. }) { "stopped" } else { "rolled back" };
+            let cause = self.cause(error);
+            tracing::warn!(attempt = attempt + 1, "{outcome}, will try again in {delay:.1?}: {cause}");
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 reason = self.cancel.cancelled() => return Err(self.stopped(cause, reason)),
@@ -159,24 +164,24 @@ impl StepRun<'_> {
     }
 
     /// Makes one attempt. Writes to `resume` where the next attempt continues, and to `blocker` who blocks this one.
-    async fn once(
+    async fn apply_once(
         &self,
         locked: &mut Locked,
         canceller: &mut Canceller,
         resume: &mut Option<Resume>,
         blocker: &mut Option<String>,
     ) -> Result<(), ApplyError> {
-        let mut unit = ApplyRequest {
+        let mut request = ApplyRequest {
             migration: self.migration,
             id: self.step.id(self.migration),
-            way: self.way,
-            batches: self.inspected.folder.open(self.way.section)?,
+            way: self.script,
+            batches: self.inspected.folder.open(self.script.section)?,
             resume: *resume,
             backup: self.safety.name(),
             cancel: self.cancel,
         };
-        let result = run_cancellable(locked.apply(&mut unit), canceller, blocker, self.cancel).await;
-        *resume = unit.resume;
+        let result = run_cancellable(locked.apply(&mut request), canceller, blocker, self.cancel).await;
+        *resume = request.resume;
         result
     }
 
@@ -194,15 +199,15 @@ impl StepRun<'_> {
 
     /// Returns the cause for a failed attempt. A cancelled statement counts as stopped by the signal, if there was one.
     /// Statements that a script without a transaction has committed before remain, and make it a partial one.
-    fn cause(&self, mut broken: ApplyError) -> Cause {
-        let file = self.way.section.file.to_string();
+    fn cause(&self, mut error: ApplyError) -> Cause {
+        let file = self.script.section.file.to_string();
         let Some(reason) = self.cancel.reason() else {
-            return Cause::Step { file, broken };
+            return Cause::Step { file, broken: error };
         };
-        if broken.rolled_back_by().is_some_and(|fault| fault.kind == DatabaseErrorKind::Cancelled) {
+        if error.rolled_back_by().is_some_and(|fault| fault.kind == DatabaseErrorKind::Cancelled) {
             return Cause::Stopped(reason);
         }
-        match broken {
+        match error {
             ApplyError::Partial { fault, done: 0, .. } if fault.kind == DatabaseErrorKind::Cancelled => {
                 Cause::Halted { file, reason, left: fault.hint }
             }
@@ -214,7 +219,7 @@ impl StepRun<'_> {
                 let fault = DatabaseError { message: format!("{reason}: {}", fault.message), ..fault };
                 Cause::Step { file, broken: ApplyError::Unfinished { fault, done } }
             }
-            broken => Cause::Step { file, broken },
+            error => Cause::Step { file, broken: error },
         }
     }
 }
@@ -229,23 +234,23 @@ pub(super) async fn run_cancellable(
     cancel: &Cancel,
 ) -> Result<(), ApplyError> {
     let mut work = std::pin::pin!(work);
-    let mut looks = FIRST_LOOKS.into_iter().chain(std::iter::repeat(LOOK));
+    let mut poll_intervals = FIRST_POLL_INTERVALS.into_iter().chain(std::iter::repeat(POLL_INTERVAL));
     let mut intervals = progress::intervals();
-    let mut tell_at = intervals.next().unwrap_or(Duration::MAX);
-    let began = Instant::now();
+    let mut next_log = intervals.next().unwrap_or(Duration::MAX);
+    let start = Instant::now();
     loop {
         tokio::select! {
             result = &mut work => return result,
             _ = cancel.cancelled() => {
                 return stop(work, canceller).await;
             }
-            () = tokio::time::sleep(looks.next().unwrap_or(LOOK)) => {
+            () = tokio::time::sleep(poll_intervals.next().unwrap_or(POLL_INTERVAL)) => {
                 let waiting = canceller.waiting_for().await.map_err(ApplyError::Unknown)?;
-                *blocker = waiting.as_deref().and_then(|what| what.find("blocked by").map(|at| what[at..].to_owned()));
-                if began.elapsed() >= tell_at {
-                    tell_at += intervals.next().unwrap_or(Duration::MAX);
-                    let waiting = waiting.map_or(String::new(), |what| format!(", waiting for {what}"));
-                    tracing::info!("still running after {} s{waiting}", began.elapsed().as_secs());
+                *blocker = waiting.as_deref().and_then(|text| text.find("blocked by").map(|at| text[at..].to_owned()));
+                if start.elapsed() >= next_log {
+                    next_log += intervals.next().unwrap_or(Duration::MAX);
+                    let waiting = waiting.map_or(String::new(), |description| format!(", waiting for {description}"));
+                    tracing::info!("still running after {} s{waiting}", start.elapsed().as_secs());
                 }
             }
         }
@@ -260,7 +265,7 @@ async fn stop(
 ) -> Result<(), ApplyError> {
     loop {
         canceller.cancel().await;
-        if let Ok(result) = tokio::time::timeout(CANCEL_AGAIN, work.as_mut()).await {
+        if let Ok(result) = tokio::time::timeout(CANCEL_INTERVAL, work.as_mut()).await {
             return result;
         }
     }

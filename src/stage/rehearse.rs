@@ -71,10 +71,10 @@ impl Rehearsal<'_> {
             tracing::info!("no rehearsal: the database is empty");
             return Ok(());
         };
-        let held = async {
+        let work = async {
             let archive = BackupArchive::find(file, self.dir)
                 .map_err(|error| Failure::new(Stage::Restore, Cause::Restore(error)))?;
-            let began = Instant::now();
+            let start = Instant::now();
             let steps = plan.steps.len();
             match locked.database() {
                 Database::Postgres(server) => {
@@ -83,14 +83,14 @@ impl Rehearsal<'_> {
                 Database::Sqlite(file) => {
                     let copy = sqlite::copy_beside(file, &archive, SUFFIX, self.history, cancel).await?;
                     let scratch = copy.open(self.history).await.map_err(failed)?;
-                    self.on(Database::Sqlite(Box::new(scratch)), inspected, plan, cancel).await?;
+                    self.rehearse_in(Database::Sqlite(Box::new(scratch)), inspected, plan, cancel).await?;
                 }
             }
-            let took = began.elapsed().as_millis() as u64;
-            tracing::info!(duration_ms = took, "rehearsed on the backup: {steps} of {steps} steps run");
+            let elapsed = start.elapsed().as_millis() as u64;
+            tracing::info!(duration_ms = elapsed, "rehearsed on the backup: {steps} of {steps} steps run");
             Ok(())
         };
-        held.await.map_err(|failure| {
+        work.await.map_err(|failure| {
             let Failure { cause, done, .. } = failure;
             let done = done.revisions.len();
             Failure::new(Stage::Rehearse, Cause::Rehearsal { cause: Box::new(cause), done })
@@ -107,19 +107,19 @@ impl Rehearsal<'_> {
         cancel: &Cancel,
     ) -> Result<(), Failure> {
         DatabaseContent::new(server).refuse_untrusted_code().await.map_err(failed)?;
-        let means =
+        let context =
             RestoreContext { archive, history: self.history, pg_dump: self.pg_dump, patience: self.limits.busy };
-        let mut beside = means.restore_beside(server, SUFFIX, RestoreMode::Discarded, cancel).await?;
-        let ended = match beside.connect(server, self.history).await {
-            Ok(scratch) => self.on(Database::Postgres(Box::new(scratch)), inspected, plan, cancel).await,
+        let mut scratch_database = context.restore_beside(server, SUFFIX, RestoreMode::Discarded, cancel).await?;
+        let result = match scratch_database.connect(server, self.history).await {
+            Ok(scratch) => self.rehearse_in(Database::Postgres(Box::new(scratch)), inspected, plan, cancel).await,
             Err(fault) => Err(failed(fault)),
         };
-        discard(&mut beside).await;
-        ended
+        discard(&mut scratch_database).await;
+        result
     }
 
     /// Runs the plan on the copy, which nobody else knows of.
-    async fn on(
+    async fn rehearse_in(
         &self,
         scratch: Database,
         inspected: &InspectedDir<'_>,
@@ -134,15 +134,15 @@ impl Rehearsal<'_> {
                 format!("another run is at work in {name}"),
             )));
         };
-        let ended = self.steps(&mut scratch, inspected, plan, cancel);
-        let ended = ended.instrument(tracing::info_span!("rehearsal", rehearsal = name)).await;
+        let result = self.run_steps(&mut scratch, inspected, plan, cancel);
+        let result = result.instrument(tracing::info_span!("rehearsal", rehearsal = name)).await;
         // An error is ignored: the end of the session frees the lock, and the copy is removed anyway.
         let _ = scratch.release().await;
-        ended
+        result
     }
 
     /// Runs the steps one by one, and logs the impact of each.
-    async fn steps(
+    async fn run_steps(
         &self,
         scratch: &mut Locked,
         inspected: &InspectedDir<'_>,
@@ -155,8 +155,8 @@ impl Rehearsal<'_> {
         install_lock_log(scratch).await.map_err(failed)?;
         let mut done = Completed::default();
         for step in &plan.steps {
-            let before = tables(scratch).await.map_err(failed)?;
-            let alone = Plan {
+            let files_before = tables(scratch).await.map_err(failed)?;
+            let single_step_plan = Plan {
                 steps: vec![step.clone()],
                 current: Vec::new(),
                 goal: Vec::new(),
@@ -164,15 +164,16 @@ impl Rehearsal<'_> {
                 untouched: Vec::new(),
                 ..*plan
             };
-            let began = Instant::now();
-            let migrated = migrate(scratch, &mut canceller, self.safety, inspected, &alone, self.retries, cancel).await;
+            let start = Instant::now();
+            let migrated =
+                migrate(scratch, &mut canceller, self.safety, inspected, &single_step_plan, self.retries, cancel).await;
             match migrated {
                 Ok(migrated) => done.revisions.extend(migrated.done.revisions),
                 Err(failure) => return Err(Failure { done, ..failure }),
             }
-            let took = began.elapsed().as_millis() as u64;
-            let impact = impact(scratch, &before).await.map_err(failed)?;
-            log_step(inspected, plan, step, impact.as_ref(), took);
+            let elapsed = start.elapsed().as_millis() as u64;
+            let impact = impact(scratch, &files_before).await.map_err(failed)?;
+            log_step(inspected, plan, step, impact.as_ref(), elapsed);
         }
         Ok(())
     }
@@ -202,29 +203,29 @@ async fn tables(scratch: &mut Locked) -> Result<TableFiles, DatabaseError> {
     }
 }
 
-/// Returns the impact of a step, compared with the files `before` it; `None` on SQLite.
-async fn impact(scratch: &mut Locked, before: &TableFiles) -> Result<Option<StepImpact>, DatabaseError> {
+/// Returns the impact of a step, compared with `files_before`, the files before it; `None` on SQLite.
+async fn impact(scratch: &mut Locked, files_before: &TableFiles) -> Result<Option<StepImpact>, DatabaseError> {
     match scratch.database() {
-        Database::Postgres(database) => LockLog::new(database).impact(before).await.map(Some),
+        Database::Postgres(database) => LockLog::new(database).impact(files_before).await.map(Some),
         Database::Sqlite(_) => Ok(None),
     }
 }
 
 /// Logs one line for a step: how long it took, in ms, which tables it rewrote, and which locks would block others.
-fn log_step(inspected: &InspectedDir<'_>, plan: &Plan, step: &Step, impact: Option<&StepImpact>, took: u64) {
-    let way = inspected.way(step, plan.direction);
+fn log_step(inspected: &InspectedDir<'_>, plan: &Plan, step: &Step, impact: Option<&StepImpact>, elapsed: u64) {
+    let script = inspected.way(step, plan.direction);
     let Some(impact) = impact else {
-        return tracing::info!(duration_ms = took, "rehearsed {}", way.section.file);
+        return tracing::info!(duration_ms = elapsed, "rehearsed {}", script.section.file);
     };
     let rewritten = match impact.rewritten.as_slice() {
         [] => "no table rewritten".to_owned(),
         tables => format!("rewritten: {}", tables.join(", ")),
     };
-    let held: Vec<String> = impact.locked.iter().map(|(table, mode)| format!("{table} {mode}")).collect();
-    let locks = match (held.is_empty(), way.section.options.mode) {
+    let table_locks: Vec<String> = impact.locked.iter().map(|(table, mode)| format!("{table} {mode}")).collect();
+    let locks = match (table_locks.is_empty(), script.section.options.mode) {
         (true, TransactionMode::Transaction) => "no lock on an existing table".to_owned(),
         (true, TransactionMode::NoTransaction) => "no lock held to the end of a transaction".to_owned(),
-        (false, _) => format!("locks held up to {took} ms: {}", held.join(", ")),
+        (false, _) => format!("locks held up to {elapsed} ms: {}", table_locks.join(", ")),
     };
-    tracing::info!(duration_ms = took, "rehearsed {}: {rewritten}; {locks}", way.section.file);
+    tracing::info!(duration_ms = elapsed, "rehearsed {}: {rewritten}; {locks}", script.section.file);
 }

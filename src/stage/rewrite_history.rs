@@ -22,8 +22,8 @@ pub async fn rewrite_history(
     }
     let mut blocker = None;
     let result = run_cancellable(locked.rewrite_history(changes), canceller, &mut blocker, cancel).await;
-    result.map_err(|mut broken| {
-        let kind = broken.rolled_back_by().map(|fault| {
+    result.map_err(|mut error| {
+        let kind = error.rolled_back_by().map(|fault| {
             if fault.kind == DatabaseErrorKind::Contended {
                 fault.detail = fault.detail.take().or(blocker);
             }
@@ -31,7 +31,7 @@ pub async fn rewrite_history(
         });
         failed(match (kind, cancel.reason()) {
             (Some(DatabaseErrorKind::Cancelled), Some(reason)) => Cause::Stopped(reason),
-            _ => Cause::Unrecorded(broken),
+            _ => Cause::Unrecorded(error),
         })
     })
 }

@@ -25,7 +25,7 @@ pub struct DraftedRevision {
 /// The problems that prevent a draft, a line each, and the values of `--cast` that may help.
 #[derive(Default)]
 struct DraftProblems {
-    found: Vec<String>,
+    messages: Vec<String>,
     casts: Vec<String>,
 }
 
@@ -47,31 +47,31 @@ pub fn write(
     let TableSelection { tables, skipped } = plan::select_tables(contents, options).map_err(unmapped)?;
     let mut problems = DraftProblems::default();
     if tables.is_empty() {
-        problems.found.push("there is no table to be carried".to_owned());
+        problems.messages.push("there is no table to be carried".to_owned());
     }
     let mut examined = Vec::new();
     for table in tables {
         let impossible = schema_conversion::impossibilities(table);
         if !impossible.is_empty() {
-            problems.found.extend(impossible);
+            problems.messages.extend(impossible);
             continue;
         }
         if table.name == history {
             problems
-                .found
+                .messages
                 .push(format!("{history}: Lockkeeper's own history has this name (--history-table changes it)"));
         }
         let definition = source.definition(table).map_err(failed)?;
         match columns(source, table, &definition, options, stop).map_err(failed)? {
             Ok(columns) => examined.push(ExaminedTable { source: table.clone(), definition, columns }),
-            Err(more) => {
-                problems.found.extend(more.found);
-                problems.casts.extend(more.casts);
+            Err(column_problems) => {
+                problems.messages.extend(column_problems.messages);
+                problems.casts.extend(column_problems.casts);
             }
         }
     }
-    if !problems.found.is_empty() {
-        let DraftProblems { found, casts } = problems;
+    if !problems.messages.is_empty() {
+        let DraftProblems { messages: found, casts } = problems;
         return Err(Cause::Transfer(TransferError::Unwritable { found, casts }));
     }
     let texts = source.texts().map_err(failed)?;
@@ -89,51 +89,54 @@ fn columns(
     options: &TransferOptions,
     stop: &AtomicBool,
 ) -> Result<Result<Vec<ChosenType>, DraftProblems>, DatabaseError> {
-    let mut choosing = Vec::new();
+    let mut inferences = Vec::new();
     let mut problems = DraftProblems::default();
     for (column, usage) in table.columns.iter().zip(schema_conversion::uses(table, definition)) {
-        let place = format!("{}.{}", table.name, column.name);
-        let ruled = options.casts.iter().filter(|ruled| ruled.place.eq_ignore_ascii_case(&place));
-        let rules = ruled.map(|ruled| ruled.rule.clone()).collect();
-        match TypeInference::new(place, &column.declared, usage, rules, options.zone) {
-            Ok(one) => choosing.push(one),
-            Err(problem) => problems.found.push(problem),
+        let qualified_name = format!("{}.{}", table.name, column.name);
+        let overrides = options.casts.iter().filter(|cast| cast.place.eq_ignore_ascii_case(&qualified_name));
+        let rules = overrides.map(|cast| cast.rule.clone()).collect();
+        match TypeInference::new(qualified_name, &column.declared, usage, rules, options.zone) {
+            Ok(inference) => inferences.push(inference),
+            Err(problem) => problems.messages.push(problem),
         }
     }
-    if !problems.found.is_empty() {
+    if !problems.messages.is_empty() {
         return Ok(Err(problems));
     }
-    let all: Vec<usize> = (0..choosing.len()).collect();
+    let column_indexes: Vec<usize> = (0..inferences.len()).collect();
     let header = table.columns.len().div_ceil(8);
-    let read: ControlFlow<(), u64> = source.rows(table, &all, stop, |row| {
+    let read: ControlFlow<(), u64> = source.rows(table, &column_indexes, stop, |row| {
         let bytes = header + row.values().map(schema_conversion::width).sum::<usize>();
-        if bytes > schema_conversion::ROW && problems.found.is_empty() {
+        if bytes > schema_conversion::ROW && problems.messages.is_empty() {
             let (name, row) = (&table.name, row.identity());
-            problems.found.push(format!(
+            problems.messages.push(format!(
                 "{name}, {row}: its values need {bytes} bytes, and a row of PostgreSQL takes {}",
                 schema_conversion::ROW
             ));
         }
-        for (one, value) in choosing.iter_mut().zip(row.values()) {
-            one.take(value, &|| row.identity());
+        for (inference, value) in inferences.iter_mut().zip(row.values()) {
+            inference.take(value, &|| row.identity());
         }
         ControlFlow::Continue(())
     })?;
     debug_assert!(read.is_continue());
-    Ok(chosen(choosing, problems))
+    Ok(finish_inferences(inferences, problems))
 }
 
 /// Returns the types, or the problems if there are any.
-fn chosen(choosing: Vec<TypeInference>, mut problems: DraftProblems) -> Result<Vec<ChosenType>, DraftProblems> {
-    let mut chosen = Vec::new();
-    for one in choosing {
-        match one.finish() {
-            Ok(one) => chosen.push(one),
-            Err(TypeRefusal { words, casts }) => {
-                problems.found.push(words);
+fn finish_inferences(
+    inferences: Vec<TypeInference>,
+    mut problems: DraftProblems,
+) -> Result<Vec<ChosenType>, DraftProblems> {
+    let mut types = Vec::new();
+    for inference in inferences {
+        match inference.finish() {
+            Ok(chosen) => types.push(chosen),
+            Err(TypeRefusal { words: message, casts }) => {
+                problems.messages.push(message);
                 problems.casts.extend(casts);
             }
         }
     }
-    if problems.found.is_empty() { Ok(chosen) } else { Err(problems) }
+    if problems.messages.is_empty() { Ok(types) } else { Err(problems) }
 }

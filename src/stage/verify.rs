@@ -25,14 +25,14 @@ pub async fn verify(
     locked: &mut Locked,
     folder: &MigrationDir,
     goal: &Goal,
-    before: &SchemaDefects,
+    defects_before: &SchemaDefects,
 ) -> Result<Plan, Failure> {
     let failed = |cause| Failure::new(Stage::Verify, cause);
-    let database = |fault| failed(Cause::Database(fault));
-    let applied = locked.database().history().await.map_err(database)?;
-    let left = plan::plan(&folder.graph, &folder.migrations, &applied, goal)
+    let database_failure = |fault| failed(Cause::Database(fault));
+    let applied = locked.database().history().await.map_err(database_failure)?;
+    let remaining = plan::plan(&folder.graph, &folder.migrations, &applied, goal)
         .map_err(|objections| failed(Cause::Mismatch(objections.iter().map(ToString::to_string).collect())))?;
-    let mut wrong: Vec<String> = left
+    let mut problems: Vec<String> = remaining
         .steps
         .iter()
         .map(|step| {
@@ -43,14 +43,14 @@ pub async fn verify(
             )
         })
         .collect();
-    let defects = locked.defects().await.map_err(database)?;
-    wrong.extend(defects.invalid.into_iter().filter(|defect| !before.invalid.contains(defect)));
+    let defects = locked.defects().await.map_err(database_failure)?;
+    problems.extend(defects.invalid.into_iter().filter(|defect| !defects_before.invalid.contains(defect)));
     // NOT VALID skips the check of the existing rows, as is usual where there is traffic: this is no reason to fail.
-    for constraint in defects.unvalidated.iter().filter(|constraint| !before.unvalidated.contains(constraint)) {
+    for constraint in defects.unvalidated.iter().filter(|constraint| !defects_before.unvalidated.contains(constraint)) {
         tracing::warn!("{constraint} was added with NOT VALID: rows of before may break it until VALIDATE CONSTRAINT");
     }
-    match wrong.is_empty() {
-        true => Ok(left),
-        false => Err(failed(Cause::Mismatch(wrong))),
+    match problems.is_empty() {
+        true => Ok(remaining),
+        false => Err(failed(Cause::Mismatch(problems))),
     }
 }

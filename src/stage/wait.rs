@@ -14,13 +14,13 @@ use crate::revision::Applied;
 use crate::signal::Cancel;
 
 /// The number of logins that may fail before the run gives up: servers lock accounts.
-const LOGINS: u32 = 3;
+const MAX_LOGINS: u32 = 3;
 /// The pause between the first two log lines about waiting. It doubles with each line, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause between two log lines about waiting.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// The number of different reasons that are remembered for the summary at the end.
-const REASONS: usize = 8;
+const MAX_REASONS: usize = 8;
 
 /// The reaction to an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ enum RetryDecision {
 }
 
 /// Returns the reaction to an error of this kind.
-fn verdict(kind: DatabaseErrorKind) -> RetryDecision {
+fn retry_decision(kind: DatabaseErrorKind) -> RetryDecision {
     match kind {
         DatabaseErrorKind::Starting | DatabaseErrorKind::Unreachable => RetryDecision::Soon,
         DatabaseErrorKind::Unresolved
@@ -67,15 +67,15 @@ fn verdict(kind: DatabaseErrorKind) -> RetryDecision {
 /// # Errors
 /// Fails with the last error when the time is up, with an error that waiting cannot correct, or when a signal arrives.
 pub async fn wait(
-    locator: &DatabaseUrlSource,
+    source: &DatabaseUrlSource,
     history: &HistoryName,
-    patience: &WaitPolicy,
+    policy: &WaitPolicy,
     cancel: &Cancel,
 ) -> Result<(Database, Vec<Applied>), Failure> {
-    let mut waiting = WaitState::new(*patience);
+    let mut state = WaitState::new(*policy);
     loop {
         let attempt = tokio::select! {
-            attempt = waiting.attempt(locator, history) => attempt,
+            attempt = state.attempt(source, history) => attempt,
             reason = cancel.cancelled() => return Err(Failure::new(Stage::Wait, Cause::Stopped(reason))),
         };
         let (fault, target) = match attempt {
@@ -83,10 +83,10 @@ pub async fn wait(
             Err(AttemptError::Cause(cause)) => return Err(Failure::new(Stage::Wait, cause)),
             Err(AttemptError::Fault(fault, target)) => (fault, target),
         };
-        let Some(delay) = waiting.delay(&fault) else {
-            return Err(Failure::new(Stage::Wait, waiting.given_up(fault, target)));
+        let Some(delay) = state.delay(&fault) else {
+            return Err(Failure::new(Stage::Wait, state.into_cause(fault, target)));
         };
-        waiting.log_attempt(fault, &target);
+        state.log_attempt(fault, &target);
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             reason = cancel.cancelled() => return Err(Failure::new(Stage::Wait, Cause::Stopped(reason))),
@@ -104,34 +104,34 @@ enum AttemptError {
 
 /// The state of a wait.
 struct WaitState {
-    patience: WaitPolicy,
-    began: Instant,
+    policy: WaitPolicy,
+    start: Instant,
     attempts: u32,
     /// The number of attempts that count against the grace period, and the time of the first one.
-    refused: Option<(u32, Instant)>,
+    refused_logins: Option<(u32, Instant)>,
     log: LogPace,
     /// Every reason met, once: a reason that comes within a second of a log line has no line of its own.
-    met: Vec<String>,
+    reasons: Vec<String>,
     /// The last error; an attempt that the wait timeout has cut short does not change it.
-    last: Option<DatabaseError>,
+    last_error: Option<DatabaseError>,
     /// The delays of [`RetryDecision::Soon`].
-    soon: ExponentialBackoff,
+    soon_backoff: ExponentialBackoff,
     /// The delays of [`RetryDecision::Later`].
-    later: ExponentialBackoff,
+    later_backoff: ExponentialBackoff,
 }
 
 impl WaitState {
-    fn new(patience: WaitPolicy) -> WaitState {
+    fn new(policy: WaitPolicy) -> WaitState {
         WaitState {
-            patience,
-            began: Instant::now(),
+            policy,
+            start: Instant::now(),
             attempts: 0,
-            refused: None,
-            log: LogPace { last: None, pause: FIRST_PAUSE },
-            met: Vec::new(),
-            last: None,
-            soon: full_jitter(Duration::from_millis(50), Duration::from_millis(100)),
-            later: full_jitter(Duration::from_millis(100), Duration::from_secs(5)),
+            refused_logins: None,
+            log: LogPace { last_logged: None, pause: FIRST_PAUSE },
+            reasons: Vec::new(),
+            last_error: None,
+            soon_backoff: full_jitter(Duration::from_millis(50), Duration::from_millis(100)),
+            later_backoff: full_jitter(Duration::from_millis(100), Duration::from_secs(5)),
         }
     }
 
@@ -139,88 +139,91 @@ impl WaitState {
     /// history.
     async fn attempt(
         &mut self,
-        locator: &DatabaseUrlSource,
+        source: &DatabaseUrlSource,
         history: &HistoryName,
     ) -> Result<(Database, Vec<Applied>), AttemptError> {
         self.attempts += 1;
-        let target = locator.resolve().map_err(AttemptError::Cause)?;
-        let shown = shown(&target);
-        let left = self.patience.total.saturating_sub(self.began.elapsed()).max(Duration::from_millis(10));
-        let asked = async {
-            let mut database = match database::open(&target, history, self.patience.attempt).await {
+        let target = source.resolve().map_err(AttemptError::Cause)?;
+        let target_name = describe_target(&target);
+        let remaining = self.policy.total.saturating_sub(self.start.elapsed()).max(Duration::from_millis(10));
+        let connect = async {
+            let mut database = match database::open(&target, history, self.policy.attempt).await {
                 Err(fault)
                     if fault.kind == DatabaseErrorKind::NoDatabase
-                        && self.patience.missing == MissingDatabase::Create =>
+                        && self.policy.missing == MissingDatabase::Create =>
                 {
-                    database::create(&target, self.patience.attempt).await?;
-                    database::open(&target, history, self.patience.attempt).await?
+                    database::create(&target, self.policy.attempt).await?;
+                    database::open(&target, history, self.policy.attempt).await?
                 }
                 other => other?,
             };
-            let silent = |_| DatabaseError::new(DatabaseErrorKind::Unreachable, "no answer to the second question");
-            let applied = tokio::time::timeout(self.patience.attempt, database.history()).await.map_err(silent)?;
+            let no_answer = |_| DatabaseError::new(DatabaseErrorKind::Unreachable, "no answer to the second question");
+            let applied = tokio::time::timeout(self.policy.attempt, database.history()).await.map_err(no_answer)?;
             Ok((database, applied?))
         };
-        match tokio::time::timeout(left, asked).await {
+        match tokio::time::timeout(remaining, connect).await {
             Ok(Ok(ready)) => {
                 if self.attempts > 1 {
-                    let waited = self.began.elapsed().as_secs_f64();
-                    let met = self.met.join("; ");
-                    tracing::info!("{shown} is ready after {} attempts in {waited:.1} s; met: {met}", self.attempts);
+                    let waited = self.start.elapsed().as_secs_f64();
+                    let reasons = self.reasons.join("; ");
+                    tracing::info!(
+                        "{target_name} is ready after {} attempts in {waited:.1} s; met: {reasons}",
+                        self.attempts
+                    );
                 }
                 Ok(ready)
             }
-            Ok(Err(fault)) => Err(AttemptError::Fault(fault, shown)),
-            Err(_) => Err(AttemptError::Fault(self.cut_short(left), shown)),
+            Ok(Err(fault)) => Err(AttemptError::Fault(fault, target_name)),
+            Err(_) => Err(AttemptError::Fault(self.timeout_error(remaining), target_name)),
         }
     }
 
     /// Returns the error of an attempt that the wait timeout has ended: if the attempt had less than its full time, it
     /// shows nothing new, and the error before it is returned.
-    fn cut_short(&mut self, left: Duration) -> DatabaseError {
-        let silent = DatabaseError::new(DatabaseErrorKind::Unreachable, "no answer until the wait timeout");
-        self.last.take().filter(|_| left < self.patience.attempt).unwrap_or(silent)
+    fn timeout_error(&mut self, remaining: Duration) -> DatabaseError {
+        let no_answer = DatabaseError::new(DatabaseErrorKind::Unreachable, "no answer until the wait timeout");
+        self.last_error.take().filter(|_| remaining < self.policy.attempt).unwrap_or(no_answer)
     }
 
     /// Returns the delay before the next attempt; `None` when there is to be none.
     fn delay(&mut self, fault: &DatabaseError) -> Option<Duration> {
-        let left = self.patience.total.checked_sub(self.began.elapsed()).filter(|left| !left.is_zero())?;
-        let delay = match verdict(fault.kind) {
+        let remaining = self.policy.total.checked_sub(self.start.elapsed()).filter(|remaining| !remaining.is_zero())?;
+        let delay = match retry_decision(fault.kind) {
             RetryDecision::Stop => return None,
-            RetryDecision::Soon => self.soon.next_backoff(),
-            RetryDecision::Later => self.later.next_backoff(),
+            RetryDecision::Soon => self.soon_backoff.next_backoff(),
+            RetryDecision::Later => self.later_backoff.next_backoff(),
             RetryDecision::Grace => {
-                let (count, since) = self.refused.get_or_insert((0, Instant::now()));
+                let (count, since) = self.refused_logins.get_or_insert((0, Instant::now()));
                 *count += 1;
-                let over = *count >= LOGINS || since.elapsed() >= self.patience.grace;
-                Some(self.patience.grace / (LOGINS - 1)).filter(|_| !over)
+                let over = *count >= MAX_LOGINS || since.elapsed() >= self.policy.grace;
+                Some(self.policy.grace / (MAX_LOGINS - 1)).filter(|_| !over)
             }
         };
-        delay.map(|delay| delay.min(left))
+        delay.map(|delay| delay.min(remaining))
     }
 
     /// Logs a failed attempt if a line is due, and remembers the reason.
     fn log_attempt(&mut self, fault: DatabaseError, target: &str) {
         let reason = fault.to_string();
-        let is_new = self.met.len() < REASONS && !self.met.contains(&reason);
-        let news = if is_new { AttemptChange::NewReason } else { AttemptChange::SameAgain };
-        if self.log.is_due(self.began.elapsed(), news) {
+        let is_new = self.reasons.len() < MAX_REASONS && !self.reasons.contains(&reason);
+        let change = if is_new { AttemptChange::NewReason } else { AttemptChange::SameAgain };
+        if self.log.is_due(self.start.elapsed(), change) {
             tracing::info!(attempt = self.attempts, "waiting for {target}: {fault}");
         }
         if is_new {
-            self.met.push(reason);
+            self.reasons.push(reason);
         }
-        self.last = Some(fault);
+        self.last_error = Some(fault);
     }
 
     /// Returns the cause for giving up, and logs the other reasons that were met.
-    fn given_up(self, fault: DatabaseError, target: String) -> Cause {
-        let now = fault.to_string();
-        let before: Vec<String> = self.met.into_iter().filter(|reason| *reason != now).collect();
-        if !before.is_empty() {
-            tracing::info!("met before: {}", before.join("; "));
+    fn into_cause(self, fault: DatabaseError, target: String) -> Cause {
+        let last_reason = fault.to_string();
+        let earlier_reasons: Vec<String> = self.reasons.into_iter().filter(|reason| *reason != last_reason).collect();
+        if !earlier_reasons.is_empty() {
+            tracing::info!("met before: {}", earlier_reasons.join("; "));
         }
-        Cause::NeverReady { target, fault, attempts: self.attempts, waited: self.began.elapsed() }
+        Cause::NeverReady { target, fault, attempts: self.attempts, waited: self.start.elapsed() }
     }
 }
 
@@ -229,31 +232,31 @@ impl WaitState {
 enum AttemptChange {
     /// A reason that no attempt has met before.
     NewReason,
-    /// A reason that was met before, or one more than [`REASONS`].
+    /// A reason that was met before, or one more than [`MAX_REASONS`].
     SameAgain,
 }
 
 /// A limit on log lines: half an hour of waiting has a dozen lines instead of eight hundred.
 struct LogPace {
     /// The time of the last line, since the beginning of the wait.
-    last: Option<Duration>,
+    last_logged: Option<Duration>,
     /// The pause that is due before the next line about a known reason.
     pause: Duration,
 }
 
 impl LogPace {
     /// Returns whether a line is due, and if so, doubles the pause before the next one. A new reason begins with short
-    /// pauses again; there are at most [`REASONS`] of them.
-    fn is_due(&mut self, elapsed: Duration, news: AttemptChange) -> bool {
-        let since = self.last.map(|last| elapsed.saturating_sub(last));
-        let (wanted, next) = match news {
+    /// pauses again; there are at most [`MAX_REASONS`] of them.
+    fn is_due(&mut self, elapsed: Duration, change: AttemptChange) -> bool {
+        let since = self.last_logged.map(|last| elapsed.saturating_sub(last));
+        let (interval, next_pause) = match change {
             AttemptChange::NewReason => (FIRST_PAUSE, FIRST_PAUSE),
             AttemptChange::SameAgain => (self.pause, (self.pause * 2).min(LONGEST_PAUSE)),
         };
-        let is_due = since.is_none_or(|since| since >= wanted);
+        let is_due = since.is_none_or(|since| since >= interval);
         if is_due {
-            self.last = Some(elapsed);
-            self.pause = next;
+            self.last_logged = Some(elapsed);
+            self.pause = next_pause;
         }
         is_due
     }
@@ -274,7 +277,7 @@ fn full_jitter(first: Duration, cap: Duration) -> ExponentialBackoff {
 }
 
 /// Returns the name of a target for the log.
-fn shown(target: &DatabaseTarget) -> String {
+fn describe_target(target: &DatabaseTarget) -> String {
     match target {
         DatabaseTarget::Postgres(target) => target.display(),
         DatabaseTarget::Sqlite(target) => match &target.place {
@@ -303,10 +306,10 @@ mod tests {
     }
 
     /// Returns the times, in seconds, at which attempts that come every 2.3 s write a line.
-    fn lines(seconds: f64, news: impl Fn(f64) -> AttemptChange) -> Vec<f64> {
-        let mut pace = LogPace { last: None, pause: FIRST_PAUSE };
+    fn lines(seconds: f64, change: impl Fn(f64) -> AttemptChange) -> Vec<f64> {
+        let mut pace = LogPace { last_logged: None, pause: FIRST_PAUSE };
         let attempts = (0..).map(|attempt| f64::from(attempt) * 2.3).take_while(|at| *at < seconds);
-        attempts.filter(|at| pace.is_due(Duration::from_secs_f64(*at), news(*at))).collect()
+        attempts.filter(|at| pace.is_due(Duration::from_secs_f64(*at), change(*at))).collect()
     }
 
     #[test]
@@ -322,10 +325,10 @@ mod tests {
 
     #[test]
     fn a_new_reason_has_a_line_at_once_and_short_pauses_after_it() {
-        let news = |at: f64| {
+        let change = |at: f64| {
             if at == 0.0 || (690.0..692.0).contains(&at) { AttemptChange::NewReason } else { AttemptChange::SameAgain }
         };
-        let lines = lines(720.0, news);
+        let lines = lines(720.0, change);
         let after: Vec<&f64> = lines.iter().skip_while(|at| **at < 689.0).collect();
         assert!((after[0] - 690.0).abs() < 1e-6 && *after[1] < 693.0, "{lines:?}");
     }

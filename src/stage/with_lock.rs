@@ -13,10 +13,10 @@ use crate::revision::Applied;
 use crate::signal::Cancel;
 
 /// The longest wait for the answer to an unlock.
-const FAREWELL: Duration = Duration::from_secs(3);
+const UNLOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The pause before the run waits again for a server that was not ready after all.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The settings of the wait for the database and of its lock.
 pub struct LockSettings<'a> {
@@ -62,7 +62,7 @@ pub async fn take_lock<P, T>(
     mut decide: impl AsyncFnMut(Database, Vec<Applied>) -> Result<LockDecision<P, T>, Failure>,
     answer: impl Fn(&P, &[Applied]) -> Option<T>,
 ) -> Result<TakenLock<P, T>, Failure> {
-    let until = Instant::now() + settings.patience.total;
+    let deadline = Instant::now() + settings.patience.total;
     loop {
         let (database, applied) = wait(settings.source, settings.history, settings.patience, cancel).await?;
         let attempt = async {
@@ -80,7 +80,7 @@ pub async fn take_lock<P, T>(
         match attempt.await {
             Ok(Some(taken)) => return Ok(taken),
             Ok(None) => {}
-            Err(failure) => not_ready_after_all(failure, until, cancel).await?,
+            Err(failure) => pause_if_unready(failure, deadline, cancel).await?,
         }
     }
 }
@@ -99,9 +99,9 @@ pub async fn with_lock_unless_done<P, T>(
     match take_lock(settings, cancel, decide, answer).await? {
         TakenLock::Answer(answer) => Ok(answer),
         TakenLock::Locked(mut locked, canceller, prepared) => {
-            let ended = work(&mut locked, canceller, prepared).await;
+            let result = work(&mut locked, canceller, prepared).await;
             release_lock(locked).await;
-            ended
+            result
         }
     }
 }
@@ -119,9 +119,9 @@ pub async fn with_lock<T>(
     match take_lock(settings, cancel, decide, |(), _| None).await? {
         TakenLock::Answer(never) => match never {},
         TakenLock::Locked(mut locked, canceller, ()) => {
-            let ended = work(&mut locked, canceller).await;
+            let result = work(&mut locked, canceller).await;
             release_lock(locked).await;
-            ended
+            result
         }
     }
 }
@@ -130,20 +130,20 @@ pub async fn with_lock<T>(
 ///
 /// # Errors
 /// Fails with `failure` if that is of another kind or the time is up, and when a signal arrives.
-async fn not_ready_after_all(failure: Failure, until: Instant, cancel: &Cancel) -> Result<(), Failure> {
-    if !failure.is_unready() || Instant::now() >= until {
+async fn pause_if_unready(failure: Failure, deadline: Instant, cancel: &Cancel) -> Result<(), Failure> {
+    if !failure.is_unready() || Instant::now() >= deadline {
         return Err(failure);
     }
     tracing::info!("not ready after all: {}", failure.cause);
     tokio::select! {
-        () = tokio::time::sleep(PAUSE) => Ok(()),
+        () = tokio::time::sleep(RETRY_PAUSE) => Ok(()),
         reason = cancel.cancelled() => Err(Failure::new(Stage::Wait, Cause::Stopped(reason))),
     }
 }
 
 /// Frees the lock. Everything is committed or rolled back by now: the end of a lost session has freed the lock, too.
 pub async fn release_lock(locked: Locked) {
-    match tokio::time::timeout(FAREWELL, locked.release()).await {
+    match tokio::time::timeout(UNLOCK_TIMEOUT, locked.release()).await {
         Ok(Ok(UnlockResult::WasOurs)) => {}
         Ok(Ok(UnlockResult::WasNotOurs)) => {
             tracing::warn!("the lock was not ours any more when it was to be freed")

@@ -38,16 +38,16 @@ pub async fn fill(
 ) -> Result<BackupContent, BackupError> {
     let file = partial.path.as_path();
     let (tool_version, rows) = match (database.source(), canceller) {
-        (BackupSource::Postgres(server), Canceller::Postgres(watch)) => {
-            from_postgres(server, watch, policy, partial).await?
+        (BackupSource::Postgres(server), Canceller::Postgres(monitor)) => {
+            from_postgres(server, monitor, policy, partial).await?
         }
         (BackupSource::Sqlite(path), _) => from_sqlite(path, file).await?,
         (BackupSource::Postgres(_), _) => unreachable!("the canceller is the database's"),
     };
     refuse_replaced(partial)?;
-    let written = file.to_owned();
-    let sealed = run(move |stop| manifest::seal(&written, stop)).await;
-    let (sha256, bytes) = sealed.map_err(|error| folder::write_error(file, &error))?;
+    let sealed_file = file.to_owned();
+    let result = run(move |stop| manifest::seal(&sealed_file, stop)).await;
+    let (sha256, bytes) = result.map_err(|error| folder::write_error(file, &error))?;
     refuse_replaced(partial)?;
     Ok(BackupContent { tool_version, rows, sha256, bytes })
 }
@@ -63,16 +63,16 @@ fn refuse_replaced(partial: &PartialBackup) -> Result<(), BackupError> {
 /// Runs `pg_dump`, and counts the rows in the same snapshot. Returns the version of the tool and the numbers of rows.
 async fn from_postgres(
     server: &Postgres,
-    watch: &mut MonitorSession,
+    monitor: &mut MonitorSession,
     policy: &BackupPolicy,
     partial: &PartialBackup,
 ) -> Result<(String, RowCounts), BackupError> {
     let lock_wait = Duration::from_secs(60);
     let tools = dump::DumpTools::find(policy.pg_dump.as_deref(), server.major()).await.map_err(BackupError::Tool)?;
-    let snapshot = watch.snapshot(lock_wait).await.map_err(BackupError::Source)?;
+    let snapshot = monitor.snapshot(lock_wait).await.map_err(BackupError::Source)?;
     let dump = tools.dump(server, &snapshot, lock_wait, &partial.content);
-    let (dumped, rows) = tokio::join!(dump, watch.count());
-    let rows = match (dumped, rows) {
+    let (dump_result, rows) = tokio::join!(dump, monitor.count());
+    let rows = match (dump_result, rows) {
         // The snapshot was lost with the session that counted, so the error of the tool is only a consequence.
         (Err(_), Err(fault)) if fault.kind == DatabaseErrorKind::Lost => {
             return Err(BackupError::Source(fault));
@@ -86,14 +86,14 @@ async fn from_postgres(
         {
             return Err(BackupError::Source(fault));
         }
-        (dumped, rows) => {
-            dumped.map_err(BackupError::Tool)?;
+        (dump_result, rows) => {
+            dump_result.map_err(BackupError::Tool)?;
             rows.map_err(BackupError::Source)?
         }
     };
-    watch.end_snapshot().await.map_err(BackupError::Source)?;
-    let written = partial.content.metadata().map_err(|error| folder::write_error(&partial.path, &error))?;
-    if written.len() == 0 {
+    monitor.end_snapshot().await.map_err(BackupError::Source)?;
+    let metadata = partial.content.metadata().map_err(|error| folder::write_error(&partial.path, &error))?;
+    if metadata.len() == 0 {
         return Err(BackupError::Empty("pg_dump"));
     }
     tools.read_back(&partial.content).await.map_err(|error| BackupError::Unverified(error.to_string()))?;
@@ -103,8 +103,8 @@ async fn from_postgres(
 /// Copies the file, checks the copy, and counts its rows. Returns the version of SQLite and the numbers of rows.
 async fn from_sqlite(source: &Path, file: &Path) -> Result<(String, RowCounts), BackupError> {
     let (source, copy) = (source.to_owned(), file.to_owned());
-    let copied = run(move |stop| {
-        copy::copy(&source, &copy, stop).map_err(|uncopied| match uncopied {
+    let counts = run(move |stop| {
+        copy::copy(&source, &copy, stop).map_err(|error| match error {
             CopyError::Source(fault) => BackupError::Source(fault),
             CopyError::Copy(fault) => BackupError::Copy(fault),
         })?;
@@ -113,10 +113,12 @@ async fn from_sqlite(source: &Path, file: &Path) -> Result<(String, RowCounts), 
         };
         // If the source is damaged as well, the copy is faithful, and another run would end with the same error.
         match copy::check(&source) {
-            Err(damage) if damage.kind == DatabaseErrorKind::Corrupt => Err(BackupError::Source(damage)),
+            Err(source_fault) if source_fault.kind == DatabaseErrorKind::Corrupt => {
+                Err(BackupError::Source(source_fault))
+            }
             _ if fault.kind == DatabaseErrorKind::Corrupt => Err(BackupError::Unverified(fault.to_string())),
             _ => Err(BackupError::Copy(fault)),
         }
     });
-    Ok((format!("SQLite {}", copy::library_version()), copied.await?))
+    Ok((format!("SQLite {}", copy::library_version()), counts.await?))
 }

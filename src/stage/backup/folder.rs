@@ -16,11 +16,11 @@ use crate::safe_file;
 use crate::stage::atomic_file::{AtomicFile, AtomicFileError, has_name, lock_of};
 
 /// The suffix of an unfinished backup. SQLite adds suffixes of its own to it.
-const PARTIAL: &str = ".partial";
+const PARTIAL_SUFFIX: &str = ".partial";
 /// The suffixes of the unfinished files of a backup.
-const CONTENT: [&str; 4] = [".partial-wal", ".partial-shm", ".partial-journal", PARTIAL];
+const CONTENT_SUFFIXES: [&str; 4] = [".partial-wal", ".partial-shm", ".partial-journal", PARTIAL_SUFFIX];
 /// The suffix of the unfinished file of a manifest.
-const MANIFEST: &str = ".json.partial";
+const PARTIAL_MANIFEST_SUFFIX: &str = ".json.partial";
 /// The number of bytes for the manifest, SQLite's journal, and the file system itself.
 pub const MARGIN: u64 = 64 * 1024;
 /// The largest number of bytes of a database name in a file name. A file system takes names of 255 bytes, and time,
@@ -35,8 +35,8 @@ pub fn make(dir: &Path) -> Result<(), BackupError> {
     if dir.is_dir() {
         return Ok(());
     }
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|error| write_error(dir, &error))?;
+    let result = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    result.map_err(|error| write_error(dir, &error))?;
     for parent in dir.ancestors().skip(1) {
         // Errors are ignored: not every file system can sync a directory, and not every parent may be opened.
         let _ = safe_file::open_folder(parent).and_then(|folder| folder.sync_all());
@@ -67,25 +67,26 @@ pub fn needed(dialect: Dialect, size: u64) -> u64 {
 
 /// Returns the number of free bytes in a directory; `None` if the system cannot tell.
 pub fn free_space(dir: &Path) -> Option<u64> {
-    rustix::fs::statvfs(dir).ok().map(|room| room.f_bavail.saturating_mul(room.f_frsize))
+    rustix::fs::statvfs(dir).ok().map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Returns whether a directory lies in a container's own layer, which is removed with the container. The layer is
 /// recognized by its usual file system (statfs(2), `OVERLAYFS_SUPER_MAGIC`).
 pub fn is_on_container_layer(dir: &Path) -> bool {
-    const OVERLAY: u64 = 0x794c_7630;
-    rustix::fs::statfs(dir).is_ok_and(|facts| u64::try_from(facts.f_type) == Ok(OVERLAY))
+    const OVERLAY_MAGIC: u64 = 0x794c_7630;
+    rustix::fs::statfs(dir).is_ok_and(|stat| u64::try_from(stat.f_type) == Ok(OVERLAY_MAGIC))
 }
 
 /// Returns whether a file of this name is a backup of this database: `app-20260112T093000Z-from-0004.dump`.
 pub fn is_backup(name: &str, identity: &DatabaseIdentity) -> bool {
-    let stamp = |text: &str| {
+    let is_timestamp = |text: &str| {
         text.len() == "20260112T093000Z".len()
             && text.chars().all(|character| character.is_ascii_digit() || "TZ".contains(character))
     };
-    let rest = name.strip_prefix(&format!("{}-", safe(&identity.name)));
-    rest.and_then(|rest| rest.split_once("-from-"))
-        .is_some_and(|(time, from)| stamp(time) && from.ends_with(suffix(identity.dialect)))
+    let remainder = name.strip_prefix(&format!("{}-", sanitize(&identity.name)));
+    remainder
+        .and_then(|remainder| remainder.split_once("-from-"))
+        .is_some_and(|(time, from)| is_timestamp(time) && from.ends_with(suffix(identity.dialect)))
 }
 
 /// Returns the suffix of the backups of a dialect.
@@ -97,7 +98,7 @@ fn suffix(dialect: Dialect) -> &'static str {
 }
 
 /// Returns the name of a database as a part of a file name: cut to its length, with `_` for special characters.
-fn safe(name: &str) -> String {
+fn sanitize(name: &str) -> String {
     let end = (0..=LONGEST_NAME.min(name.len())).rev().find(|&end| name.is_char_boundary(end));
     let name = &name[..end.unwrap_or(0)];
     name.chars().map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect()
@@ -126,10 +127,14 @@ impl PartialBackup {
     ///
     /// # Errors
     /// Fails when a file cannot be created.
-    pub fn create(dir: &Path, identity: &DatabaseIdentity, span: &RevisionRange) -> Result<PartialBackup, BackupError> {
-        let stamp = clock::now_for_names();
-        let from = span.from.as_deref().unwrap_or("unversioned");
-        let stem = format!("{}-{stamp}-from-{from}", safe(&identity.name));
+    pub fn create(
+        dir: &Path,
+        identity: &DatabaseIdentity,
+        range: &RevisionRange,
+    ) -> Result<PartialBackup, BackupError> {
+        let timestamp = clock::now_for_names();
+        let from = range.from.as_deref().unwrap_or("unversioned");
+        let stem = format!("{}-{timestamp}-from-{from}", sanitize(&identity.name));
         let suffix = suffix(identity.dialect);
         for number in 1.. {
             let file = match number {
@@ -145,12 +150,14 @@ impl PartialBackup {
 
     /// Creates the files for a backup with this final path. Returns `None` if the name is taken.
     fn at(file: PathBuf) -> Result<Option<PartialBackup>, BackupError> {
-        let path = with_suffix(&file, PARTIAL);
+        let path = with_suffix(&file, PARTIAL_SUFFIX);
         let manifest_file = manifest_of(&file);
-        let manifest = match AtomicFile::create(&manifest_file, PARTIAL) {
+        let manifest = match AtomicFile::create(&manifest_file, PARTIAL_SUFFIX) {
             Ok(manifest) => manifest,
             Err(AtomicFileError::Taken | AtomicFileError::InUse) => return Ok(None),
-            Err(AtomicFileError::Io(error)) => return Err(write_error(&with_suffix(&manifest_file, PARTIAL), &error)),
+            Err(AtomicFileError::Io(error)) => {
+                return Err(write_error(&with_suffix(&manifest_file, PARTIAL_SUFFIX), &error));
+            }
         };
         // The name is checked under the lock, when no other run can get it any more: a backup that has just got its
         // name must not be overwritten.
@@ -158,7 +165,7 @@ impl PartialBackup {
         match file.exists() {
             true => Ok(None),
             false => {
-                let content = created(&path)?;
+                let content = create_content(&path)?;
                 Ok(content.map(|content| PartialBackup { path, file, content, _remove: remove, manifest }))
             }
         }
@@ -184,10 +191,10 @@ impl PartialBackup {
             AtomicFileError::Taken | AtomicFileError::InUse => failed(io::ErrorKind::AlreadyExists.into()),
             AtomicFileError::Io(error) => failed(error),
         })?;
-        let renamed = fs::rename(&path, &file).and_then(|()| safe_file::sync_parent(&file));
-        renamed.map_err(|error| {
-            for ours in [&file, &manifest_of(&file)] {
-                let _ = fs::remove_file(ours);
+        let result = fs::rename(&path, &file).and_then(|()| safe_file::sync_parent(&file));
+        result.map_err(|error| {
+            for published in [&file, &manifest_of(&file)] {
+                let _ = fs::remove_file(published);
             }
             failed(error)
         })?;
@@ -196,7 +203,7 @@ impl PartialBackup {
 }
 
 /// Creates a file for this user only. Returns `None` if there is one already.
-fn created(path: &Path) -> Result<Option<File>, BackupError> {
+fn create_content(path: &Path) -> Result<Option<File>, BackupError> {
     match safe_file::create_new(path, 0o600) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
@@ -209,7 +216,7 @@ struct RemovePartial(PathBuf);
 
 impl Drop for RemovePartial {
     fn drop(&mut self) {
-        for suffix in CONTENT {
+        for suffix in CONTENT_SUFFIXES {
             let _ = fs::remove_file(with_suffix(&self.0, suffix));
         }
     }
@@ -225,15 +232,18 @@ pub fn remove_leftovers(dir: &Path, identity: &DatabaseIdentity) {
         .filter_map(|entry| {
             let name = entry.file_name().to_str()?.to_owned();
             // Of two suffixes with the same end, the longer one comes first.
-            let stem =
-                [MANIFEST].iter().chain(&CONTENT).chain(&[".json"]).find_map(|suffix| name.strip_suffix(suffix))?;
+            let stem = [PARTIAL_MANIFEST_SUFFIX]
+                .iter()
+                .chain(&CONTENT_SUFFIXES)
+                .chain(&[".json"])
+                .find_map(|suffix| name.strip_suffix(suffix))?;
             is_backup(stem, identity).then(|| dir.join(stem))
         })
         .collect();
     for backup in backups {
         let manifest = manifest_of(&backup);
         // The locks are held until the files are removed.
-        let Ok(_locks) = [with_suffix(&manifest, PARTIAL), manifest.clone()]
+        let Ok(_locks) = [with_suffix(&manifest, PARTIAL_SUFFIX), manifest.clone()]
             .map(|path| lock_of(&path))
             .into_iter()
             .collect::<Result<Vec<_>, _>>()
@@ -242,7 +252,11 @@ pub fn remove_leftovers(dir: &Path, identity: &DatabaseIdentity) {
         };
         // Checked under the lock: a backup that was published meanwhile keeps its manifest.
         let orphan = (!backup.exists()).then_some(manifest);
-        let leftovers = CONTENT.iter().chain(&[MANIFEST]).map(|suffix| with_suffix(&backup, suffix)).chain(orphan);
+        let leftovers = CONTENT_SUFFIXES
+            .iter()
+            .chain(&[PARTIAL_MANIFEST_SUFFIX])
+            .map(|suffix| with_suffix(&backup, suffix))
+            .chain(orphan);
         for path in leftovers {
             if fs::remove_file(&path).is_ok() {
                 tracing::info!("removed what a stopped run left: {}", path.display());
@@ -258,7 +272,7 @@ mod tests {
     #[test]
     fn a_name_tells_its_database() {
         let identity = |name: &str| DatabaseIdentity { dialect: Dialect::Postgres, name: name.into() };
-        for (file, database, ours) in [
+        for (file, database, expected) in [
             ("app-20260112T093000Z-from-0004.dump", "app", true),
             ("app-20260112T093000Z-from-0004-2.dump", "app", true),
             ("app-20260112T093000Z-from-unversioned.dump", "app", true),
@@ -269,13 +283,13 @@ mod tests {
             ("app-20260112T093000Z-from-0004.dump.json", "app", false),
             ("app-taken-from-production.dump", "app", false),
         ] {
-            assert_eq!(is_backup(file, &identity(database)), ours, "{file} of {database}");
+            assert_eq!(is_backup(file, &identity(database)), expected, "{file} of {database}");
         }
     }
 
     #[test]
     fn long_names_are_cut_between_characters() {
-        assert_eq!(safe(&"é".repeat(200)).len(), 120);
-        assert_eq!(safe("a b/c;d"), "a_b_c_d");
+        assert_eq!(sanitize(&"é".repeat(200)).len(), 120);
+        assert_eq!(sanitize("a b/c;d"), "a_b_c_d");
     }
 }

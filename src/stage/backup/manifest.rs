@@ -137,16 +137,16 @@ pub fn kind(dialect: Dialect) -> &'static str {
 /// Fails with the error of the file system, or with `Interrupted` when `stop` is set.
 pub fn seal(path: &Path, stop: &AtomicBool) -> io::Result<(Fingerprint, u64)> {
     let mut file = safe_file::open(path)?;
-    let mut sum = Sha256::new();
+    let mut hasher = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     let mut bytes = 0;
     while !stop.load(Ordering::SeqCst) {
         let read = file.read(&mut buffer)?;
         if read == 0 {
             file.sync_all()?;
-            return Ok((Fingerprint(sum.finalize().into()), bytes));
+            return Ok((Fingerprint(hasher.finalize().into()), bytes));
         }
-        sum.update(&buffer[..read]);
+        hasher.update(&buffer[..read]);
         bytes += read as u64;
     }
     Err(io::ErrorKind::Interrupted.into())

@@ -83,7 +83,7 @@ pub async fn backup(
     locked: &mut Locked,
     canceller: &mut Canceller,
     policy: &BackupPolicy,
-    span: &RevisionRange,
+    range: &RevisionRange,
     context: &RunContext,
 ) -> Result<Safety, Failure> {
     if policy.mode == BackupMode::Off {
@@ -95,7 +95,7 @@ pub async fn backup(
         tracing::info!("no backup: the database is empty");
         return Ok(Safety(BackupResult::NothingToSave));
     }
-    take(locked, canceller, policy, span, context).await
+    take(locked, canceller, policy, range, context).await
 }
 
 /// Takes and verifies a backup, whatever the mode of the policy.
@@ -106,7 +106,7 @@ pub async fn take(
     locked: &mut Locked,
     canceller: &mut Canceller,
     policy: &BackupPolicy,
-    span: &RevisionRange,
+    range: &RevisionRange,
     context: &RunContext,
 ) -> Result<Safety, Failure> {
     let database = locked.database();
@@ -122,7 +122,7 @@ pub async fn take(
     let mut probe = canceller.probe();
     let result = tokio::select! {
         fault = probe.silence() => Err(Cause::Database(fault)),
-        result = write(database, canceller, policy, span, subject, &context.progress) => result.map_err(Cause::Backup),
+        result = write(database, canceller, policy, range, subject, &context.progress) => result.map_err(Cause::Backup),
         reason = context.cancel.cancelled() => Err(Cause::Stopped(reason)),
         () = limit => Err(Cause::Backup(BackupError::TimedOut(policy.timeout.unwrap_or_default()))),
     };
@@ -143,7 +143,7 @@ async fn write(
     database: &Database,
     canceller: &mut Canceller,
     policy: &BackupPolicy,
-    span: &RevisionRange,
+    range: &RevisionRange,
     subject: BackupSubject,
     progress: &ProgressLine,
 ) -> Result<Safety, BackupError> {
@@ -155,20 +155,20 @@ async fn write(
     folder::remove_leftovers(dir, &identity);
     check_room(dir, folder::needed(identity.dialect, size))?;
     // The partial file must be removed before `with_room` reads the free space.
-    let told = |error| with_room(error, dir, size);
-    let partial = PartialBackup::create(dir, &identity, span).map_err(told)?;
+    let add_free_space = |error| with_room(error, dir, size);
+    let partial = PartialBackup::create(dir, &identity, range).map_err(add_free_space)?;
     let display = FileProgress::start(progress, format!("backing up {}", identity.name), &partial.path, size);
-    let filled = fill(database, canceller, policy, &partial).await;
+    let content = fill(database, canceller, policy, &partial).await;
     drop(display);
-    let filled = match filled {
-        Ok(filled) => filled,
+    let content = match content {
+        Ok(content) => content,
         Err(error) => {
             drop(partial);
-            return Err(told(error));
+            return Err(add_free_space(error));
         }
     };
-    let manifest = Manifest { database_id, ..manifest(database, &partial, span, filled, started_at) };
-    let file = partial.publish(&manifest).map_err(told)?;
+    let manifest = Manifest { database_id, ..manifest(database, &partial, range, content, started_at) };
+    let file = partial.publish(&manifest).map_err(add_free_space)?;
     announce(&file, manifest.bytes, dir);
     retention::retire(dir, &identity, policy.keep, &manifest);
     Ok(Safety(BackupResult::Backup(file)))
@@ -178,12 +178,12 @@ async fn write(
 fn manifest(
     database: &Database,
     partial: &PartialBackup,
-    span: &RevisionRange,
-    filled: BackupContent,
+    range: &RevisionRange,
+    content: BackupContent,
     started_at: String,
 ) -> Manifest {
     let (identity, server) = (database.identity(), database.server());
-    let BackupContent { tool_version, rows, sha256, bytes } = filled;
+    let BackupContent { tool_version, rows, sha256, bytes } = content;
     Manifest {
         file: partial.file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         sha256: sha256.to_string(),
@@ -195,8 +195,8 @@ fn manifest(
         server_version: server.version,
         tool_version,
         lockkeeper_version: env!("CARGO_PKG_VERSION").into(),
-        from_revision: span.from.clone(),
-        to_revision: span.to.clone(),
+        from_revision: range.from.clone(),
+        to_revision: range.to.clone(),
         rows: Some(rows),
         started_at,
         verified_at: clock::now(),

@@ -58,17 +58,17 @@ pub fn retire(dir: &Path, identity: &DatabaseIdentity, keep: usize, newest: &Man
     };
     let verified = listed.into_iter().filter_map(|ListedBackup { path, manifest }| Some((path, manifest?)));
     let others = verified.filter(|(_, manifest)| manifest.file != newest.file);
-    let (older, foreign): (Vec<(PathBuf, Manifest)>, Vec<_>) =
+    let (older, uncertain): (Vec<(PathBuf, Manifest)>, Vec<_>) =
         others.partition(|(_, manifest)| manifest.is_certainly_of(newest));
-    if foreign.len() >= keep {
+    if uncertain.len() >= keep {
         tracing::info!(
             "backups in {} that are not certainly of this database, although of one of its name, and are never deleted: {}",
             dir.display(),
-            foreign.len()
+            uncertain.len()
         );
     }
     let surplus = (older.len() + 1).saturating_sub(keep.max(1));
-    for old in dispensable(&older).take(surplus) {
+    for old in deletion_order(&older).take(surplus) {
         // The backup goes first: a manifest without its backup is not listed, and the next run removes it.
         match [old, &manifest_of(old)].into_iter().try_for_each(remove) {
             Ok(()) => tracing::info!("deleted the old backup {}", old.display()),
@@ -80,13 +80,13 @@ pub fn retire(dir: &Path, identity: &DatabaseIdentity, keep: usize, newest: &Man
 /// Returns the backups in the order of deletion: first those that only repeat the one before them, then the others,
 /// each time the oldest first. Otherwise, a container that is restarted again and again would soon have deleted the old
 /// backup that was taken before its first attempt.
-fn dispensable(older: &[(PathBuf, Manifest)]) -> impl Iterator<Item = &PathBuf> {
-    let repeats = |at: usize| {
-        let span = |at: usize| (&older[at].1.from_revision, &older[at].1.to_revision);
-        at > 0 && older[at].1.to_revision.is_some() && span(at) == span(at - 1)
+fn deletion_order(older: &[(PathBuf, Manifest)]) -> impl Iterator<Item = &PathBuf> {
+    let is_repeat = |index: usize| {
+        let revisions = |index: usize| (&older[index].1.from_revision, &older[index].1.to_revision);
+        index > 0 && older[index].1.to_revision.is_some() && revisions(index) == revisions(index - 1)
     };
-    let (repeated, others): (Vec<usize>, Vec<usize>) = (0..older.len()).partition(|&at| repeats(at));
-    repeated.into_iter().chain(others).map(|at| &older[at].0)
+    let (repeated, others): (Vec<usize>, Vec<usize>) = (0..older.len()).partition(|&index| is_repeat(index));
+    repeated.into_iter().chain(others).map(|index| &older[index].0)
 }
 
 /// Removes a file. Succeeds if somebody else has removed it already.

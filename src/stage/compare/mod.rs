@@ -21,7 +21,7 @@ use source::SourceReader;
 use target::TargetReader;
 
 /// The largest number of rows that are named for a table.
-const MOST: usize = 10;
+const MAX_ROWS: usize = 10;
 
 /// The amount of data that was compared and found equal.
 #[derive(Debug)]
@@ -45,24 +45,24 @@ pub async fn compare(
     let source = SourceReader::new(source, Arc::clone(&plan));
     let mut target = TargetReader::new(snapshot);
     let mut equal = ComparisonSummary { tables: 0, rows: 0 };
-    let mut found = Vec::new();
-    for (at, pair) in plan.pairs.iter().enumerate() {
-        let meter = RowMeter::new(progress, format!("comparing {}", pair.source.name), pair.source.rows);
-        match metered(&meter, table(&source, &mut target, at, pair, &meter)).await? {
+    let mut differences = Vec::new();
+    for (index, mapping) in plan.pairs.iter().enumerate() {
+        let meter = RowMeter::new(progress, format!("comparing {}", mapping.source.name), mapping.source.rows);
+        match metered(&meter, compare_table(&source, &mut target, index, mapping, &meter)).await? {
             ComparedTable::Equal(rows) => {
-                tracing::info!(rows, "{} and {} are equal", pair.source.name, pair.target.quoted());
+                tracing::info!(rows, "{} and {} are equal", mapping.source.name, mapping.target.quoted());
                 equal.tables += 1;
                 equal.rows += rows;
             }
-            ComparedTable::Differs(lines) => found.extend(lines),
+            ComparedTable::Differs(lines) => differences.extend(lines),
         }
     }
     target.end().await;
     // Only now is it certain that all tables were read in one state of the file.
     source.confirm().await?;
-    match found.is_empty() {
+    match differences.is_empty() {
         true => Ok(equal),
-        false => Err(Cause::Transfer(TransferError::Differs(found))),
+        false => Err(Cause::Transfer(TransferError::Differs(differences))),
     }
 }
 
@@ -74,50 +74,53 @@ enum ComparedTable {
     Differs(Vec<String>),
 }
 
-/// Compares the table at position `at` of the plan.
-async fn table(
+/// Compares the table at position `index` of the plan.
+async fn compare_table(
     source: &SourceReader,
     target: &mut TargetReader<'_>,
-    at: usize,
-    pair: &TableMapping,
+    index: usize,
+    mapping: &TableMapping,
     meter: &RowMeter,
 ) -> Result<ComparedTable, Cause> {
-    let (read, buckets) = tokio::try_join!(source.scan(at, MOST), target.scan(pair, meter))?;
-    let suspects = read.buckets.differing(&buckets, MOST);
+    let (scan, buckets) = tokio::try_join!(source.scan(index, MAX_ROWS), target.scan(mapping, meter))?;
+    let suspects = scan.buckets.differing(&buckets, MAX_ROWS);
     if suspects.is_empty() {
         return Ok(ComparedTable::Equal(buckets.total().rows()));
     }
-    meter.becomes(format!("looking for the rows of {} that differ", pair.source.name));
-    let mut lines = vec![difference(pair, &read.buckets.total(), &buckets.total())];
-    lines.extend(read.unfit);
-    lines.extend(rows(source, target, at, pair, suspects).await?);
+    meter.becomes(format!("looking for the rows of {} that differ", mapping.source.name));
+    let mut lines = vec![difference(mapping, &scan.buckets.total(), &buckets.total())];
+    lines.extend(scan.unfit);
+    lines.extend(describe_rows(source, target, index, mapping, suspects).await?);
     Ok(ComparedTable::Differs(lines))
 }
 
-/// Returns a line for each row that differs, for the first [`MOST`] of them.
-async fn rows(
+/// Returns a line for each row that differs, for the first [`MAX_ROWS`] of them.
+async fn describe_rows(
     source: &SourceReader,
     target: &mut TargetReader<'_>,
-    at: usize,
-    pair: &TableMapping,
+    index: usize,
+    mapping: &TableMapping,
     suspects: SuspectBuckets,
 ) -> Result<Vec<String>, Cause> {
-    let (ours, theirs) = tokio::try_join!(source.find(at, suspects.clone()), target.find(pair, &suspects))?;
-    let keys = differing(&ours, &theirs.found, MOST);
+    let (source_rows, target_rows) =
+        tokio::try_join!(source.find(index, suspects.clone()), target.find(mapping, &suspects))?;
+    let keys = differing(&source_rows, &target_rows.found, MAX_ROWS);
     let wanted = keys.iter().filter(|(_, in_source, _)| in_source.rows() > 0).map(|(key, ..)| *key);
-    let ours: HashMap<u128, RowDetail> = source.details(at, wanted.collect()).await?;
+    let source_details: HashMap<u128, RowDetail> = source.details(index, wanted.collect()).await?;
     let mut lines = Vec::new();
     for (key, in_source, in_target) in &keys {
-        let row = match theirs.places.get(key) {
-            Some(place) => target.detail(pair, *place).await?,
+        let row = match target_rows.places.get(key) {
+            Some(location) => target.detail(mapping, *location).await?,
             None => None,
         };
         let counts = (in_source.rows(), in_target.rows());
-        lines.push(DifferingRows { pair, counts, source: ours.get(key), target: row.as_ref() }.to_string());
+        lines.push(
+            DifferingRows { pair: mapping, counts, source: source_details.get(key), target: row.as_ref() }.to_string(),
+        );
     }
     lines.sort();
-    if lines.len() == MOST {
-        lines.push(format!("{}: no more than {MOST} rows are named", pair.source.name));
+    if lines.len() == MAX_ROWS {
+        lines.push(format!("{}: no more than {MAX_ROWS} rows are named", mapping.source.name));
     }
     Ok(lines)
 }

@@ -10,7 +10,7 @@ use crate::transfer::value::{Value, shown};
 /// The largest number of characters that are shown of a value of the target.
 pub const CHARACTERS: usize = 48;
 /// The largest number of columns that identify a row without a key.
-const COLUMNS: usize = 4;
+const MAX_COLUMNS: usize = 4;
 
 /// A row on one side.
 #[derive(Clone, Debug)]
@@ -35,14 +35,15 @@ pub struct DifferingRows<'a> {
 
 impl DifferingRows<'_> {
     /// Returns the name of the row: `id = 3`, `(a, b) = (1, 'x')`.
-    fn name(&self) -> String {
-        let places = match key(self.pair) {
-            none if none.is_empty() => (0..self.pair.columns.len().min(COLUMNS)).collect(),
+    fn describe_key(&self) -> String {
+        let columns = match key(self.pair) {
+            empty if empty.is_empty() => (0..self.pair.columns.len().min(MAX_COLUMNS)).collect(),
             key => key,
         };
         let Some(row) = self.source.or(self.target) else { return "a row".into() };
-        let names: Vec<&str> = places.iter().map(|&at| self.column(at)).collect();
-        let values: Vec<&str> = places.iter().map(|&at| row.values.get(at).map_or("?", String::as_str)).collect();
+        let names: Vec<&str> = columns.iter().map(|&index| self.column(index)).collect();
+        let values: Vec<&str> =
+            columns.iter().map(|&index| row.values.get(index).map_or("?", String::as_str)).collect();
         match names.len() {
             1 => format!("{} = {}", names[0], values[0]),
             _ => format!("({}) = ({})", names.join(", "), values.join(", ")),
@@ -50,17 +51,18 @@ impl DifferingRows<'_> {
     }
 
     /// Returns the source's name of the column at this position of the mapping.
-    fn column(&self, at: usize) -> &str {
-        &self.pair.source.columns[self.pair.columns[at].source].name
+    fn column(&self, index: usize) -> &str {
+        &self.pair.source.columns[self.pair.columns[index].source].name
     }
 
     /// Describes every column that differs.
-    fn columns(&self) -> String {
+    fn describe_columns(&self) -> String {
         let (Some(source), Some(target)) = (self.source, self.target) else { return "it differs".into() };
-        let differ = (0..self.pair.columns.len()).filter(|&at| source.fields.get(at) != target.fields.get(at));
-        let values = differ.map(|at| {
-            let value = |row: &RowDetail| row.values.get(at).cloned().unwrap_or_default();
-            format!("{} is {} in the source, {} in the target", self.column(at), value(source), value(target))
+        let differing =
+            (0..self.pair.columns.len()).filter(|&index| source.fields.get(index) != target.fields.get(index));
+        let values = differing.map(|index| {
+            let value = |row: &RowDetail| row.values.get(index).cloned().unwrap_or_default();
+            format!("{} is {} in the source, {} in the target", self.column(index), value(source), value(target))
         });
         values.collect::<Vec<_>>().join(", ")
     }
@@ -68,11 +70,11 @@ impl DifferingRows<'_> {
 
 impl fmt::Display for DifferingRows<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {}: ", self.pair.source.name, self.name())?;
+        write!(f, "{}, {}: ", self.pair.source.name, self.describe_key())?;
         match self.counts {
             (1, 0) => f.write_str("only in the source"),
             (0, 1) => f.write_str("only in the target"),
-            (1, 1) => f.write_str(&self.columns()),
+            (1, 1) => f.write_str(&self.describe_columns()),
             (source, target) if source == target => write!(f, "{source} rows on each side, and not the same ones"),
             (source, target) => write!(f, "{} in the source, {} in the target", times(source), times(target)),
         }
@@ -90,7 +92,7 @@ fn times(count: u64) -> String {
 /// Describes a value of the target, of which `text` is the beginning as the server has sent it; `None` is NULL.
 pub fn describe_value(ty: &WritableType, text: Option<String>) -> String {
     let Some(text) = text else { return shown(Value::Null) };
-    let bare = matches!(
+    let is_unquoted = matches!(
         ty,
         WritableType::Boolean
             | WritableType::SmallInt
@@ -100,13 +102,13 @@ pub fn describe_value(ty: &WritableType, text: Option<String>) -> String {
             | WritableType::Double
             | WritableType::Numeric(_)
     );
-    let (head, dots) = match text.char_indices().nth(CHARACTERS) {
+    let (head, ellipsis) = match text.char_indices().nth(CHARACTERS) {
         Some((end, _)) => (&text[..end], "..."),
         None => (&*text, ""),
     };
-    match bare {
-        true => format!("{head}{dots}"),
-        false => shown(Value::Text(head.as_bytes())) + dots,
+    match is_unquoted {
+        true => format!("{head}{ellipsis}"),
+        false => shown(Value::Text(head.as_bytes())) + ellipsis,
     }
 }
 

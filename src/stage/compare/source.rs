@@ -35,7 +35,7 @@ struct FetchedRow<'a> {
     /// The row as it was read.
     row: &'a SourceRow<'a>,
     /// The row in the form in which it is compared.
-    keyed: KeyedRow<'a>,
+    keyed_row: KeyedRow<'a>,
     /// The row's values that do not fit, described.
     unfit: &'a mut Vec<String>,
 }
@@ -46,37 +46,37 @@ impl SourceReader {
         SourceReader { source: Arc::new(Mutex::new(source)), plan }
     }
 
-    /// Reads all rows of the table at position `at` of the plan. Describes at most `most` of the values that do not
+    /// Reads all rows of the table at position `index` of the plan. Describes at most `limit` of the values that do not
     /// fit.
     ///
     /// # Errors
     /// Fails, as the other methods do, when the file cannot be read.
-    pub async fn scan(&self, at: usize, most: usize) -> Result<TableScan, Cause> {
-        self.rows(at, move |look: &mut TableScan, taken| {
-            look.buckets.add(&taken.keyed);
-            let room = most - look.unfit.len();
-            look.unfit.extend(taken.unfit.drain(..).take(room));
+    pub async fn scan(&self, index: usize, limit: usize) -> Result<TableScan, Cause> {
+        self.rows(index, move |scan: &mut TableScan, fetched| {
+            scan.buckets.add(&fetched.keyed_row);
+            let capacity = limit - scan.unfit.len();
+            scan.unfit.extend(fetched.unfit.drain(..).take(capacity));
         })
         .await
     }
 
     /// Returns the digests of the rows in these buckets, by key.
-    pub async fn find(&self, at: usize, suspects: SuspectBuckets) -> Result<KeyDigests, Cause> {
-        self.rows(at, move |found: &mut KeyDigests, taken| {
-            if suspects.has(taken.keyed.key) {
-                found.entry(taken.keyed.key).or_default().add(taken.keyed.normal);
+    pub async fn find(&self, index: usize, suspects: SuspectBuckets) -> Result<KeyDigests, Cause> {
+        self.rows(index, move |digests: &mut KeyDigests, fetched| {
+            if suspects.has(fetched.keyed_row.key) {
+                digests.entry(fetched.keyed_row.key).or_default().add(fetched.keyed_row.normal);
             }
         })
         .await
     }
 
     /// Returns the first row of each of these keys.
-    pub async fn details(&self, at: usize, wanted: HashSet<u128>) -> Result<HashMap<u128, RowDetail>, Cause> {
-        self.rows(at, move |details: &mut HashMap<u128, RowDetail>, taken| {
-            if wanted.contains(&taken.keyed.key) {
-                details.entry(taken.keyed.key).or_insert_with(|| RowDetail {
-                    values: taken.row.values().map(shown).collect(),
-                    fields: taken.keyed.fields(),
+    pub async fn details(&self, index: usize, wanted: HashSet<u128>) -> Result<HashMap<u128, RowDetail>, Cause> {
+        self.rows(index, move |details: &mut HashMap<u128, RowDetail>, fetched| {
+            if wanted.contains(&fetched.keyed_row.key) {
+                details.entry(fetched.keyed_row.key).or_insert_with(|| RowDetail {
+                    values: fetched.row.values().map(shown).collect(),
+                    fields: fetched.keyed_row.fields(),
                 });
             }
         })
@@ -85,46 +85,46 @@ impl SourceReader {
 
     /// Checks that everything was read in one state of the file.
     pub async fn confirm(&self) -> Result<(), Cause> {
-        self.work(|source, _, _| source.confirm()).await
+        self.run_blocking(|source, _, _| source.confirm()).await
     }
 
     /// Gives every row of a table to `each`, in the form in which it is compared.
     async fn rows<T: Default + Send + 'static>(
         &self,
-        at: usize,
+        index: usize,
         mut each: impl FnMut(&mut T, FetchedRow<'_>) + Send + 'static,
     ) -> Result<T, Cause> {
-        self.work(move |source, plan, stop| {
-            let pair = &plan.pairs[at];
-            let mut keys = KeyFinder::for_table(pair);
+        self.run_blocking(move |source, plan, stop| {
+            let mapping = &plan.pairs[index];
+            let mut keys = KeyFinder::for_table(mapping);
             let (mut result, mut bytes, mut unfit) = (T::default(), Vec::new(), Vec::new());
-            let ended = source.rows(&pair.source, &pair.read(), stop, |row| {
+            let read = source.rows(&mapping.source, &mapping.read(), stop, |row| {
                 bytes.clear();
                 unfit.clear();
-                for (mapped, value) in pair.columns.iter().zip(row.values()) {
-                    if let Err(bad) = mapped.cast.encode(value, &mut bytes) {
+                for (column_mapping, value) in mapping.columns.iter().zip(row.values()) {
+                    if let Err(error) = column_mapping.cast.encode(value, &mut bytes) {
                         bytes.extend_from_slice(&UNFIT.to_be_bytes());
-                        unfit.push(words(pair, mapped, row, value, &bad));
+                        unfit.push(words(mapping, column_mapping, row, value, &error));
                     }
                 }
-                each(&mut result, FetchedRow { row, keyed: keys.row(&bytes), unfit: &mut unfit });
+                each(&mut result, FetchedRow { row, keyed_row: keys.row(&bytes), unfit: &mut unfit });
                 ControlFlow::<()>::Continue(())
             });
-            ended.map(|_| result)
+            read.map(|_| result)
         })
         .await
     }
 
     /// Runs `work` on a thread that may block.
-    async fn work<T: Send + 'static>(
+    async fn run_blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&SqliteSource, &TransferPlan, &AtomicBool) -> Result<T, DatabaseError> + Send + 'static,
     ) -> Result<T, Cause> {
         let (source, plan) = (Arc::clone(&self.source), Arc::clone(&self.plan));
-        let done = blocking::run(move |stop| {
+        let result = blocking::run(move |stop| {
             let source = source.lock().unwrap_or_else(PoisonError::into_inner);
             work(&source, &plan, stop)
         });
-        done.await.map_err(|fault| Cause::Transfer(TransferError::Source(fault)))
+        result.await.map_err(|fault| Cause::Transfer(TransferError::Source(fault)))
     }
 }

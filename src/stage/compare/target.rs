@@ -29,10 +29,10 @@ impl RowLocation {
 
     /// Splits the last two fields, `tableoid` and `ctid`, off a row. Returns the other fields and the location.
     fn split(row: &[u8]) -> Option<(&[u8], RowLocation)> {
-        let (bytes, place) = row.split_last_chunk::<{ RowLocation::BYTES }>()?;
-        let table = u32::from_be_bytes(place[4..8].try_into().ok()?);
-        let block = u32::from_be_bytes(place[12..16].try_into().ok()?);
-        let offset = u16::from_be_bytes(place[16..].try_into().ok()?);
+        let (bytes, location) = row.split_last_chunk::<{ RowLocation::BYTES }>()?;
+        let table = u32::from_be_bytes(location[4..8].try_into().ok()?);
+        let block = u32::from_be_bytes(location[12..16].try_into().ok()?);
+        let offset = u16::from_be_bytes(location[16..].try_into().ok()?);
         Some((bytes, RowLocation { table, block, offset }))
     }
 }
@@ -56,51 +56,55 @@ impl<'a> TargetReader<'a> {
     ///
     /// # Errors
     /// Fails, as the other methods do, when the session is lost or a privilege is missing.
-    pub async fn scan(&mut self, pair: &TableMapping, meter: &RowMeter) -> Result<Buckets, Cause> {
-        let (mut keys, mut buckets) = (KeyFinder::for_table(pair), Buckets::default());
-        let columns = pair.written().into_iter().map(identifier);
+    pub async fn scan(&mut self, mapping: &TableMapping, meter: &RowMeter) -> Result<Buckets, Cause> {
+        let (mut keys, mut buckets) = (KeyFinder::for_table(mapping), Buckets::default());
+        let columns = mapping.written().into_iter().map(identifier);
         let mut ticks = meter.ticks();
         let each = |row: CopyRow<'_>| {
             ticks.row(row.bytes().len());
             buckets.add(&keys.row(row.bytes()));
         };
-        self.rows(pair, columns.collect(), "", each).await?;
+        self.rows(mapping, columns.collect(), "", each).await?;
         Ok(buckets)
     }
 
     /// Returns the digests of the rows in these buckets, by key, and where the rows are.
-    pub async fn find(&mut self, pair: &TableMapping, suspects: &SuspectBuckets) -> Result<SuspectRows, Cause> {
-        let (mut keys, mut suspicious) = (KeyFinder::for_table(pair), SuspectRows::default());
-        let columns = pair.written().into_iter().map(identifier);
+    pub async fn find(&mut self, mapping: &TableMapping, suspects: &SuspectBuckets) -> Result<SuspectRows, Cause> {
+        let (mut keys, mut suspect_rows) = (KeyFinder::for_table(mapping), SuspectRows::default());
+        let columns = mapping.written().into_iter().map(identifier);
         let columns = columns.chain(["tableoid".into(), "ctid".into()]).collect();
         let each = |row: CopyRow<'_>| {
-            let Some((bytes, place)) = RowLocation::split(row.bytes()) else { return };
-            let keyed = keys.row(bytes);
-            if suspects.has(keyed.key) {
-                suspicious.found.entry(keyed.key).or_default().add(keyed.normal);
-                suspicious.places.entry(keyed.key).or_insert(place);
+            let Some((bytes, location)) = RowLocation::split(row.bytes()) else { return };
+            let keyed_row = keys.row(bytes);
+            if suspects.has(keyed_row.key) {
+                suspect_rows.found.entry(keyed_row.key).or_default().add(keyed_row.normal);
+                suspect_rows.places.entry(keyed_row.key).or_insert(location);
             }
         };
-        self.rows(pair, columns, "", each).await?;
-        Ok(suspicious)
+        self.rows(mapping, columns, "", each).await?;
+        Ok(suspect_rows)
     }
 
     /// Reads the row at a location; `None` if there is none.
-    pub async fn detail(&mut self, pair: &TableMapping, place: RowLocation) -> Result<Option<RowDetail>, Cause> {
-        let RowLocation { table, block, offset } = place;
+    pub async fn detail(&mut self, mapping: &TableMapping, location: RowLocation) -> Result<Option<RowDetail>, Cause> {
+        let RowLocation { table, block, offset } = location;
         let condition = format!(" WHERE tableoid = {table} AND ctid = '({block},{offset})'");
-        let columns: Vec<String> = pair.written().into_iter().map(identifier).collect();
+        let columns: Vec<String> = mapping.written().into_iter().map(identifier).collect();
         // Fetches no more than is shown, but for one character, which shows that the value is longer.
-        let text = |(mapped, field): (&ColumnMapping, &String)| {
-            let text = pair.target.columns[mapped.target].text(field);
+        let text = |(column_mapping, field): (&ColumnMapping, &String)| {
+            let text = mapping.target.columns[column_mapping.target].text(field);
             format!("pg_catalog.left({text}, {})", CHARACTERS + 1)
         };
-        let texts = pair.columns.iter().zip(&columns).map(text);
-        let query = select(pair, texts.collect(), &condition);
-        let (mut keys, mut fields) = (KeyFinder::for_table(pair), None);
-        self.rows(pair, columns, &condition, |row| fields = Some(keys.row(row.bytes()).fields())).await?;
-        let texts = self.0.texts(query, pair.columns.len()).await.map_err(Cause::Database)?;
-        let values = pair.columns.iter().zip(texts).map(|(mapped, text)| describe_value(mapped.cast.ty(), text));
+        let texts = mapping.columns.iter().zip(&columns).map(text);
+        let query = select(mapping, texts.collect(), &condition);
+        let (mut keys, mut fields) = (KeyFinder::for_table(mapping), None);
+        self.rows(mapping, columns, &condition, |row| fields = Some(keys.row(row.bytes()).fields())).await?;
+        let texts = self.0.texts(query, mapping.columns.len()).await.map_err(Cause::Database)?;
+        let values = mapping
+            .columns
+            .iter()
+            .zip(texts)
+            .map(|(column_mapping, text)| describe_value(column_mapping.cast.ty(), text));
         let values = values.collect();
         Ok(fields.map(|fields| RowDetail { values, fields }))
     }
@@ -110,19 +114,19 @@ impl<'a> TargetReader<'a> {
         self.0.end().await;
     }
 
-    /// Gives every row of a table to `each`; `rest` is the end of the query, such as a condition.
+    /// Gives every row of a table to `each`; `condition` is the end of the query and may be empty.
     async fn rows(
         &mut self,
-        pair: &TableMapping,
+        mapping: &TableMapping,
         columns: Vec<String>,
-        rest: &str,
+        condition: &str,
         each: impl FnMut(CopyRow<'_>),
     ) -> Result<(), Cause> {
-        let read: Result<u64, DatabaseError> = self.0.copy_out(&select(pair, columns, rest), each).await;
+        let read: Result<u64, DatabaseError> = self.0.copy_out(&select(mapping, columns, condition), each).await;
         read.map(drop).map_err(Cause::Database)
     }
 }
 
-fn select(pair: &TableMapping, columns: Vec<String>, rest: &str) -> String {
-    format!("SELECT {} FROM {}{rest}", columns.join(", "), pair.target.rows())
+fn select(mapping: &TableMapping, columns: Vec<String>, condition: &str) -> String {
+    format!("SELECT {} FROM {}{condition}", columns.join(", "), mapping.target.rows())
 }

@@ -44,8 +44,8 @@ impl ExportFile {
     /// Fails when the name was taken meanwhile, or with the error of the file system.
     pub fn publish(self) -> Result<(), ExportError> {
         let name = self.name;
-        let published = self.file.publish().map(|_| ());
-        published.map_err(|error| match error {
+        let result = self.file.publish().map(|_| ());
+        result.map_err(|error| match error {
             AtomicFileError::Taken | AtomicFileError::InUse => ExportError::Taken(name),
             AtomicFileError::Io(error) => ExportError::Unwritten { path: name, error },
         })

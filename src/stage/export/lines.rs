@@ -43,9 +43,9 @@ impl LineFormat {
             // A table of PostgreSQL may have no columns, or none but generated ones.
             out.push(b'{');
         }
-        for (at, key) in self.keys.iter().enumerate() {
+        for (index, key) in self.keys.iter().enumerate() {
             out.extend_from_slice(key);
-            value(at, out);
+            value(index, out);
         }
         out.push(b'}');
     }

@@ -73,26 +73,26 @@ pub async fn sqlite(
     mut sink: ExportSink<'_>,
     cancel: &Cancel,
 ) -> Result<ExportSummary, Cause> {
-    let mut reading = source::begin(source, tables);
-    let passing_on = with_progress("exporting", async {
-        while let Some(bytes) = reading.chunks.recv().await {
+    let mut reader = source::begin(source, tables);
+    let writing = with_progress("exporting", async {
+        while let Some(bytes) = reader.chunks.recv().await {
             sink.write(&bytes).await?;
         }
         Ok(())
     });
-    let passed_on = tokio::select! {
-        passed_on = passing_on => passed_on,
+    let write_result = tokio::select! {
+        write_result = writing => write_result,
         reason = cancel.cancelled() => Err(Cause::Stopped(reason)),
     };
-    if passed_on.is_err() {
-        reading.stop();
+    if write_result.is_err() {
+        reader.stop();
     }
     // Waits for the reader in every case, so that it logs nothing after the end.
-    let ended = reading.ended().await;
-    passed_on?;
-    let written = ended?;
+    let read_result = reader.ended().await;
+    write_result?;
+    let summary = read_result?;
     sink.finish()?;
-    Ok(written)
+    Ok(summary)
 }
 
 /// Writes these tables of PostgreSQL, in this order.
@@ -105,12 +105,12 @@ pub async fn postgres(
     mut sink: ExportSink<'_>,
     cancel: &Cancel,
 ) -> Result<ExportSummary, Cause> {
-    let ended = with_progress("exporting", target::write(&mut snapshot, tables, &mut sink));
-    let written = tokio::select! {
-        ended = ended => ended?,
+    let result = with_progress("exporting", target::write(&mut snapshot, tables, &mut sink));
+    let summary = tokio::select! {
+        result = result => result?,
         reason = cancel.cancelled() => return Err(Cause::Stopped(reason)),
     };
     snapshot.end().await;
     sink.finish()?;
-    Ok(written)
+    Ok(summary)
 }

@@ -16,9 +16,9 @@ use crate::transfer::json_export::{text, value};
 use crate::transfer::source::{ColumnVisibility, SourceTable};
 
 /// The number of bytes that are collected before they are handed over.
-const CHUNK: usize = 128 * 1024;
+const CHUNK_BYTES: usize = 128 * 1024;
 /// The largest number of chunks that wait to be written.
-const QUEUE: usize = 8;
+const QUEUE_LENGTH: usize = 8;
 
 /// A running reader.
 pub struct ExportReader {
@@ -37,7 +37,7 @@ impl ExportReader {
     pub async fn ended(mut self) -> Result<ExportSummary, Cause> {
         self.chunks.close();
         match self.thread.ended().await {
-            Ok(written) => Ok(written),
+            Ok(summary) => Ok(summary),
             Err(Some(fault)) => Err(Cause::Transfer(TransferError::Source(fault))),
             Err(None) => Err(Cause::Internal("the reader ended early".into())),
         }
@@ -46,7 +46,7 @@ impl ExportReader {
 
 /// Starts the reader.
 pub fn begin(source: SqliteSource, tables: Vec<SourceTable>) -> ExportReader {
-    let (sender, chunks) = channel(QUEUE);
+    let (sender, chunks) = channel(QUEUE_LENGTH);
     let thread = Running::start(Arc::default(), move |stop| read(&source, &tables, &sender, stop));
     ExportReader { chunks, thread }
 }
@@ -58,20 +58,20 @@ fn read(
     sender: &Sender<Vec<u8>>,
     stop: &AtomicBool,
 ) -> Result<ExportSummary, Option<DatabaseError>> {
-    let mut out = Vec::with_capacity(CHUNK + CHUNK / 8);
+    let mut out = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8);
     let mut lines = LineFormat::new(&mut out);
-    let mut written = ExportSummary::default();
+    let mut summary = ExportSummary::default();
     for table in tables {
         // Generated columns are left out: an import generates them again.
         let columns: Vec<usize> =
-            (0..table.columns.len()).filter(|&at| table.columns[at].hidden == ColumnVisibility::No).collect();
-        lines.begin(&table.name, columns.iter().map(|&at| &*table.columns[at].name), &mut out);
+            (0..table.columns.len()).filter(|&index| table.columns[index].hidden == ColumnVisibility::No).collect();
+        lines.begin(&table.name, columns.iter().map(|&index| &*table.columns[index].name), &mut out);
         let read = source.rows(table, &columns, stop, |row| {
-            lines.row(&mut out, |at, out| value(row.value(at), out));
-            if out.len() < CHUNK {
+            lines.row(&mut out, |index, out| value(row.value(index), out));
+            if out.len() < CHUNK_BYTES {
                 return ControlFlow::Continue(());
             }
-            let next = Vec::with_capacity(CHUNK + CHUNK / 8);
+            let next = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8);
             match sender.blocking_send(std::mem::replace(&mut out, next)) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
@@ -82,28 +82,29 @@ fn read(
         }
         let rows = lines.end(&mut out);
         tracing::info!(rows, "exported {}", table.name);
-        written.tables += 1;
-        written.rows += rows;
+        summary.tables += 1;
+        summary.rows += rows;
     }
     sequences(tables, &mut lines, &mut out);
     LineFormat::finish(&mut out);
     // Only now is it certain that all tables were read in one state of the file.
     source.confirm().map_err(Some)?;
     sender.blocking_send(out).map_err(|_| None)?;
-    Ok(written)
+    Ok(summary)
 }
 
 /// Writes the high-water marks of AUTOINCREMENT, under the name and with the columns that SQLite has for them.
 fn sequences(tables: &[SourceTable], lines: &mut LineFormat, out: &mut Vec<u8>) {
-    let marks: Vec<(&str, i64)> = tables.iter().filter_map(|table| Some((&*table.name, table.sequence?))).collect();
-    if marks.is_empty() {
+    let sequence_values: Vec<(&str, i64)> =
+        tables.iter().filter_map(|table| Some((&*table.name, table.sequence?))).collect();
+    if sequence_values.is_empty() {
         return;
     }
     lines.begin("sqlite_sequence", ["name", "seq"].into_iter(), out);
-    for (name, mark) in marks {
-        lines.row(out, |at, out| match at {
+    for (name, value) in sequence_values {
+        lines.row(out, |index, out| match index {
             0 => text(name, out),
-            _ => out.extend_from_slice(mark.to_string().as_bytes()),
+            _ => out.extend_from_slice(value.to_string().as_bytes()),
         });
     }
     lines.end(out);

@@ -15,7 +15,7 @@ use crate::transfer::target::{TargetColumn, TargetTable};
 use crate::transfer::value::Value;
 
 /// The number of bytes that are collected before they are written.
-const CHUNK: usize = 128 * 1024;
+const CHUNK_BYTES: usize = 128 * 1024;
 
 /// The form of a column's field.
 #[derive(Clone, Copy)]
@@ -34,7 +34,7 @@ enum FieldFormat {
 struct ExportColumn {
     name: String,
     sql: String,
-    form: FieldFormat,
+    format: FieldFormat,
 }
 
 /// Writes these tables, in this order.
@@ -45,32 +45,32 @@ pub async fn write(
 ) -> Result<ExportSummary, Cause> {
     let out = RefCell::new(Vec::new());
     let mut lines = LineFormat::new(&mut out.borrow_mut());
-    let mut written = ExportSummary::default();
+    let mut summary = ExportSummary::default();
     for table in tables {
-        let own = table.columns.iter().filter(|column| !column.generated);
-        let columns: Vec<ExportColumn> = own.map(|column| from_target(table, column)).collect();
+        let own_columns = table.columns.iter().filter(|column| !column.generated);
+        let columns: Vec<ExportColumn> = own_columns.map(|column| from_target(table, column)).collect();
         warn_of_names(table, &columns);
         lines.begin(&table.name, columns.iter().map(|column| &*column.name), &mut out.borrow_mut());
         copy(snapshot, table, &columns, &mut lines, &out, sink).await?;
         let rows = lines.end(&mut out.borrow_mut());
         tracing::info!(rows, "exported {}", table.quoted());
-        written.tables += 1;
-        written.rows += rows;
+        summary.tables += 1;
+        summary.rows += rows;
     }
     let mut out = out.into_inner();
     LineFormat::finish(&mut out);
     sink.write(&out).await?;
-    Ok(written)
+    Ok(summary)
 }
 
 /// Warns of columns that an import could not distinguish, and of rows in which it would find no value.
 fn warn_of_names(table: &TargetTable, columns: &[ExportColumn]) {
     let name = &table.name;
-    for (at, column) in columns.iter().enumerate() {
-        let other = columns[..at].iter().find(|other| other.name.eq_ignore_ascii_case(&column.name));
+    for (index, column) in columns.iter().enumerate() {
+        let other = columns[..index].iter().find(|other| other.name.eq_ignore_ascii_case(&column.name));
         if let Some(other) = other {
-            let (one, two) = (&other.name, &column.name);
-            tracing::warn!("{name}: the columns {one} and {two} differ in case alone, which no import takes back");
+            let (first, second) = (&other.name, &column.name);
+            tracing::warn!("{name}: the columns {first} and {second} differ in case alone, which no import takes back");
         }
     }
     if columns.is_empty() {
@@ -87,26 +87,26 @@ async fn copy(
     out: &RefCell<Vec<u8>>,
     sink: &mut ExportSink<'_>,
 ) -> Result<(), Cause> {
-    let mut refused = None;
+    let mut write_error = None;
     let each = |row: CopyRow<'_>| {
         let mut fields = row.fields();
-        lines.row(&mut out.borrow_mut(), |at, out| append(columns[at].form, fields.next().flatten(), out));
+        lines.row(&mut out.borrow_mut(), |index, out| append(columns[index].format, fields.next().flatten(), out));
     };
     let pause = async || {
-        if out.borrow().len() < CHUNK {
+        if out.borrow().len() < CHUNK_BYTES {
             return ControlFlow::Continue(());
         }
         let bytes = out.take();
         match sink.write(&bytes).await {
             Ok(()) => ControlFlow::Continue(()),
             Err(cause) => {
-                refused = Some(cause);
+                write_error = Some(cause);
                 ControlFlow::Break(())
             }
         }
     };
     let read = snapshot.copy_out_pausing(&select(table, columns), each, pause).await;
-    match refused {
+    match write_error {
         Some(cause) => Err(cause),
         None => read.map(drop).map_err(Cause::Database),
     }
@@ -124,8 +124,8 @@ fn select(table: &TargetTable, columns: &[ExportColumn]) -> String {
 fn from_target(table: &TargetTable, column: &TargetColumn) -> ExportColumn {
     let name = column.name.clone();
     let field = format!("t.{}", identifier(&name));
-    let written = column.text(&field);
-    let (sql, form) = match type_of(column) {
+    let text = column.text(&field);
+    let (sql, format) = match type_of(column) {
         Some(WritableType::Boolean) => (field, FieldFormat::Boolean),
         Some(WritableType::SmallInt | WritableType::Integer | WritableType::BigInt) => (field, FieldFormat::Integer),
         Some(WritableType::Real | WritableType::Double) => (field, FieldFormat::Real),
@@ -139,14 +139,14 @@ fn from_target(table: &TargetTable, column: &TargetColumn) -> ExportColumn {
             | WritableType::Json
             | WritableType::Enum(_),
         ) => (field, FieldFormat::Text),
-        Some(WritableType::TimestampTz(_) | WritableType::Timestamp(_)) => (written, FieldFormat::Time),
+        Some(WritableType::TimestampTz(_) | WritableType::Timestamp(_)) => (text, FieldFormat::Time),
         // An array that a JSON list cannot describe is written in the server's form: no import mistakes it for another.
         Some(WritableType::Array(..)) => {
             let is_list = format!(
                 "coalesce(pg_catalog.array_ndims({field}) = 1 AND pg_catalog.array_lower({field}, 1) = 1, true)"
             );
             let json = format!("pg_catalog.to_json({field})::pg_catalog.text");
-            (format!("CASE WHEN {is_list} THEN {json} ELSE {written} END"), FieldFormat::Text)
+            (format!("CASE WHEN {is_list} THEN {json} ELSE {text} END"), FieldFormat::Text)
         }
         Some(
             WritableType::Numeric(_)
@@ -156,21 +156,21 @@ fn from_target(table: &TargetTable, column: &TargetColumn) -> ExportColumn {
             | WritableType::Uuid
             | WritableType::Inet
             | WritableType::Cidr,
-        ) => (written, FieldFormat::Text),
+        ) => (text, FieldFormat::Text),
         None => {
             let kind = &column.type_name;
-            let place = format!("{}.{name}", table.name);
-            tracing::warn!("{place}: values of the type {kind} are written as text, which no import takes back");
-            (written, FieldFormat::Text)
+            let full_name = format!("{}.{name}", table.name);
+            tracing::warn!("{full_name}: values of the type {kind} are written as text, which no import takes back");
+            (text, FieldFormat::Text)
         }
     };
-    ExportColumn { name, sql, form }
+    ExportColumn { name, sql, format }
 }
 
 /// Appends a field as JSON. The server sends only the lengths that belong to the types.
-fn append(form: FieldFormat, field: Option<&[u8]>, out: &mut Vec<u8>) {
+fn append(format: FieldFormat, field: Option<&[u8]>, out: &mut Vec<u8>) {
     let Some(field) = field else { return value(Value::Null, out) };
-    match form {
+    match format {
         FieldFormat::Boolean if field == [0] => out.extend_from_slice(b"false"),
         FieldFormat::Boolean => out.extend_from_slice(b"true"),
         FieldFormat::Integer => {
@@ -194,8 +194,8 @@ fn append(form: FieldFormat, field: Option<&[u8]>, out: &mut Vec<u8>) {
 }
 
 /// Returns `2026-01-02 03:04:05+00` as `2026-01-02T03:04:05Z`; `None` if the text has another form.
-fn iso(written: &str) -> Option<String> {
-    let (date, time) = written.split_once(' ').filter(|(_, time)| !time.contains(' '))?;
+fn iso(text: &str) -> Option<String> {
+    let (date, time) = text.split_once(' ').filter(|(_, time)| !time.contains(' '))?;
     Some(match time.strip_suffix("+00") {
         Some(utc) => format!("{date}T{utc}Z"),
         None => format!("{date}T{time}"),

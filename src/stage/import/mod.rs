@@ -25,17 +25,17 @@ pub async fn read(path: &Path, cancel: &Cancel) -> Result<StagedRows, Cause> {
     // A signal does not wait for the file, which may be a pipe to which nobody writes.
     let reading =
         blocking::run(move |stop| staging::stage(safe_file::open_stream(&name).map_err(ReadError::Io)?, stop));
-    let what = format!("reading {}", path.display());
+    let activity = format!("reading {}", path.display());
     let staged = tokio::select! {
-        read = with_progress(&what, reading) => read,
+        read = with_progress(&activity, reading) => read,
         reason = cancel.cancelled() => return Err(Cause::Stopped(reason)),
     };
-    staged.map_err(|unstaged| match unstaged {
+    staged.map_err(|error| match error {
         StagingError::Unread(ReadError::Io(error)) => {
             Cause::Export(ExportError::Unread { path: path.to_owned(), error })
         }
-        StagingError::Unread(ReadError::Malformed { place, what }) => {
-            Cause::Export(ExportError::Malformed(format!("{}:{place}: {what}", path.display())))
+        StagingError::Unread(ReadError::Malformed { place, what: message }) => {
+            Cause::Export(ExportError::Malformed(format!("{}:{place}: {message}", path.display())))
         }
         StagingError::Fault(fault) => Cause::Export(ExportError::Staging(fault)),
         StagingError::Stopped => Cause::Internal("the reader was stopped by nobody".into()),
@@ -58,8 +58,8 @@ pub fn contents<T: PlanTarget>(staged: &StagedRows, targets: &[T]) -> Result<Sou
             others.push(SkippedObject { name: table.clone(), reason: SkipReason::Empty });
             continue;
         };
-        let own = targets[target].columns().iter().filter(|column| !column.is_generated());
-        let columns: Vec<String> = own.map(|column| column.name().to_owned()).collect();
+        let own_columns = targets[target].columns().iter().filter(|column| !column.is_generated());
+        let columns: Vec<String> = own_columns.map(|column| column.name().to_owned()).collect();
         if !columns.is_empty() {
             staged.add(table, &columns).map_err(ExportError::Staging)?;
         }
@@ -68,10 +68,10 @@ pub fn contents<T: PlanTarget>(staged: &StagedRows, targets: &[T]) -> Result<Sou
     contents.others.extend(others);
     for table in &mut contents.tables {
         let Some(target) = find(&table.name) else { continue };
-        let of_target = targets[target].columns();
+        let target_columns = targets[target].columns();
         for column in &mut table.columns {
-            let found = matching(&column.name, of_target.iter().map(T::Column::name));
-            if found.is_ok_and(|at| of_target[at].is_generated()) {
+            let match_result = matching(&column.name, target_columns.iter().map(T::Column::name));
+            if match_result.is_ok_and(|index| target_columns[index].is_generated()) {
                 tracing::info!("left alone: {}.{}, the target generates it", table.name, column.name);
                 column.hidden = ColumnVisibility::GeneratedStored;
             }

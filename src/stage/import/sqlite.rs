@@ -35,26 +35,26 @@ pub async fn load(
     load: ImportRequest,
     cancel: &Cancel,
 ) -> Result<Vec<(String, u64)>, Cause> {
-    let (path, patience) = (locked.path().to_owned(), load.patience);
-    let names: Vec<String> = load.plan.pairs.iter().map(|pair| pair.source.name.clone()).collect();
+    let (path, timeout) = (locked.path().to_owned(), load.patience);
+    let names: Vec<String> = load.plan.pairs.iter().map(|mapping| mapping.source.name.clone()).collect();
     // The lock is kept until everything is loaded or rolled back.
     let work = blocking::run_to_its_end(cancel, move |stop| run(staged.source, &load, &path, stop));
     let loaded = match with_progress("importing", work).await {
         (_, Some(reason)) => return Err(Cause::Stopped(reason)),
-        (loaded, None) => loaded.map_err(refused)?,
+        (result, None) => result.map_err(load_cause)?,
     };
     if !locked.is_ours() {
         return Err(Cause::Transfer(TransferError::Uncommitted(ApplyError::LockLost)));
     }
     let rows = loaded.rows.clone();
-    commit(loaded, patience, cancel).await?;
+    commit(loaded, timeout, cancel).await?;
     Ok(names.into_iter().zip(rows).collect())
 }
 
 /// Waits for readers to end, and commits. When a signal arrives, the commit is either done all the same or certainly
 /// not done.
-async fn commit(loaded: Loaded, patience: Duration, cancel: &Cancel) -> Result<(), Cause> {
-    let work = blocking::run_to_its_end(cancel, move |stop| loaded.commit(patience, stop));
+async fn commit(loaded: Loaded, timeout: Duration, cancel: &Cancel) -> Result<(), Cause> {
+    let work = blocking::run_to_its_end(cancel, move |stop| loaded.commit(timeout, stop));
     match with_progress("waiting for readers to end", work).await {
         (Ok(()), _) => Ok(()),
         (Err(_), Some(reason)) => Err(Cause::Stopped(reason)),
@@ -69,12 +69,12 @@ fn run(source: SqliteSource, load: &ImportRequest, path: &Path, stop: &AtomicBoo
 }
 
 /// Returns the cause for an error of the load.
-fn refused(unloaded: LoadError) -> Cause {
-    Cause::Transfer(match unloaded {
+fn load_cause(error: LoadError) -> Cause {
+    Cause::Transfer(match error {
         LoadError::Filled(tables) => TransferError::NotEmpty(tables),
-        LoadError::Bad(found) => TransferError::Unstorable(found),
-        LoadError::Violated(found) => TransferError::Violated(found),
-        LoadError::Differs(found) => TransferError::Differs(found),
+        LoadError::Bad(messages) => TransferError::Unstorable(messages),
+        LoadError::Violated(messages) => TransferError::Violated(messages),
+        LoadError::Differs(messages) => TransferError::Differs(messages),
         // The definition of a foreign key fits no parent table.
         LoadError::Fault(fault) if fault.kind == DatabaseErrorKind::Statement => {
             TransferError::Refused { table: "the rows".into(), fault }

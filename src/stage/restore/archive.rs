@@ -30,8 +30,8 @@ impl BackupArchive {
             Ok(_) => return Err(RestoreError::Unfit(format!("{} is not a file", path.display()))),
             Err(error) => return Err(RestoreError::Unfit(format!("{}: {error}", path.display()))),
         }
-        let vouching = manifest_of(&path);
-        let unverified = |why: String| RestoreError::Unverified(format!("{}: {why}", vouching.display()));
+        let manifest_path = manifest_of(&path);
+        let unverified = |reason: String| RestoreError::Unverified(format!("{}: {reason}", manifest_path.display()));
         let text = Manifest::read(&path).map_err(|error| {
             unverified(format!("{error}; without its manifest nothing vouches for {}", path.display()))
         })?;
@@ -49,10 +49,10 @@ impl BackupArchive {
     /// # Errors
     /// Fails with the kind or the name of the database that the backup is of.
     pub fn fits(&self, identity: &DatabaseIdentity) -> Result<(), RestoreError> {
-        let Manifest { kind: of, database, .. } = &self.manifest;
-        if of != kind(identity.dialect) {
+        let Manifest { kind: backup_kind, database, .. } = &self.manifest;
+        if backup_kind != kind(identity.dialect) {
             let (file, to) = (self.path.display(), kind(identity.dialect));
-            return Err(RestoreError::Unfit(format!("{file} is a backup of {of}, the database is {to}")));
+            return Err(RestoreError::Unfit(format!("{file} is a backup of {backup_kind}, the database is {to}")));
         }
         if *database != identity.name {
             let (file, to) = (self.path.display(), &identity.name);
@@ -76,15 +76,15 @@ impl BackupArchive {
 /// Fails with the value of the file and that of the manifest, or when the file cannot be read.
 pub(super) async fn verified_checksum(path: &Path, manifest: &Manifest) -> Result<(), RestoreError> {
     let file = path.to_owned();
-    let sealed = run(move |stop| seal(&file, stop)).await;
-    let unverified = |why: String| RestoreError::Unverified(format!("{}: {why}", path.display()));
-    let (sum, bytes) = sealed.map_err(|error| unverified(error.to_string()))?;
-    let (expected, sum) = (&manifest.sha256, sum.to_string());
+    let result = run(move |stop| seal(&file, stop)).await;
+    let unverified = |reason: String| RestoreError::Unverified(format!("{}: {reason}", path.display()));
+    let (checksum, bytes) = result.map_err(|error| unverified(error.to_string()))?;
+    let (expected, checksum) = (&manifest.sha256, checksum.to_string());
     if bytes != manifest.bytes {
         return Err(unverified(format!("it has {bytes} bytes, its manifest says {}", manifest.bytes)));
     }
-    if sum != *expected {
-        return Err(unverified(format!("its SHA-256 is {sum}, its manifest says {expected}")));
+    if checksum != *expected {
+        return Err(unverified(format!("its SHA-256 is {checksum}, its manifest says {expected}")));
     }
     Ok(())
 }

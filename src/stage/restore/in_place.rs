@@ -16,13 +16,13 @@ use crate::progress::with_progress;
 use crate::signal::{Cancel, CancelReason};
 
 /// The longest time that one attempt waits for the locks of the tables: all other sessions wait behind it.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// The first pause between these attempts; pauses double up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause between these attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 /// The time after which a cancel request is sent again: one that arrives between two statements has no effect.
-const CANCEL_AGAIN: Duration = Duration::from_millis(500);
+const CANCEL_INTERVAL: Duration = Duration::from_millis(500);
 
 impl RestoreContext<'_> {
     /// Begins the transaction of a restore in place: locks every table against writers until the transaction ends. The
@@ -36,25 +36,25 @@ impl RestoreContext<'_> {
         canceller: &mut Canceller,
         cancel: &Cancel,
     ) -> Result<(), Failure> {
-        let (began, mut pause) = (Instant::now(), FIRST_PAUSE);
+        let (start, mut pause) = (Instant::now(), FIRST_PAUSE);
         loop {
-            let tried = async {
+            let attempt = async {
                 let mut restore = InPlaceRestore::new(locked);
-                let locking = restore.lock_tables(LOCK_WAIT.min(self.patience)).await;
-                locking.map_err(|fault| failed(RestoreError::Database(fault)))
+                let result = restore.lock_tables(LOCK_TIMEOUT.min(self.patience)).await;
+                result.map_err(|fault| failed(RestoreError::Database(fault)))
             };
-            let failure = match unless_stopped(tried, canceller, cancel).await {
+            let failure = match unless_stopped(attempt, canceller, cancel).await {
                 Ok(()) => return Ok(()),
                 Err(failure) => failure,
             };
             let is_contended = matches!(&failure.cause, Cause::Restore(RestoreError::Database(fault)) if fault.kind == DatabaseErrorKind::Contended);
-            if !is_contended || began.elapsed() >= self.patience {
+            if !is_contended || start.elapsed() >= self.patience {
                 return Err(failure);
             }
             tracing::info!("waiting for the tables, which others use: {}", failure.cause);
-            let left = self.patience.saturating_sub(began.elapsed());
+            let remaining = self.patience.saturating_sub(start.elapsed());
             tokio::select! {
-                () = tokio::time::sleep(pause.min(left)) => pause = (pause * 2).min(LONGEST_PAUSE),
+                () = tokio::time::sleep(pause.min(remaining)) => pause = (pause * 2).min(LONGEST_PAUSE),
                 reason = cancel.cancelled() => return Err(stopped(reason)),
             }
         }
@@ -75,20 +75,20 @@ impl RestoreContext<'_> {
         let (path, name) = (self.archive.path.display(), locked.identity().name);
         tracing::info!("restoring {path} into the database {name} as it is");
         let mut probe = canceller.probe();
-        let replacing = async {
-            let replaced = tokio::select! {
+        let replacement = async {
+            let result = tokio::select! {
                 fault = probe.silence() => {
                     probe.terminate().await;
                     Err(RestoreError::Database(fault))
                 }
-                replaced = with_progress("restoring", self.replace(locked, cancel)) => replaced,
+                result = with_progress("restoring", self.replace(locked, cancel)) => result,
             };
-            if replaced.is_err() {
+            if result.is_err() {
                 InPlaceRestore::new(locked).roll_back().await;
             }
-            replaced.map_err(failed)
+            result.map_err(failed)
         };
-        unless_stopped(replacing, canceller, cancel).await?;
+        unless_stopped(replacement, canceller, cancel).await?;
         InPlaceRestore::new(locked).commit_content().await.map_err(|error| match error {
             SwapError::Fault(fault) => failed(RestoreError::Database(fault)),
             SwapError::Unknown(fault) => failed(RestoreError::UnknownInPlace(fault)),
@@ -98,42 +98,42 @@ impl RestoreContext<'_> {
     /// Replaces the content and compares it with the manifest, without committing.
     async fn replace(&self, locked: &mut Postgres, cancel: &Cancel) -> Result<(), RestoreError> {
         let BackupArchive { path, manifest } = self.archive;
-        let held = DatabaseContent::new(locked).tables().await.map_err(RestoreError::Database)?;
-        only_known(manifest.rows.as_ref(), &held)?;
+        let tables = DatabaseContent::new(locked).tables().await.map_err(RestoreError::Database)?;
+        refuse_newer_tables(manifest.rows.as_ref(), &tables)?;
         let mut restore = InPlaceRestore::new(locked);
         restore.refuse_large_object_writers().await.map_err(RestoreError::Database)?;
         let subscriptions = restore.subscriptions().await.map_err(RestoreError::Database)?;
-        let replacing = restore.replace_content(self.pg_dump, path, cancel);
-        replacing.await.map_err(|error| match error {
+        let replacement = restore.replace_content(self.pg_dump, path, cancel);
+        replacement.await.map_err(|error| match error {
             InPlaceError::Tool(error) => RestoreError::Tool(error),
             InPlaceError::Fault(fault) => RestoreError::Database(fault),
         })?;
-        let (applied, rows, left) = async {
+        let (applied, rows, survivors) = async {
             let mut restore = InPlaceRestore::new(locked);
             restore.find_history_again().await?;
-            let left = restore.survivors(&subscriptions).await?;
+            let survivors = restore.survivors(&subscriptions).await?;
             let applied = locked.history().await?;
-            Ok((applied, DatabaseContent::new(locked).count().await?, left))
+            Ok((applied, DatabaseContent::new(locked).count().await?, survivors))
         }
         .await
         .map_err(RestoreError::Database)?;
-        if !left.is_empty() {
-            return Err(RestoreError::WouldStay(left));
+        if !survivors.is_empty() {
+            return Err(RestoreError::WouldStay(survivors));
         }
-        let wrong = compare(manifest, &applied, &rows);
-        if wrong.is_empty() { Ok(()) } else { Err(RestoreError::Differs(wrong)) }
+        let mismatches = compare(manifest, &applied, &rows);
+        if mismatches.is_empty() { Ok(()) } else { Err(RestoreError::Differs(mismatches)) }
     }
 }
 
 /// Refuses tables that the restore would not remove, before anything is restored; other objects of this kind are found
 /// only after the restore.
-fn only_known(archived: Option<&RowCounts>, held: &[String]) -> Result<(), RestoreError> {
-    let Some(archived) = archived else {
+fn refuse_newer_tables(archived_rows: Option<&RowCounts>, tables: &[String]) -> Result<(), RestoreError> {
+    let Some(archived_rows) = archived_rows else {
         return Ok(());
     };
-    let newer = held.iter().filter(|table| !archived.contains_key(*table));
-    let newer: Vec<String> = newer.map(|table| format!("table {table}")).collect();
-    if newer.is_empty() { Ok(()) } else { Err(RestoreError::WouldStay(newer)) }
+    let newer_tables = tables.iter().filter(|table| !archived_rows.contains_key(*table));
+    let newer_tables: Vec<String> = newer_tables.map(|table| format!("table {table}")).collect();
+    if newer_tables.is_empty() { Ok(()) } else { Err(RestoreError::WouldStay(newer_tables)) }
 }
 
 fn stopped(reason: CancelReason) -> Failure {
@@ -149,13 +149,13 @@ async fn unless_stopped(
 ) -> Result<(), Failure> {
     let mut work = pin!(work);
     let reason = tokio::select! {
-        done = &mut work => return done,
+        result = &mut work => return result,
         reason = cancel.cancelled() => reason,
     };
     loop {
         canceller.cancel().await;
-        if let Ok(ended) = tokio::time::timeout(CANCEL_AGAIN, &mut work).await {
-            return ended.and(Err(stopped(reason))).map_err(|_| stopped(reason));
+        if let Ok(result) = tokio::time::timeout(CANCEL_INTERVAL, &mut work).await {
+            return result.and(Err(stopped(reason))).map_err(|_| stopped(reason));
         }
     }
 }

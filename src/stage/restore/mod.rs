@@ -19,24 +19,24 @@ fn failed(error: RestoreError) -> Failure {
 }
 
 /// Returns the time for a name: `20260112T093000Z`.
-fn stamp() -> String {
+fn timestamp() -> String {
     clock::now_for_names()
 }
 
 /// Returns the differences between the restored content and the manifest, a line each.
 fn compare(manifest: &Manifest, applied: &[Applied], rows: &RowCounts) -> Vec<String> {
-    let mut wrong: Vec<String> = misplaced(manifest, applied).into_iter().collect();
+    let mut mismatches: Vec<String> = revision_mismatch(manifest, applied).into_iter().collect();
     match &manifest.rows {
-        Some(expected) => wrong.extend(differences(expected, rows)),
+        Some(expected) => mismatches.extend(differences(expected, rows)),
         None => tracing::warn!("the manifest is of an earlier version: it has no numbers of rows to compare"),
     }
-    wrong
+    mismatches
 }
 
 /// Returns a line if the history does not contain the revision of the manifest. The manifest names the newest revision
 /// in the order of the graph. That need not be the greatest id of the history, and the history may have more rows: of
 /// revisions that are half done, or of another image.
-fn misplaced(manifest: &Manifest, applied: &[Applied]) -> Option<String> {
+fn revision_mismatch(manifest: &Manifest, applied: &[Applied]) -> Option<String> {
     let expected = manifest.from_revision.as_deref()?;
     let ids: Vec<String> = applied.iter().map(|row| row.id.to_string()).collect();
     let found = ids.iter().max().map_or("no revision", String::as_str);

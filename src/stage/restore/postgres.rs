@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{BackupArchive, compare, failed, stamp};
+use super::{BackupArchive, compare, failed, timestamp};
 use crate::database::postgres::Postgres;
 use crate::database::postgres::content::DatabaseContent;
 use crate::database::postgres::dump::{Part, RestoreMode};
@@ -48,20 +48,20 @@ impl RestoreContext<'_> {
         &self,
         locked: &mut Postgres,
         suffix: &str,
-        how: RestoreMode,
+        mode: RestoreMode,
         cancel: &Cancel,
     ) -> Result<ScratchDatabase, Failure> {
-        let made = ScratchDatabase::create(locked, suffix).await;
-        let mut beside = made.map_err(|fault| failed(RestoreError::Database(fault)))?;
-        tracing::info!("restoring {} into the database {}", self.archive.path.display(), beside.name);
-        let filled = tokio::select! {
-            filled = with_progress("restoring", self.fill(locked, &mut beside, how)) => filled.map_err(failed),
+        let result = ScratchDatabase::create(locked, suffix).await;
+        let mut scratch = result.map_err(|fault| failed(RestoreError::Database(fault)))?;
+        tracing::info!("restoring {} into the database {}", self.archive.path.display(), scratch.name);
+        let result = tokio::select! {
+            result = with_progress("restoring", self.fill(locked, &mut scratch, mode)) => result.map_err(failed),
             reason = cancel.cancelled() => Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
         };
-        match filled {
-            Ok(()) => Ok(beside),
+        match result {
+            Ok(()) => Ok(scratch),
             Err(failure) => {
-                discard(&mut beside).await;
+                discard(&mut scratch).await;
                 Err(failure)
             }
         }
@@ -72,34 +72,34 @@ impl RestoreContext<'_> {
     async fn fill(
         &self,
         locked: &Postgres,
-        beside: &mut ScratchDatabase,
-        how: RestoreMode,
+        scratch: &mut ScratchDatabase,
+        mode: RestoreMode,
     ) -> Result<(), RestoreError> {
         let BackupArchive { path, manifest } = self.archive;
-        let restoring = beside.restore(locked, (how, Part::Definitions), self.pg_dump, path);
-        restoring.await.map_err(RestoreError::Tool)?;
+        let result = scratch.restore(locked, (mode, Part::Definitions), self.pg_dump, path);
+        result.await.map_err(RestoreError::Tool)?;
         // Checked in the copy: the current database may have lost what the backup contains.
-        let defined = beside.connect(locked, self.history).await;
-        let mut defined = defined.map_err(RestoreError::Database)?;
-        let refused = DatabaseContent::new(&mut defined).refuse_untrusted_code().await;
-        defined.close().await;
-        refused.map_err(RestoreError::Database)?;
-        let restoring = beside.restore(locked, (how, Part::Content), self.pg_dump, path);
-        restoring.await.map_err(RestoreError::Tool)?;
+        let connection = scratch.connect(locked, self.history).await;
+        let mut connection = connection.map_err(RestoreError::Database)?;
+        let result = DatabaseContent::new(&mut connection).refuse_untrusted_code().await;
+        connection.close().await;
+        result.map_err(RestoreError::Database)?;
+        let result = scratch.restore(locked, (mode, Part::Content), self.pg_dump, path);
+        result.await.map_err(RestoreError::Tool)?;
         // Done before anything is read: the search path among the settings may decide where the history is.
-        beside.copy_settings_and_grants().await.map_err(RestoreError::Database)?;
-        let restored = beside.connect(locked, self.history).await;
-        let mut restored = restored.map_err(RestoreError::Database)?;
-        if how == RestoreMode::Discarded {
-            DatabaseContent::new(&mut restored).cut_off().await.map_err(RestoreError::Database)?;
+        scratch.copy_settings_and_grants().await.map_err(RestoreError::Database)?;
+        let connection = scratch.connect(locked, self.history).await;
+        let mut connection = connection.map_err(RestoreError::Database)?;
+        if mode == RestoreMode::Discarded {
+            DatabaseContent::new(&mut connection).cut_off().await.map_err(RestoreError::Database)?;
         }
-        let applied = restored.history().await.map_err(RestoreError::Database)?;
-        let mut content = DatabaseContent::new(&mut restored);
+        let applied = connection.history().await.map_err(RestoreError::Database)?;
+        let mut content = DatabaseContent::new(&mut connection);
         let rows = content.count().await.map_err(RestoreError::Database)?;
         content.analyze().await.map_err(RestoreError::Database)?;
-        restored.close().await;
-        let wrong = compare(manifest, &applied, &rows);
-        if wrong.is_empty() { Ok(()) } else { Err(RestoreError::Differs(wrong)) }
+        connection.close().await;
+        let mismatches = compare(manifest, &applied, &rows);
+        if mismatches.is_empty() { Ok(()) } else { Err(RestoreError::Differs(mismatches)) }
     }
 
     /// Restores the backup beside the current database, and exchanges both. Returns the name under which the old
@@ -108,66 +108,66 @@ impl RestoreContext<'_> {
     /// # Errors
     /// Fails as [`RestoreContext::restore_beside`] does, when sessions cannot be ended, or when the lock is lost.
     pub async fn exchange(&self, mut locked: Postgres, cancel: &Cancel) -> Result<String, Failure> {
-        let mut beside = match self.restore_beside(&mut locked, SUFFIX, RestoreMode::Empty, cancel).await {
-            Ok(beside) => beside,
+        let mut scratch = match self.restore_beside(&mut locked, SUFFIX, RestoreMode::Empty, cancel).await {
+            Ok(scratch) => scratch,
             Err(failure) => {
                 // The lock is freed only now, when nothing of this run is left and the next run may begin.
                 locked.close().await;
                 return Err(failure);
             }
         };
-        let stamp = stamp();
+        let timestamp = timestamp();
         let subscriptions = DatabaseContent::new(&mut locked).enabled_subscriptions().await;
         let mut old = Some(locked);
-        let swapped = match beside.name_for_the_old(&format!("_before_restore_{stamp}")).await {
-            Ok(kept) => self.swap(&mut beside, &mut old, &kept, cancel).await.map(|()| kept),
+        let result = match scratch.name_for_the_old(&format!("_before_restore_{timestamp}")).await {
+            Ok(kept_name) => self.swap(&mut scratch, &mut old, &kept_name, cancel).await.map(|()| kept_name),
             Err(fault) => Err(failed(RestoreError::Database(fault))),
         };
-        if let Err(Failure { cause, .. }) = &swapped {
+        if let Err(Failure { cause, .. }) = &result {
             // When the outcome is unknown, the new database may be in service.
             if !matches!(cause, Cause::Restore(RestoreError::Unknown(_))) {
-                discard(&mut beside).await;
+                discard(&mut scratch).await;
             }
             if let Some(old) = old {
                 old.close().await;
             }
         }
-        if let (Ok(kept), Ok(subscriptions)) = (&swapped, subscriptions) {
-            warn_of_subscriptions(kept, &subscriptions);
+        if let (Ok(kept_name), Ok(subscriptions)) = (&result, subscriptions) {
+            warn_of_subscriptions(kept_name, &subscriptions);
         }
-        swapped
+        result
     }
 
     /// Tries to exchange the databases until the application's sessions have ended.
     async fn swap(
         &self,
-        beside: &mut ScratchDatabase,
+        scratch: &mut ScratchDatabase,
         old: &mut Option<Postgres>,
-        kept: &str,
+        kept_name: &str,
         cancel: &Cancel,
     ) -> Result<(), Failure> {
-        let (began, mut pause) = (Instant::now(), FIRST_PAUSE);
+        let (start, mut pause) = (Instant::now(), FIRST_PAUSE);
         loop {
             if let Some(reason) = cancel.reason() {
                 return Err(Failure::new(Stage::Restore, Cause::Stopped(reason)));
             }
-            let tried = match beside.refuse_prepared().await {
-                Ok(()) => beside.swap_with(old, kept).await,
+            let result = match scratch.refuse_prepared().await {
+                Ok(()) => scratch.swap_with(old, kept_name).await,
                 Err(fault) => Err(SwapError::Fault(fault)),
             };
-            match tried {
+            match result {
                 Ok(()) => return Ok(()),
                 Err(SwapError::Fault(fault))
-                    if fault.kind == DatabaseErrorKind::Busy && old.is_some() && began.elapsed() < self.patience =>
+                    if fault.kind == DatabaseErrorKind::Busy && old.is_some() && start.elapsed() < self.patience =>
                 {
                     tracing::info!("waiting for what keeps the database from being renamed: {fault}");
                 }
                 Err(SwapError::Fault(fault)) => return Err(failed(RestoreError::Database(fault))),
                 Err(SwapError::Unknown(fault)) => return Err(failed(RestoreError::Unknown(fault))),
             }
-            let left = self.patience.saturating_sub(began.elapsed());
+            let remaining = self.patience.saturating_sub(start.elapsed());
             tokio::select! {
-                () = tokio::time::sleep(pause.min(left)) => pause = (pause * 2).min(LONGEST_PAUSE),
+                () = tokio::time::sleep(pause.min(remaining)) => pause = (pause * 2).min(LONGEST_PAUSE),
                 _ = cancel.cancelled() => {}
             }
         }
@@ -176,18 +176,18 @@ impl RestoreContext<'_> {
 
 /// Says what becomes of subscriptions: an archive has them disabled, and the worker of each goes on in the database that it
 /// was made in (manual, pg_dump, "Notes").
-fn warn_of_subscriptions(kept: &str, subscriptions: &[String]) {
+fn warn_of_subscriptions(kept_name: &str, subscriptions: &[String]) {
     for name in subscriptions {
         tracing::warn!(
-            "the subscription {name} still writes into {kept}, the database that was replaced, and is disabled in the \
-             restored one: ALTER SUBSCRIPTION {name} DISABLE in the first, then ENABLE it in the other, with a slot of its own"
+            "the subscription {name} still writes into {kept_name}, the database that was replaced, and is disabled \
+             in the restored one: ALTER SUBSCRIPTION {name} DISABLE in the first, then ENABLE it in the other, with a slot of its own"
         );
     }
 }
 
 /// Drops a database that is not needed. One that cannot be dropped now is dropped when the next one is created.
-pub async fn discard(beside: &mut ScratchDatabase) {
-    if let Err(fault) = beside.drop_database().await {
-        tracing::warn!("the database {} stays until the next run removes it: {fault}", beside.name);
+pub async fn discard(scratch: &mut ScratchDatabase) {
+    if let Err(fault) = scratch.drop_database().await {
+        tracing::warn!("the database {} stays until the next run removes it: {fault}", scratch.name);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::archive::verified_checksum;
-use super::{BackupArchive, compare, failed, stamp};
+use super::{BackupArchive, compare, failed, timestamp};
 use crate::database::sqlite::{Sqlite, copy, lock_path, restore};
 use crate::database::url::{self, SqliteLocation};
 use crate::database::{DatabaseError, DatabaseErrorKind, HistoryName, with_suffix};
@@ -24,30 +24,30 @@ const SUFFIX: &str = ".lockkeeper.restore";
 /// name under which the replaced file is kept; `None` if it had no tables, in which case it is not kept.
 ///
 /// # Errors
-/// Fails when the copy differs from the manifest, when another connection does not end within `patience`, or when a
+/// Fails when the copy differs from the manifest, when another connection does not end within `timeout`, or when a
 /// signal arrives. The database is unchanged then, unless only opening or syncing it after the exchange has failed.
 pub async fn put_back(
     locked: &mut Sqlite,
     archive: &BackupArchive,
     history: &HistoryName,
-    patience: Duration,
+    timeout: Duration,
     cancel: &Cancel,
 ) -> Result<Option<PathBuf>, Failure> {
     let candidate = with_suffix(locked.path(), SUFFIX);
     tracing::info!("restoring {} beside {}", archive.path.display(), locked.path().display());
-    let filled = tokio::select! {
-        filled = fill(archive, locked.path(), &candidate, history) => filled.map_err(failed),
+    let result = tokio::select! {
+        result = fill(archive, locked.path(), &candidate, history) => result.map_err(failed),
         reason = cancel.cancelled() => Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
     };
-    let replaced = match filled {
-        Ok(()) => replace(locked, &candidate, patience, cancel).await,
+    let result = match result {
+        Ok(()) => replace(locked, &candidate, timeout, cancel).await,
         Err(failure) => Err(failure),
     };
-    if replaced.is_err() {
+    if result.is_err() {
         // An error is ignored: the next run removes the file as well.
         let _ = restore::remove(&candidate);
     }
-    replaced
+    result
 }
 
 /// A copy of an archive beside a database. Dropping it removes the file.
@@ -67,12 +67,12 @@ pub async fn copy_beside(
     history: &HistoryName,
     cancel: &Cancel,
 ) -> Result<ArchiveCopy, Failure> {
-    let copied = ArchiveCopy { path: with_suffix(locked.path(), suffix) };
+    let copy = ArchiveCopy { path: with_suffix(locked.path(), suffix) };
     tokio::select! {
-        filled = fill(archive, locked.path(), &copied.path, history) => filled.map_err(failed)?,
+        result = fill(archive, locked.path(), &copy.path, history) => result.map_err(failed)?,
         reason = cancel.cancelled() => return Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
     }
-    Ok(copied)
+    Ok(copy)
 }
 
 /// Removes what a killed run has left, if there is something, the copy and second names of the database: call it under
@@ -107,31 +107,31 @@ async fn fill(
     candidate: &Path,
     history: &HistoryName,
 ) -> Result<(), RestoreError> {
-    let (from, to, like) = (archive.path.clone(), candidate.to_owned(), database.to_owned());
-    run(move |stop| copy_file(&from, &to, &like, stop)).await.map_err(RestoreError::Database)?;
+    let (from, to, template) = (archive.path.clone(), candidate.to_owned(), database.to_owned());
+    run(move |stop| copy_file(&from, &to, &template, stop)).await.map_err(RestoreError::Database)?;
     verified_checksum(candidate, &archive.manifest).await?;
-    let counted = candidate.to_owned();
+    let path = candidate.to_owned();
     let rows = run(move |stop| {
-        copy::check(&counted)?;
-        copy::count(&counted, stop)
+        copy::check(&path)?;
+        copy::count(&path, stop)
     });
     let rows = rows.await.map_err(RestoreError::Database)?;
     let target = url::SqliteTarget { place: SqliteLocation::File(candidate.to_owned()) };
-    let mut copied = Sqlite::open(&target, history).await.map_err(RestoreError::Database)?;
-    let applied = copied.history().await;
-    copied.close().await;
+    let mut copy = Sqlite::open(&target, history).await.map_err(RestoreError::Database)?;
+    let applied = copy.history().await;
+    copy.close().await;
     let applied = applied.map_err(RestoreError::Database)?;
     // SQLite's files beside the copy: usually the last connection has removed them already.
     restore::remove_companions(candidate).map_err(RestoreError::Database)?;
-    let wrong = compare(&archive.manifest, &applied, &rows);
-    if wrong.is_empty() { Ok(()) } else { Err(RestoreError::Differs(wrong)) }
+    let mismatches = compare(&archive.manifest, &applied, &rows);
+    if mismatches.is_empty() { Ok(()) } else { Err(RestoreError::Differs(mismatches)) }
 }
 
-/// Copies the file `from` to the new file `to`, with the owner and the mode of `like`: only this user may read the
+/// Copies the file `from` to the new file `to`, with the owner and the mode of `template`: only this user may read the
 /// backup, but others may use the database.
-fn copy_file(from: &Path, to: &Path, like: &Path, stop: &AtomicBool) -> Result<(), DatabaseError> {
+fn copy_file(from: &Path, to: &Path, template: &Path, stop: &AtomicBool) -> Result<(), DatabaseError> {
     restore::remove(to)?;
-    let copied = (|| -> io::Result<()> {
+    let result = (|| -> io::Result<()> {
         let mut source = safe_file::open(from)?;
         let mut copy = safe_file::create_new(to, 0o600)?;
         let mut buffer = vec![0; 64 * 1024];
@@ -144,14 +144,14 @@ fn copy_file(from: &Path, to: &Path, like: &Path, stop: &AtomicBool) -> Result<(
                 read => copy.write_all(&buffer[..read])?,
             }
         }
-        if let Ok(known) = fs::metadata(like) {
+        if let Ok(metadata) = fs::metadata(template) {
             // Only root can change the owner. Other users own the file already, or have access through its group.
-            let _ = fchown(&copy, Some(known.uid()), Some(known.gid()));
-            copy.set_permissions(Permissions::from_mode(known.mode() & 0o7777))?;
+            let _ = fchown(&copy, Some(metadata.uid()), Some(metadata.gid()));
+            copy.set_permissions(Permissions::from_mode(metadata.mode() & 0o7777))?;
         }
         Ok(())
     })();
-    copied.map_err(|error| {
+    result.map_err(|error| {
         DatabaseError::new(DatabaseErrorKind::Io, format!("{} -> {}: {error}", from.display(), to.display()))
     })
 }
@@ -161,7 +161,7 @@ fn copy_file(from: &Path, to: &Path, like: &Path, stop: &AtomicBool) -> Result<(
 async fn replace(
     locked: &mut Sqlite,
     candidate: &Path,
-    patience: Duration,
+    timeout: Duration,
     cancel: &Cancel,
 ) -> Result<Option<PathBuf>, Failure> {
     if !locked.is_ours() {
@@ -170,11 +170,11 @@ async fn replace(
     }
     let paths: [PathBuf; 2] = [locked.path().to_owned(), candidate.to_owned()];
     locked.close().await;
-    let kept = format!("{}{}", restore::KEPT, stamp());
-    let work = move |stop: &AtomicBool| restore::replace(&paths[0], &paths[1], &kept, patience, stop);
-    let (replaced, _) = blocking::run_to_its_end(cancel, work).await;
+    let kept = format!("{}{}", restore::KEPT, timestamp());
+    let work = move |stop: &AtomicBool| restore::replace(&paths[0], &paths[1], &kept, timeout, stop);
+    let (result, _) = blocking::run_to_its_end(cancel, work).await;
     let opened = locked.open_again().await;
-    match (replaced, cancel.reason()) {
+    match (result, cancel.reason()) {
         (Err(fault), Some(reason)) if fault.kind == DatabaseErrorKind::Cancelled => {
             Err(Failure::new(Stage::Restore, Cause::Stopped(reason)))
         }

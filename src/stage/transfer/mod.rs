@@ -31,7 +31,7 @@ pub use rejects::{PublishedRejects, RejectDestination, RejectFile};
 use write::{OnBadValue, SentRows, copy};
 
 /// The time after which a statement that still runs is cancelled once more.
-const CANCEL_AGAIN: Duration = Duration::from_millis(500);
+const CANCEL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A table that was copied.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub enum OnBadRow {
 }
 
 impl OnBadRow {
-    fn rest(&self) -> OnBadValue {
+    fn on_bad_value(&self) -> OnBadValue {
         match self {
             OnBadRow::Stop | OnBadRow::Report(_) => OnBadValue::Read,
             OnBadRow::Skip(_) => OnBadValue::Send,
@@ -116,10 +116,10 @@ pub async fn transfer(
                 false => Cause::Database(fault),
             }))
         }
-        ended = &mut work => ended.map_err(failed),
+        result = &mut work => result.map_err(failed),
         reason = context.cancel.cancelled() => {
             state.stop.store(true, Ordering::Relaxed);
-            end(work, canceller).await.map_err(|cause| match cause {
+            cancel_until_end(work, canceller).await.map_err(|cause| match cause {
                 Cause::Transfer(TransferError::Uncommitted(ApplyError::Unknown(_))) => failed(cause),
                 _ => failed(Cause::Stopped(reason)),
             })
@@ -130,14 +130,14 @@ pub async fn transfer(
 /// Cancels the work and waits for the answer: the work is then known to be rolled back, or to be done after all. A
 /// server that waits for rows notices a cancel request when some come, which the end of the reader brings about. A
 /// request that arrives between two statements has no effect, so it is sent again.
-async fn end(
+async fn cancel_until_end(
     mut work: Pin<&mut impl Future<Output = Result<TransferSummary, Cause>>>,
     canceller: &mut Canceller,
 ) -> Result<TransferSummary, Cause> {
     loop {
         canceller.cancel().await;
-        if let Ok(ended) = tokio::time::timeout(CANCEL_AGAIN, work.as_mut()).await {
-            return ended;
+        if let Ok(result) = tokio::time::timeout(CANCEL_INTERVAL, work.as_mut()).await {
+            return result;
         }
     }
 }
@@ -150,70 +150,74 @@ async fn work(
     state: &WorkState,
 ) -> Result<TransferSummary, Cause> {
     let mut load = open(locked, &plan).await?;
-    let (rest, most) = (limits.on_error.rest(), limits.max_errors);
-    let mut reading = read::begin(source, Arc::clone(&plan), limits, Arc::clone(&state.stop));
-    let sent = copy(&mut load, &plan, &mut reading, rest, &state.progress).await;
+    let (on_bad_value, max_errors) = (limits.on_error.on_bad_value(), limits.max_errors);
+    let mut reader = read::begin(source, Arc::clone(&plan), limits, Arc::clone(&state.stop));
+    let sent = copy(&mut load, &plan, &mut reader, on_bad_value, &state.progress).await;
     // In every case, the file of rejected rows belongs to the reader until the reader ends.
     let read = match &sent {
-        Ok(_) => reading.end().await,
-        Err(_) => reading.stop().await,
+        Ok(_) => reader.end().await,
+        Err(_) => reader.stop().await,
     };
-    let checked = match sent {
-        Ok(sent) => checked(sent, read, rest, &plan).await,
+    let result = match sent {
+        Ok(sent) => check_sent_rows(sent, read, on_bad_value, &plan).await,
         Err(cause) => Err(cause),
     };
-    let (mut digests, read) = match checked {
-        Ok(checked) => checked,
+    let (mut digests, read) = match result {
+        Ok(result) => result,
         Err(cause) => {
             load.roll_back().await;
             return Err(cause);
         }
     };
-    let (mut restored, removed) = reattach(load, &plan, &read.highest, &mut digests, rest, &state.progress).await?;
-    let kept = async {
-        let rejects = removed.found_in(read.source, read.rejects, most, Arc::clone(&state.stop)).await?;
-        verify_digests(&mut restored, &plan, &digests, &state.progress).await?;
-        published(rejects).await
+    let (mut load, removed) = reattach(load, &plan, &read.highest, &mut digests, on_bad_value, &state.progress).await?;
+    let published = async {
+        let rejects = removed.found_in(read.source, read.rejects, max_errors, Arc::clone(&state.stop)).await?;
+        verify_digests(&mut load, &plan, &digests, &state.progress).await?;
+        publish_rejects(rejects).await
     };
-    let kept = match kept.await {
-        Ok(kept) => kept,
+    let published = match published.await {
+        Ok(published) => published,
         Err(cause) => {
-            restored.roll_back().await;
+            load.roll_back().await;
             return Err(cause);
         }
     };
-    commit(restored, state, kept.as_ref()).await?;
+    commit(load, state, published.as_ref()).await?;
     let copied =
         |(pair, digest): (&TableMapping, &Digest)| CopiedTable { table: pair.source.name.clone(), rows: digest.rows() };
-    Ok(TransferSummary { tables: plan.pairs.iter().zip(&digests).map(copied).collect(), kept })
+    Ok(TransferSummary { tables: plan.pairs.iter().zip(&digests).map(copied).collect(), kept: published })
 }
 
-async fn commit(restored: CompletedLoad<'_>, state: &WorkState, kept: Option<&PublishedRejects>) -> Result<(), Cause> {
+async fn commit(
+    completed_load: CompletedLoad<'_>,
+    state: &WorkState,
+    published: Option<&PublishedRejects>,
+) -> Result<(), Cause> {
     state.committing.store(true, Ordering::Relaxed);
-    restored.commit().await.map_err(|broken| commit_error(broken, kept))
+    completed_load.commit().await.map_err(|error| commit_error(error, published))
 }
 
 /// Locks the tables, which have to be empty.
 async fn open<'a>(locked: &'a mut Locked, plan: &TransferPlan) -> Result<BulkLoad<'a>, Cause> {
-    let tables: Vec<TargetTable> = plan.pairs.iter().map(|pair| pair.target.clone()).collect();
+    let tables: Vec<TargetTable> = plan.pairs.iter().map(|mapping| mapping.target.clone()).collect();
     let mut load = locked.load(&tables).await.map_err(|fault| match fault.kind {
         DatabaseErrorKind::Contended => Cause::Transfer(TransferError::InUse(fault)),
         _ => Cause::Database(fault),
     })?;
-    let filled = load.filled().await.map_err(Cause::Database)?;
-    if filled.is_empty() {
+    let occupied_tables = load.filled().await.map_err(Cause::Database)?;
+    if occupied_tables.is_empty() {
         return Ok(load);
     }
     load.roll_back().await;
-    let names = filled.iter().map(TargetTable::quoted).collect();
+    let names = occupied_tables.iter().map(TargetTable::quoted).collect();
     Err(Cause::Transfer(TransferError::NotEmpty(names)))
 }
 
 /// Checks that everything was read and may be committed. Returns the digest of each table, and the reader's result.
-async fn checked(
+async fn check_sent_rows(
     sent: SentRows,
     read: Option<ReadResult>,
-    rest: OnBadValue,
+    on_bad_value: OnBadValue,
     plan: &TransferPlan,
 ) -> Result<(Vec<Digest>, ReadResult), Cause> {
     let SentRows { digests, mut bad, casts, refused } = sent;
@@ -222,16 +226,16 @@ async fn checked(
         Some(refused) => bad.insert(0, refused.to_string()),
         None => {}
     }
-    let whole = digests.len() == plan.pairs.len();
-    if rest == OnBadValue::Send {
-        bad.iter().for_each(|words| tracing::warn!("left out: {words}"));
+    let is_complete = digests.len() == plan.pairs.len();
+    if on_bad_value == OnBadValue::Send {
+        bad.iter().for_each(|message| tracing::warn!("left out: {message}"));
     }
     match read {
-        Some(read) if whole && (rest == OnBadValue::Send || bad.is_empty()) => Ok((digests, read)),
+        Some(read) if is_complete && (on_bad_value == OnBadValue::Send || bad.is_empty()) => Ok((digests, read)),
         _ if bad.is_empty() => Err(Cause::Internal("the reader ended before the last table".into())),
         read => {
-            let kept = published(read.and_then(|read| read.rejects)).await?;
-            Err(Cause::Transfer(match kept {
+            let published = publish_rejects(read.and_then(|read| read.rejects)).await?;
+            Err(Cause::Transfer(match published {
                 Some(PublishedRejects { file, rows, values }) => {
                     TransferError::Reported { found: bad, casts, values, rows, file }
                 }
@@ -242,7 +246,7 @@ async fn checked(
 }
 
 /// Gives the file of rejected rows its name, if there are any.
-async fn published(rejects: Option<RejectFile>) -> Result<Option<PublishedRejects>, Cause> {
+async fn publish_rejects(rejects: Option<RejectFile>) -> Result<Option<PublishedRejects>, Cause> {
     match rejects {
         Some(rejects) => run(move |_| rejects.publish()).await.map_err(Cause::Transfer),
         None => Ok(None),
@@ -250,51 +254,51 @@ async fn published(rejects: Option<RejectFile>) -> Result<Option<PublishedReject
 }
 
 /// Returns the cause for a failed commit. The rejected rows are discarded only if nothing is committed for certain.
-fn commit_error(broken: ApplyError, kept: Option<&PublishedRejects>) -> Cause {
-    match (kept, &broken) {
+fn commit_error(error: ApplyError, published: Option<&PublishedRejects>) -> Cause {
+    match (published, &error) {
         (Some(PublishedRejects { file, .. }), ApplyError::Unknown(_)) => {
             tracing::warn!("if the others were transferred, the rows that were left out are in {}", file.display());
         }
-        (Some(kept), _) => kept.discard(),
+        (Some(published), _) => published.discard(),
         (None, _) => {}
     }
-    Cause::Transfer(TransferError::Uncommitted(broken))
+    Cause::Transfer(TransferError::Uncommitted(error))
 }
 
 /// Reads back the rows that are about to be committed, and checks that each table contains what was read.
 async fn verify_digests(
-    restored: &mut CompletedLoad<'_>,
+    completed_load: &mut CompletedLoad<'_>,
     plan: &TransferPlan,
     digests: &[Digest],
     progress: &ProgressLine,
 ) -> Result<(), Cause> {
-    let (began, mut wrong) = (Instant::now(), Vec::new());
-    for (pair, expected) in plan.pairs.iter().zip(digests) {
-        let columns: Vec<String> = pair.written().into_iter().map(identifier).collect();
-        let query = format!("SELECT {} FROM {}", columns.join(", "), pair.target.rows());
+    let (start, mut differences) = (Instant::now(), Vec::new());
+    for (mapping, expected) in plan.pairs.iter().zip(digests) {
+        let columns: Vec<String> = mapping.written().into_iter().map(identifier).collect();
+        let query = format!("SELECT {} FROM {}", columns.join(", "), mapping.target.rows());
         let mut found = Digest::default();
-        let meter = RowMeter::new(progress, format!("comparing {}", pair.source.name), Some(expected.rows()));
+        let meter = RowMeter::new(progress, format!("comparing {}", mapping.source.name), Some(expected.rows()));
         let mut ticks = meter.ticks();
-        let reading = restored.copy_out(&query, |row| {
+        let copying = completed_load.copy_out(&query, |row| {
             ticks.row(row.bytes().len());
             found.add(row.bytes());
         });
-        metered(&meter, reading).await.map_err(Cause::Database)?;
+        metered(&meter, copying).await.map_err(Cause::Database)?;
         if found != *expected {
-            wrong.push(difference(pair, expected, &found));
+            differences.push(difference(mapping, expected, &found));
         }
     }
-    if !wrong.is_empty() {
-        return Err(Cause::Transfer(TransferError::Differs(wrong)));
+    if !differences.is_empty() {
+        return Err(Cause::Transfer(TransferError::Differs(differences)));
     }
-    let duration_ms = began.elapsed().as_millis() as u64;
+    let duration_ms = start.elapsed().as_millis() as u64;
     tracing::info!(duration_ms, "compared what was read with what was written");
     Ok(())
 }
 
 /// Describes the difference between both sides of a table by their numbers of rows.
-pub(super) fn difference(pair: &TableMapping, expected: &Digest, found: &Digest) -> String {
-    let (name, target) = (&pair.source.name, pair.target.quoted());
+pub(super) fn difference(mapping: &TableMapping, expected: &Digest, found: &Digest) -> String {
+    let (name, target) = (&mapping.source.name, mapping.target.quoted());
     match expected.rows() == found.rows() {
         true => format!("{name} and {target} have {} rows each, and not the same ones", found.rows()),
         false => format!("{name} has {} rows, {target} {}", expected.rows(), found.rows()),

@@ -42,26 +42,26 @@ impl RemovedRows {
 
     /// Records a row, and subtracts it from the digest of its table.
     pub fn take(&mut self, orphan: &Orphan<'_>, digests: &mut [Digest]) {
-        let Some(at) = self.plan.pairs.iter().position(|pair| pair.target.oid == orphan.table) else {
+        let Some(index) = self.plan.pairs.iter().position(|mapping| mapping.target.oid == orphan.table) else {
             return;
         };
         let bytes = orphan.row.bytes();
-        digests[at].remove(bytes);
-        self.tables[at].rows.entry(hash(bytes)).or_insert((0, orphan.key)).0 += 1;
+        digests[index].remove(bytes);
+        self.tables[index].rows.entry(hash(bytes)).or_insert((0, orphan.key)).0 += 1;
         self.reasons.entry(orphan.key).or_insert_with(|| {
             let parents = orphan.parent_columns.join(", ");
             let reason = format!("leads to no row of {} ({parents})", orphan.parent);
-            let wrong = |column: &String| RejectedValue {
+            let rejected_value = |column: &String| RejectedValue {
                 column: column.clone(),
                 reason: reason.clone(),
                 hint: None,
                 cast: None,
             };
-            orphan.columns.iter().map(wrong).collect()
+            orphan.columns.iter().map(rejected_value).collect()
         });
     }
 
-    /// Finds the rows in the source, logs at most `most` of them, and adds all of them to the file of rejected rows,
+    /// Finds the rows in the source, logs at most `limit` of them, and adds all of them to the file of rejected rows,
     /// which is returned.
     ///
     /// # Errors
@@ -71,72 +71,74 @@ impl RemovedRows {
         self,
         source: SqliteSource,
         rejects: Option<RejectFile>,
-        most: usize,
+        limit: usize,
         stop: Arc<AtomicBool>,
     ) -> Result<Option<RejectFile>, Cause> {
         let Some(mut rejects) = rejects else { return Ok(None) };
         if self.reasons.is_empty() {
             return Ok(Some(rejects));
         }
-        let finding = Running::start(stop, move |stop| {
-            let named = self.keep(&source, &mut rejects, most, stop)?;
-            Ok((named, rejects))
+        let search = Running::start(stop, move |stop| {
+            let descriptions = self.write_rejects(&source, &mut rejects, limit, stop)?;
+            Ok((descriptions, rejects))
         });
-        let found: Result<_, Cause> = with_progress("looking for the rows that were left out", finding.ended()).await;
-        let (named, rejects) = found?;
-        named.iter().for_each(|words| tracing::warn!("left out: {words}"));
+        let result: Result<_, Cause> = with_progress("looking for the rows that were left out", search.ended()).await;
+        let (descriptions, rejects) = result?;
+        descriptions.iter().for_each(|description| tracing::warn!("left out: {description}"));
         Ok(Some(rejects))
     }
 
-    /// Does the work of [`RemovedRows::found_in`] on this thread. Returns the lines that name the rows, at most `most`.
-    fn keep(
+    /// Does the work of [`RemovedRows::found_in`] on this thread. Returns the lines that name the rows, at most `limit`.
+    fn write_rejects(
         mut self,
         source: &SqliteSource,
         rejects: &mut RejectFile,
-        most: usize,
+        limit: usize,
         stop: &AtomicBool,
     ) -> Result<Vec<String>, Cause> {
-        let mut named = Vec::new();
+        let mut descriptions = Vec::new();
         let plan = Arc::clone(&self.plan);
-        for (pair, table) in plan.pairs.iter().zip(&mut self.tables) {
+        for (mapping, table) in plan.pairs.iter().zip(&mut self.tables) {
             let (bytes, canonical) = (Vec::new(), CanonicalRow::default());
-            let mut finder = OrphanFinder { pair, table, reasons: &self.reasons, bytes, canonical };
-            let mut left: u64 = finder.table.rows.values().map(|(rows, _)| rows).sum();
-            if left == 0 {
+            let mut finder = OrphanFinder { mapping, table, reasons: &self.reasons, bytes, canonical };
+            let mut remaining: u64 = finder.table.rows.values().map(|(rows, _)| rows).sum();
+            if remaining == 0 {
                 continue;
             }
-            let read = source.rows(&pair.source, &pair.read(), stop, |row| {
-                let Some(bad) = finder.find(row) else { return ControlFlow::Continue(()) };
-                left -= 1;
-                if named.len() < most {
-                    let columns: Vec<&str> = bad.iter().map(|wrong| wrong.column.as_str()).collect();
-                    let (table, columns) = (&pair.source.name, columns.join(", "));
-                    let reason = bad.first().map_or("", |wrong| &wrong.reason);
-                    named.push(format!("{table} ({columns}), {}: {reason}", row.identity()));
+            let read = source.rows(&mapping.source, &mapping.read(), stop, |row| {
+                let Some(rejected_values) = finder.find(row) else { return ControlFlow::Continue(()) };
+                remaining -= 1;
+                if descriptions.len() < limit {
+                    let columns: Vec<&str> =
+                        rejected_values.iter().map(|rejected_value| rejected_value.column.as_str()).collect();
+                    let (table, columns) = (&mapping.source.name, columns.join(", "));
+                    let reason = rejected_values.first().map_or("", |rejected_value| &rejected_value.reason);
+                    descriptions.push(format!("{table} ({columns}), {}: {reason}", row.identity()));
                 }
-                let values = &mut pair.names().zip(row.values());
-                match rejects.add(&pair.source.name, &row.identity(), bad, values) {
-                    Ok(()) if left > 0 => ControlFlow::Continue(()),
-                    added => ControlFlow::Break(added),
+                let values = &mut mapping.names().zip(row.values());
+                match rejects.add(&mapping.source.name, &row.identity(), rejected_values, values) {
+                    Ok(()) if remaining > 0 => ControlFlow::Continue(()),
+                    result => ControlFlow::Break(result),
                 }
             });
             let read = read.map_err(|fault| Cause::Transfer(TransferError::Source(fault)))?;
             if let ControlFlow::Break(Err(error)) = read {
                 return Err(Cause::Transfer(error));
             }
-            if left > 0 {
-                let lost = format!("{left} rows of {} without a parent are not in the source", pair.source.name);
-                return Err(Cause::Internal(lost));
+            if remaining > 0 {
+                let message =
+                    format!("{remaining} rows of {} without a parent are not in the source", mapping.source.name);
+                return Err(Cause::Internal(message));
             }
         }
         source.confirm().map_err(|fault| Cause::Transfer(TransferError::Source(fault)))?;
-        Ok(named)
+        Ok(descriptions)
     }
 }
 
 /// A search for the removed rows of one table.
 struct OrphanFinder<'a> {
-    pair: &'a TableMapping,
+    mapping: &'a TableMapping,
     table: &'a mut OrphanTable,
     reasons: &'a HashMap<usize, Vec<RejectedValue>>,
     bytes: Vec<u8>,
@@ -148,9 +150,9 @@ impl<'a> OrphanFinder<'a> {
     fn find(&mut self, row: &SourceRow<'_>) -> Option<&'a [RejectedValue]> {
         self.bytes.clear();
         self.canonical.clear();
-        for (mapped, value) in self.pair.columns.iter().zip(row.values()) {
+        for (column_mapping, value) in self.mapping.columns.iter().zip(row.values()) {
             // A row with a value that does not fit was never sent.
-            mapped.cast.encode_with(value, &mut self.bytes, &mut self.canonical).ok()?;
+            column_mapping.cast.encode_with(value, &mut self.bytes, &mut self.canonical).ok()?;
         }
         let hash = hash(self.canonical.row());
         let (rows, key) = self.table.rows.get_mut(&hash).filter(|(rows, _)| *rows > 0)?;

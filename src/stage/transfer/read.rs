@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::rejected_value::{describe, wrong};
+use super::rejected_value::{describe, new_rejected_value};
 use super::rejects::RejectFile;
 use super::{BadValueLimits, OnBadRow};
 use crate::database::sqlite::source::{SourceRow, SqliteSource};
@@ -21,9 +21,9 @@ use crate::transfer::source::RowKey;
 use crate::transfer::value::Value;
 
 /// The number of bytes of rows that are collected before they are sent.
-const CHUNK: usize = 128 * 1024;
+const CHUNK_BYTES: usize = 128 * 1024;
 /// The largest number of chunks that wait for the writer.
-const QUEUE: usize = 8;
+const QUEUE_LENGTH: usize = 8;
 
 /// The length of a field that is NULL.
 const NULL: [u8; 4] = (-1_i32).to_be_bytes();
@@ -33,7 +33,7 @@ pub enum ReaderMessage {
     /// Encoded rows and their number. A chunk of more than 256 KiB comes in pieces, and the first piece has the number.
     Rows { bytes: Vec<u8>, rows: u64 },
     /// A description of a value that does not fit, and the rule that would accept it, in the form that `--cast` takes.
-    Bad { words: String, cast: Option<String> },
+    Bad { message: String, cast: Option<String> },
     /// The digest of the table's rows that fit, after the last row of the table.
     Table(Digest),
     /// An error; nothing follows.
@@ -80,14 +80,20 @@ pub fn begin(
     limits: BadValueLimits,
     stop: Arc<AtomicBool>,
 ) -> ReaderHandle {
-    let (sender, messages) = channel(QUEUE);
+    let (sender, messages) = channel(QUEUE_LENGTH);
     let reader = Running::start(stop, move |stop| {
         let rejects = match limits.on_error {
             OnBadRow::Stop => None,
             OnBadRow::Report(rejects) | OnBadRow::Skip(rejects) => Some(rejects),
         };
-        let mut reader =
-            Reader { sender: &sender, stop, most: limits.max_errors, rejects, named: 0, highest: Vec::new() };
+        let mut reader = Reader {
+            sender: &sender,
+            stop,
+            max_errors: limits.max_errors,
+            rejects,
+            error_count: 0,
+            highest: Vec::new(),
+        };
         match reader.read(&source, &plan) {
             Ok(()) => {
                 let Reader { rejects, highest, .. } = reader;
@@ -115,8 +121,8 @@ struct Reader<'a> {
     sender: &'a Sender<ReaderMessage>,
     stop: &'a AtomicBool,
     /// The largest number of bad values that are named.
-    most: usize,
-    named: usize,
+    max_errors: usize,
+    error_count: usize,
     /// The file of rejected rows; without it, the reader ends after the last bad value that is named.
     rejects: Option<RejectFile>,
     highest: Vec<Option<i64>>,
@@ -125,10 +131,10 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn read(&mut self, source: &SqliteSource, plan: &TransferPlan) -> Result<(), ReaderEnd> {
         let failed = |fault| ReaderEnd::Failed(TransferError::Source(fault));
-        for (at, pair) in plan.pairs.iter().enumerate() {
+        for (index, mapping) in plan.pairs.iter().enumerate() {
             let stop = self.stop;
-            let mut table = TableReader::new(self, pair);
-            let read = source.rows(&pair.source, &pair.read(), stop, |row| table.take(row));
+            let mut table = TableReader::new(self, mapping);
+            let read = source.rows(&mapping.source, &mapping.read(), stop, |row| table.take(row));
             if let ControlFlow::Break(end) = read.map_err(failed)? {
                 return Err(end);
             }
@@ -137,7 +143,7 @@ impl Reader<'_> {
             }
             let (digest, highest) = (table.digest, table.highest);
             self.highest.push(highest);
-            if at + 1 == plan.pairs.len() {
+            if index + 1 == plan.pairs.len() {
                 // Only now is it certain that all tables were read in one state of the file.
                 source.confirm().map_err(failed)?;
             }
@@ -156,21 +162,31 @@ impl Reader<'_> {
     }
 
     /// Sends the description of a bad value, unless enough were sent.
-    fn name(&mut self, cast: Option<&String>, words: impl FnOnce() -> String) -> ControlFlow<ReaderEnd> {
-        if self.named < self.most {
-            self.named += 1;
-            self.send(ReaderMessage::Bad { words: words(), cast: cast.cloned() })?;
+    fn report_bad_value(&mut self, cast: Option<&String>, message: impl FnOnce() -> String) -> ControlFlow<ReaderEnd> {
+        if self.error_count < self.max_errors {
+            self.error_count += 1;
+            self.send(ReaderMessage::Bad { message: message(), cast: cast.cloned() })?;
         }
-        match self.rejects.is_none() && self.named == self.most {
+        match self.rejects.is_none() && self.error_count == self.max_errors {
             true => ControlFlow::Break(ReaderEnd::Over),
             false => ControlFlow::Continue(()),
         }
     }
 
     /// Writes a row that does not fit to the file of rejected rows, if there is one.
-    fn reject(&mut self, pair: &TableMapping, row: &SourceRow<'_>, bad: &[RejectedValue]) -> ControlFlow<ReaderEnd> {
+    fn write_reject(
+        &mut self,
+        mapping: &TableMapping,
+        row: &SourceRow<'_>,
+        rejected_values: &[RejectedValue],
+    ) -> ControlFlow<ReaderEnd> {
         let Some(rejects) = &mut self.rejects else { return ControlFlow::Continue(()) };
-        match rejects.add(&pair.source.name, &row.identity(), bad, &mut pair.names().zip(row.values())) {
+        match rejects.add(
+            &mapping.source.name,
+            &row.identity(),
+            rejected_values,
+            &mut mapping.names().zip(row.values()),
+        ) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(ReaderEnd::Failed(error)),
         }
@@ -180,7 +196,7 @@ impl Reader<'_> {
 /// The state of reading a table.
 struct TableReader<'a, 'r> {
     reader: &'a mut Reader<'r>,
-    pair: &'a TableMapping,
+    mapping: &'a TableMapping,
     /// The position of the rowid among the columns.
     rowid: Option<usize>,
     highest: Option<i64>,
@@ -191,19 +207,21 @@ struct TableReader<'a, 'r> {
 }
 
 impl<'a, 'r> TableReader<'a, 'r> {
-    fn new(reader: &'a mut Reader<'r>, pair: &'a TableMapping) -> Self {
-        let rowid = match pair.source.key {
-            RowKey::Rowid { column: Some(rowid), .. } => pair.columns.iter().position(|mapped| mapped.source == rowid),
+    fn new(reader: &'a mut Reader<'r>, mapping: &'a TableMapping) -> Self {
+        let rowid = match mapping.source.key {
+            RowKey::Rowid { column: Some(rowid), .. } => {
+                mapping.columns.iter().position(|column_mapping| column_mapping.source == rowid)
+            }
             _ => None,
         };
         Self {
             reader,
-            pair,
+            mapping,
             rowid,
             highest: None,
             canonical: CanonicalRow::default(),
             digest: Digest::default(),
-            bytes: Vec::with_capacity(CHUNK + CHUNK / 8),
+            bytes: Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8),
             rows: 0,
         }
     }
@@ -211,44 +229,46 @@ impl<'a, 'r> TableReader<'a, 'r> {
     /// Encodes a row, or rejects it if a value does not fit.
     fn take(&mut self, row: &SourceRow<'_>) -> ControlFlow<ReaderEnd> {
         let start = self.bytes.len();
-        let fields = i16::try_from(self.pair.columns.len()).expect("at most 1,600 columns");
+        let fields = i16::try_from(self.mapping.columns.len()).expect("at most 1,600 columns");
         self.bytes.extend_from_slice(&fields.to_be_bytes());
         self.canonical.clear();
-        let (mut bad, mut number) = (Vec::new(), None);
-        for (at, (mapped, value)) in self.pair.columns.iter().zip(row.values()).enumerate() {
-            match self.encode(mapped, value) {
-                Ok(()) if self.rowid == Some(at) => number = Some(value),
+        let (mut rejected_values, mut number) = (Vec::new(), None);
+        for (index, (column_mapping, value)) in self.mapping.columns.iter().zip(row.values()).enumerate() {
+            match self.encode(column_mapping, value) {
+                Ok(()) if self.rowid == Some(index) => number = Some(value),
                 Ok(()) => {}
-                Err(wrong) => {
-                    let pair = self.pair;
-                    self.reader.name(wrong.cast.as_ref(), || describe(pair, mapped, row, value, &wrong))?;
-                    bad.push(wrong);
+                Err(rejected_value) => {
+                    let mapping = self.mapping;
+                    self.reader.report_bad_value(rejected_value.cast.as_ref(), || {
+                        describe(mapping, column_mapping, row, value, &rejected_value)
+                    })?;
+                    rejected_values.push(rejected_value);
                 }
             }
         }
-        if !bad.is_empty() {
+        if !rejected_values.is_empty() {
             self.bytes.truncate(start);
             // No other row may get the number of a rejected row, which may still be added later.
             if let Some(Value::Integer(number)) = number {
                 self.highest = self.highest.max(Some(number));
             }
-            return self.reader.reject(self.pair, row, &bad);
+            return self.reader.write_reject(self.mapping, row, &rejected_values);
         }
         self.digest.add(self.canonical.row());
         self.rows += 1;
-        if self.bytes.len() >= CHUNK { self.flush() } else { ControlFlow::Continue(()) }
+        if self.bytes.len() >= CHUNK_BYTES { self.flush() } else { ControlFlow::Continue(()) }
     }
 
     /// Encodes one field. Returns the problem if the value does not fit.
-    fn encode(&mut self, mapped: &ColumnMapping, value: Value<'_>) -> Result<(), RejectedValue> {
+    fn encode(&mut self, column_mapping: &ColumnMapping, value: Value<'_>) -> Result<(), RejectedValue> {
         let start = self.bytes.len();
-        match mapped.cast.encode_with(value, &mut self.bytes, &mut self.canonical) {
-            Err(bad) => Err(wrong(self.pair, mapped, &bad)),
+        match column_mapping.cast.encode_with(value, &mut self.bytes, &mut self.canonical) {
+            Err(error) => Err(new_rejected_value(self.mapping, column_mapping, &error)),
             // In SQLite, primary keys may be NULL, too.
-            Ok(()) if self.bytes[start..] == NULL && self.pair.target.columns[mapped.target].not_null => {
+            Ok(()) if self.bytes[start..] == NULL && self.mapping.target.columns[column_mapping.target].not_null => {
                 let is_null = if value == Value::Null { "is not allowed" } else { "becomes NULL" };
                 let reason = format!("{is_null}: the target's column is NOT NULL");
-                let column = self.pair.source.columns[mapped.source].name.clone();
+                let column = self.mapping.source.columns[column_mapping.source].name.clone();
                 Err(RejectedValue { column, reason, hint: None, cast: None })
             }
             Ok(()) => Ok(()),
@@ -259,15 +279,15 @@ impl<'a, 'r> TableReader<'a, 'r> {
         if self.bytes.is_empty() {
             return ControlFlow::Continue(());
         }
-        if self.bytes.len() > 2 * CHUNK {
+        if self.bytes.len() > 2 * CHUNK_BYTES {
             // A value may have 1 GiB, and the queue must not hold several of those: COPY accepts its bytes in any
             // pieces.
             let (bytes, mut rows) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.rows));
-            return bytes.chunks(CHUNK).try_for_each(|piece| {
+            return bytes.chunks(CHUNK_BYTES).try_for_each(|piece| {
                 self.reader.send(ReaderMessage::Rows { bytes: piece.to_vec(), rows: std::mem::take(&mut rows) })
             });
         }
-        let next = Vec::with_capacity(CHUNK + CHUNK / 8);
+        let next = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8);
         let bytes = std::mem::replace(&mut self.bytes, next);
         self.reader.send(ReaderMessage::Rows { bytes, rows: std::mem::take(&mut self.rows) })
     }

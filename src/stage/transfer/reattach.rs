@@ -26,54 +26,54 @@ pub async fn reattach<'a>(
     plan: &Arc<TransferPlan>,
     highest: &[Option<i64>],
     digests: &mut [Digest],
-    rest: OnBadValue,
+    on_bad_value: OnBadValue,
     progress: &ProgressLine,
 ) -> Result<(CompletedLoad<'a>, RemovedRows), Cause> {
-    let marks: Vec<SequenceFloor<'_>> =
-        plan.pairs.iter().zip(highest).filter_map(|(pair, highest)| mark(pair, *highest)).collect();
+    let sequence_floors: Vec<SequenceFloor<'_>> =
+        plan.pairs.iter().zip(highest).filter_map(|(mapping, highest)| sequence_floor(mapping, *highest)).collect();
     let meter = RowMeter::new(progress, "building indexes and checking foreign keys".into(), None);
-    let mut tell = |step: ReattachStep<'_>| {
+    let mut on_step = |step: ReattachStep<'_>| {
         tracing::debug!("{} of {}: {}", step.step, step.of, step.what);
         meter.becomes(format!("putting back, step {} of {}: {}", step.step, step.of, step.what));
     };
     let mut removed = RemovedRows::new(Arc::clone(plan));
     let columns = |oid| {
-        let pair = plan.pairs.iter().find(|pair| pair.target.oid == oid);
-        pair.map_or(Vec::new(), |pair| pair.written().into_iter().map(identifier).collect())
+        let mapping = plan.pairs.iter().find(|mapping| mapping.target.oid == oid);
+        mapping.map_or(Vec::new(), |mapping| mapping.written().into_iter().map(identifier).collect())
     };
     let mut each = |orphan: Orphan<'_>| removed.take(&orphan, digests);
-    let restoring = async {
-        match rest {
-            OnBadValue::Read => load.reattach(&marks, &mut tell).await,
+    let work = async {
+        match on_bad_value {
+            OnBadValue::Read => load.reattach(&sequence_floors, &mut on_step).await,
             OnBadValue::Send => {
                 let removal = Removal { columns: &columns, each: &mut each };
-                load.reattach_without(removal, &marks, &mut tell).await
+                load.reattach_without(removal, &sequence_floors, &mut on_step).await
             }
         }
     };
-    let restored = metered(&meter, restoring).await.map_err(|unrestored| match unrestored {
+    let completed_load = metered(&meter, work).await.map_err(|error| match error {
         ReattachError::Fault(fault) => Cause::Database(fault),
         ReattachError::Violated(violations) => {
-            let words = violations.iter().map(ToString::to_string).collect();
-            Cause::Transfer(TransferError::Violated(words))
+            let messages = violations.iter().map(ToString::to_string).collect();
+            Cause::Transfer(TransferError::Violated(messages))
         }
     })?;
     tracing::info!(duration_ms = meter.duration_ms(), "built indexes, checked foreign keys");
-    Ok((restored, removed))
+    Ok((completed_load, removed))
 }
 
 /// Returns the number that a table's sequence has to be past; `None` if there is none. AUTOINCREMENT never gives a
 /// number again, not even that of a deleted row; and a row that was left out may be added later, with its number.
-fn mark<'a>(pair: &'a TableMapping, highest: Option<i64>) -> Option<SequenceFloor<'a>> {
-    let value = pair.source.sequence.max(highest)?;
-    let column = match (&pair.source.key, &pair.target.key[..]) {
+fn sequence_floor<'a>(mapping: &'a TableMapping, highest: Option<i64>) -> Option<SequenceFloor<'a>> {
+    let value = mapping.source.sequence.max(highest)?;
+    let column = match (&mapping.source.key, &mapping.target.key[..]) {
         (RowKey::Rowid { column: Some(rowid), .. }, _) => {
-            let mapped = pair.columns.iter().find(|mapped| mapped.source == *rowid)?;
-            &pair.target.columns[mapped.target].name
+            let column_mapping = mapping.columns.iter().find(|column_mapping| column_mapping.source == *rowid)?;
+            &mapping.target.columns[column_mapping.target].name
         }
         // The rows of an export have a rowid of their own: the target says which column is the key.
         (RowKey::Unnamed, [key]) => key,
         _ => return None,
     };
-    Some(SequenceFloor { schema: &pair.target.schema, table: &pair.target.name, column, value })
+    Some(SequenceFloor { schema: &mapping.target.schema, table: &mapping.target.name, column, value })
 }

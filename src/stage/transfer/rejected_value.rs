@@ -8,35 +8,46 @@ use crate::transfer::value::{Value, shown};
 
 /// Describes a value that does not fit: where it is, why it does not fit, and what may help.
 pub fn describe_cast_error(
-    pair: &TableMapping,
-    mapped: &ColumnMapping,
+    mapping: &TableMapping,
+    column_mapping: &ColumnMapping,
     row: &SourceRow<'_>,
     value: Value<'_>,
-    bad: &CastError,
+    error: &CastError,
 ) -> String {
-    describe(pair, mapped, row, value, &wrong(pair, mapped, bad))
+    describe(mapping, column_mapping, row, value, &new_rejected_value(mapping, column_mapping, error))
 }
 
 /// Returns the problem of a value of this column.
-pub fn wrong(pair: &TableMapping, mapped: &ColumnMapping, bad: &CastError) -> RejectedValue {
-    let column = pair.source.columns[mapped.source].name.clone();
-    let place = describe_place(pair, mapped);
-    RejectedValue { column, reason: bad.reason().to_owned(), hint: bad.hint(&place), cast: bad.cast(&place) }
+pub fn new_rejected_value(mapping: &TableMapping, column_mapping: &ColumnMapping, error: &CastError) -> RejectedValue {
+    let column = mapping.source.columns[column_mapping.source].name.clone();
+    let column_name = qualified_column(mapping, column_mapping);
+    RejectedValue {
+        column,
+        reason: error.reason().to_owned(),
+        hint: error.hint(&column_name),
+        cast: error.cast(&column_name),
+    }
 }
 
 /// Describes a rejected value in a line for the log.
 pub fn describe(
-    pair: &TableMapping,
-    mapped: &ColumnMapping,
+    mapping: &TableMapping,
+    column_mapping: &ColumnMapping,
     row: &SourceRow<'_>,
     value: Value<'_>,
-    wrong: &RejectedValue,
+    rejected_value: &RejectedValue,
 ) -> String {
-    let hint = wrong.hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
-    format!("{}, {}: {} {}{hint}", describe_place(pair, mapped), row.identity(), shown(value), wrong.reason)
+    let hint = rejected_value.hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
+    format!(
+        "{}, {}: {} {}{hint}",
+        qualified_column(mapping, column_mapping),
+        row.identity(),
+        shown(value),
+        rejected_value.reason
+    )
 }
 
 /// As `--cast` takes it.
-fn describe_place(pair: &TableMapping, mapped: &ColumnMapping) -> String {
-    format!("{}.{}", pair.source.name, pair.source.columns[mapped.source].name)
+fn qualified_column(mapping: &TableMapping, column_mapping: &ColumnMapping) -> String {
+    format!("{}.{}", mapping.source.name, mapping.source.columns[column_mapping.source].name)
 }

@@ -53,26 +53,26 @@ impl RejectFile {
     ///
     /// # Errors
     /// Fails when there is such a file already, or when it cannot be created.
-    pub fn create(place: &RejectDestination) -> Result<RejectFile, TransferError> {
-        match place {
-            RejectDestination::File(file) => RejectFile::at(file).map_err(unkept(file)),
+    pub fn create(destination: &RejectDestination) -> Result<RejectFile, TransferError> {
+        match destination {
+            RejectDestination::File(file) => RejectFile::at(file).map_err(publish_error(file)),
             RejectDestination::Folder(folder) => {
                 // Only this user may read the rows, because they may be confidential.
-                let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-                made.map_err(|error| match error.kind() {
+                let result = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+                result.map_err(|error| match error.kind() {
                     ErrorKind::AlreadyExists => write_error(folder)(ErrorKind::NotADirectory.into()),
                     _ => write_error(folder)(error),
                 })?;
                 remove_leftovers(folder);
-                let stamp = clock::now_for_names();
-                let names = (1..).map(|number| match number {
-                    1 => folder.join(format!("{STEM}{stamp}{SUFFIX}")),
-                    _ => folder.join(format!("{STEM}{stamp}-{number}{SUFFIX}")),
+                let timestamp = clock::now_for_names();
+                let paths = (1..).map(|number| match number {
+                    1 => folder.join(format!("{STEM}{timestamp}{SUFFIX}")),
+                    _ => folder.join(format!("{STEM}{timestamp}-{number}{SUFFIX}")),
                 });
-                for file in names {
+                for file in paths {
                     match RejectFile::at(&file) {
                         Err(AtomicFileError::Taken | AtomicFileError::InUse) => {}
-                        created => return created.map_err(unkept(&file)),
+                        result => return result.map_err(publish_error(&file)),
                     }
                 }
                 unreachable!("there are endless numbers")
@@ -94,12 +94,12 @@ impl RejectFile {
         &mut self,
         table: &str,
         key: &str,
-        wrong: &[RejectedValue],
+        rejected_values: &[RejectedValue],
         row: &mut dyn Iterator<Item = (&'a str, Value<'a>)>,
     ) -> Result<(), TransferError> {
-        write_line(&mut self.out, table, key, wrong, row).map_err(write_error(&self.file))?;
+        write_line(&mut self.out, table, key, rejected_values, row).map_err(write_error(&self.file))?;
         self.rows += 1;
-        self.values += wrong.len() as u64;
+        self.values += rejected_values.len() as u64;
         Ok(())
     }
 
@@ -113,7 +113,7 @@ impl RejectFile {
             return Ok(None);
         }
         let RejectFile { file, out, rows, values } = self;
-        out.publish().map_err(unkept(&file))?;
+        out.publish().map_err(publish_error(&file))?;
         Ok(Some(PublishedRejects { file, rows, values }))
     }
 }
@@ -132,7 +132,7 @@ fn write_error(file: &Path) -> impl Fn(io::Error) -> TransferError {
 }
 
 /// Returns the error for a file that cannot be created or published.
-fn unkept(file: &Path) -> impl Fn(AtomicFileError) -> TransferError {
+fn publish_error(file: &Path) -> impl Fn(AtomicFileError) -> TransferError {
     move |error| {
         write_error(file)(match error {
             AtomicFileError::Taken | AtomicFileError::InUse => ErrorKind::AlreadyExists.into(),

@@ -39,22 +39,22 @@ pub enum OnBadValue {
 pub async fn copy(
     load: &mut BulkLoad<'_>,
     plan: &TransferPlan,
-    reading: &mut ReaderHandle,
-    rest: OnBadValue,
+    reader: &mut ReaderHandle,
+    on_bad_value: OnBadValue,
     progress: &ProgressLine,
 ) -> Result<SentRows, Cause> {
     let mut sent = SentRows { digests: Vec::new(), bad: Vec::new(), casts: BTreeSet::new(), refused: None };
-    for pair in &plan.pairs {
-        let meter = RowMeter::new(progress, format!("copying {}", pair.source.name), pair.source.rows);
-        let mut writer = Writer { reading, meter: &meter, sent: &mut sent, rest };
-        let is_sent = writer.goes_on();
-        let digest = match is_sent {
-            true => metered(&meter, writer.send(load, pair)).await?,
+    for mapping in &plan.pairs {
+        let meter = RowMeter::new(progress, format!("copying {}", mapping.source.name), mapping.source.rows);
+        let mut writer = Writer { reader, meter: &meter, sent: &mut sent, on_bad_value };
+        let continues = writer.continues();
+        let digest = match continues {
+            true => metered(&meter, writer.send(load, mapping)).await?,
             false => metered(&meter, writer.finish_table()).await?,
         };
         let Some(digest) = digest else { return Ok(sent) };
-        if rest == OnBadValue::Send || sent.is_clean() {
-            let (name, target, duration_ms) = (&pair.source.name, pair.target.quoted(), meter.duration_ms());
+        if on_bad_value == OnBadValue::Send || sent.is_clean() {
+            let (name, target, duration_ms) = (&mapping.source.name, mapping.target.quoted(), meter.duration_ms());
             tracing::info!(rows = digest.rows(), duration_ms, "copied {name} to {target}");
         }
         sent.digests.push(digest);
@@ -70,46 +70,46 @@ impl SentRows {
 }
 
 struct Writer<'a> {
-    reading: &'a mut ReaderHandle,
+    reader: &'a mut ReaderHandle,
     meter: &'a RowMeter,
     sent: &'a mut SentRows,
-    rest: OnBadValue,
+    on_bad_value: OnBadValue,
 }
 
 impl Writer<'_> {
     /// Returns whether further rows are sent.
-    fn goes_on(&self) -> bool {
-        self.rest == OnBadValue::Send || self.sent.is_clean()
+    fn continues(&self) -> bool {
+        self.on_bad_value == OnBadValue::Send || self.sent.is_clean()
     }
 
     /// Records a value that does not fit.
-    fn keep(&mut self, words: String, cast: Option<String>) {
-        self.sent.bad.push(words);
+    fn record_bad_value(&mut self, message: String, cast: Option<String>) {
+        self.sent.bad.push(message);
         self.sent.casts.extend(cast);
     }
 
     /// Sends one table and returns its digest; `None` when the reader has ended early.
-    async fn send(&mut self, load: &mut BulkLoad<'_>, pair: &TableMapping) -> Result<Option<Digest>, Cause> {
-        let mut copy = load.copy_in(&pair.target, &pair.written()).await.map_err(Cause::Database)?;
+    async fn send(&mut self, load: &mut BulkLoad<'_>, mapping: &TableMapping) -> Result<Option<Digest>, Cause> {
+        let mut copy = load.copy_in(&mapping.target, &mapping.written()).await.map_err(Cause::Database)?;
         loop {
-            match self.reading.messages.recv().await {
+            match self.reader.messages.recv().await {
                 Some(ReaderMessage::Rows { bytes, rows }) => {
                     copy.send(&bytes).await.map_err(Cause::Database)?;
                     self.meter.add(rows, bytes.len());
                 }
                 Some(ReaderMessage::Table(digest)) => {
-                    match copy.finish().await.map_err(|fault| refused(pair, fault)) {
+                    match copy.finish().await.map_err(|fault| refused(mapping, fault)) {
                         Ok(rows) => debug_assert_eq!(rows, digest.rows()),
-                        Err(Cause::Transfer(error)) if self.rest == OnBadValue::Read => {
+                        Err(Cause::Transfer(error)) if self.on_bad_value == OnBadValue::Read => {
                             self.sent.refused = Some(error);
                         }
                         Err(cause) => return Err(cause),
                     }
                     return Ok(Some(digest));
                 }
-                Some(ReaderMessage::Bad { words, cast }) => {
-                    self.keep(words, cast);
-                    if !self.goes_on() {
+                Some(ReaderMessage::Bad { message, cast }) => {
+                    self.record_bad_value(message, cast);
+                    if !self.continues() {
                         copy.abort().await.map_err(Cause::Database)?;
                         return self.finish_table().await;
                     }
@@ -129,9 +129,9 @@ impl Writer<'_> {
     /// Receives the rest of a table without sending it: only the bad values are needed. Returns as `send` does.
     async fn finish_table(&mut self) -> Result<Option<Digest>, Cause> {
         loop {
-            match self.reading.messages.recv().await {
+            match self.reader.messages.recv().await {
                 Some(ReaderMessage::Rows { bytes, rows }) => self.meter.add(rows, bytes.len()),
-                Some(ReaderMessage::Bad { words, cast }) => self.keep(words, cast),
+                Some(ReaderMessage::Bad { message, cast }) => self.record_bad_value(message, cast),
                 Some(ReaderMessage::Table(digest)) => return Ok(Some(digest)),
                 Some(ReaderMessage::Failed(error)) => return Err(Cause::Transfer(error)),
                 None => return Ok(None),
@@ -141,10 +141,10 @@ impl Writer<'_> {
 }
 
 /// Returns the cause for a row that the server refuses: by a check, a domain, or a missing partition.
-fn refused(pair: &TableMapping, fault: DatabaseError) -> Cause {
+fn refused(mapping: &TableMapping, fault: DatabaseError) -> Cause {
     match fault.kind {
         DatabaseErrorKind::Statement => {
-            Cause::Transfer(TransferError::Refused { table: pair.source.name.clone(), fault })
+            Cause::Transfer(TransferError::Refused { table: mapping.source.name.clone(), fault })
         }
         _ => Cause::Database(fault),
     }
