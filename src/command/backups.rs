@@ -41,9 +41,9 @@ async fn back_up(
     mut canceller: Canceller,
     context: &RunContext,
 ) -> Result<ChangeSummary, Failure> {
-    let span = RevisionRange::from_newest(locked, None).await?;
-    let safety = backup::take(locked, &mut canceller, &config.backup, &span, context).await?;
-    let revision = span.from;
+    let range = RevisionRange::from_newest(locked, None).await?;
+    let safety = backup::take(locked, &mut canceller, &config.backup, &range, context).await?;
+    let revision = range.from;
     let file = safety.file().map(|file| file.display().to_string()).unwrap_or_default();
     let message = format!("backup taken and verified: {file}");
     Ok(ChangeSummary { message, revision, backup: safety.file().map(Into::into) })
@@ -65,28 +65,28 @@ struct BackupEntry {
 /// # Errors
 /// Fails when the folder cannot be read (a missing folder counts as an empty list) or when standard output cannot be
 /// written.
-pub async fn list(config: &DatabaseConfig, form: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
+pub async fn list(config: &DatabaseConfig, format: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
     let identity = config.database.identity().map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let dir = &config.backup.dir;
-    let listed = match backup::list(dir, &identity) {
-        Ok(listed) => listed,
+    let backups = match backup::list(dir, &identity) {
+        Ok(backups) => backups,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
             let message = format!("{}: {error}", dir.display());
             return Err(Failure::new(Stage::Backup, Cause::Backup(BackupError::Folder(message))));
         }
     };
-    listed.iter().filter(|listed| listed.manifest.is_none()).for_each(|listed| warn_of_another_user(&listed.path));
-    let count = listed.len();
-    let rows: Vec<BackupEntry> = listed
+    backups.iter().filter(|backup| backup.manifest.is_none()).for_each(|backup| warn_of_another_user(&backup.path));
+    let count = backups.len();
+    let rows: Vec<BackupEntry> = backups
         .into_iter()
-        .map(|listed| BackupEntry {
-            file: listed.path.display().to_string(),
-            verified: listed.manifest.is_some(),
-            manifest: listed.manifest,
+        .map(|backup| BackupEntry {
+            file: backup.path.display().to_string(),
+            verified: backup.manifest.is_some(),
+            manifest: backup.manifest,
         })
         .collect();
-    let text = match form {
+    let text = match format {
         OutputFormat::Json => report::document(&rows),
         OutputFormat::Lines => rows.iter().map(line).collect(),
     };
@@ -105,15 +105,15 @@ fn warn_of_another_user(backup: &Path) {
 }
 
 /// Returns the line of one backup for the list.
-fn line(row: &BackupEntry) -> String {
-    match &row.manifest {
+fn line(entry: &BackupEntry) -> String {
+    match &entry.manifest {
         Some(manifest) => format!(
             "verified    {}  {:>12} bytes  revision {:<14}  {}\n",
             manifest.verified_at,
             manifest.bytes,
             manifest.from_revision.as_deref().unwrap_or("-"),
-            row.file
+            entry.file
         ),
-        None => format!("unverified  {}\n", row.file),
+        None => format!("unverified  {}\n", entry.file),
     }
 }

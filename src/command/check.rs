@@ -45,29 +45,29 @@ pub fn offline(config: &DatabaseConfig) -> Result<String, Failure> {
 fn check_offline(config: &DatabaseConfig, dialect: Dialect) -> Result<String, Cause> {
     let folder = MigrationDir::load(&config.dir, dialect)?;
     let MigrationDir { graph, migrations, .. } = &folder;
-    let mut reading = Backslash::Ordinary;
-    let both = |migration| both_ways(&folder, migration, &mut reading);
-    let mut problems: Vec<String> = migrations.iter().flat_map(both).collect();
+    let mut backslash = Backslash::Ordinary;
+    let inspect_both = |migration| inspect_both_directions(&folder, migration, &mut backslash);
+    let mut problems: Vec<String> = migrations.iter().flat_map(inspect_both).collect();
     match plan::find(graph, migrations, &config.target, Direction::Up) {
-        Err(objection) if problems.is_empty() => return Err(Cause::objected(&[objection])),
-        Err(objection) => problems.insert(0, objection.to_string()),
+        Err(error) if problems.is_empty() => return Err(Cause::objected(&[error])),
+        Err(error) => problems.insert(0, error.to_string()),
         Ok(_) => {}
     }
     if !problems.is_empty() {
         return Err(Cause::Invalid(problems));
     }
-    let heads: Vec<Version> = graph.heads().into_iter().map(|at| migrations[at].version.clone()).collect();
+    let heads: Vec<Version> = graph.heads().into_iter().map(|index| migrations[index].version.clone()).collect();
     let revisions = if migrations.len() == 1 { "revision" } else { "revisions" };
     let head = if heads.len() == 1 { "head" } else { "heads" };
     Ok(format!("{} {} {revisions}, {head} {}", dialects::name(dialect), migrations.len(), plan::list(&heads)))
 }
 
 /// Returns the problems of both files of a revision, one line each.
-fn both_ways(folder: &MigrationDir, migration: &Migration, reading: &mut Backslash) -> Vec<String> {
-    let mut problems = folder.inspect(&migration.up, Direction::Up, reading).err().unwrap_or_default();
+fn inspect_both_directions(folder: &MigrationDir, migration: &Migration, backslash: &mut Backslash) -> Vec<String> {
+    let mut problems = folder.inspect(&migration.up, Direction::Up, backslash).err().unwrap_or_default();
     match folder.load_down(migration) {
         Ok(Some(down)) => {
-            problems.extend(folder.inspect(&down, Direction::Down, &mut reading.clone()).err().unwrap_or_default());
+            problems.extend(folder.inspect(&down, Direction::Down, &mut backslash.clone()).err().unwrap_or_default());
         }
         Ok(None) => {}
         Err(problem) => problems.push(problem),

@@ -20,18 +20,18 @@ use crate::transfer::target::TargetTable;
 ///
 /// # Errors
 /// Fails when one side cannot be read, when tables or columns are missing, and when rows differ.
-pub async fn compare(config: &DatabaseConfig, asked: &RowArgs, context: &RunContext) -> Result<String, Failure> {
-    let options = transfer_options(&asked.casts, PlanPurpose::Compare).map_err(usage)?;
+pub async fn compare(config: &DatabaseConfig, args: &RowArgs, context: &RunContext) -> Result<String, Failure> {
+    let options = transfer_options(&args.casts, PlanPurpose::Compare).map_err(usage)?;
     // The source is not kept open while the run waits for the server.
-    let path = file(config, &asked.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
+    let path = file(config, &args.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let (mut database, _) = wait(&config.database, &config.history, &config.patience, &context.cancel).await?;
     let failed = |cause| Failure::new(Stage::Compare, cause);
     let mut probe = database.probe();
     tokio::select! {
         fault = probe.silence() => Err(failed(Cause::Database(fault))),
         reason = context.cancel.cancelled() => Err(failed(Cause::Stopped(reason))),
-        ended = open_both(config, path, &mut database, &options, context) => {
-            let ComparisonSummary { tables, rows } = ended?;
+        result = open_both(config, path, &mut database, &options, context) => {
+            let ComparisonSummary { tables, rows } = result?;
             Ok(format!("equal: {}, {}", counted(tables as u64, "table"), counted(rows, "row")))
         }
     }
@@ -48,12 +48,12 @@ async fn open_both(
     let (source, contents) = read(config, path, &context.cancel).await?;
     let targets = database.target_tables().await.map_err(planning_failure)?;
     let plan = planned(&contents, &targets, options).map_err(log_problems)?;
-    for (name, why) in &plan.skipped {
-        tracing::info!("left alone: {name}, {why}");
+    for (name, reason) in &plan.skipped {
+        tracing::info!("left alone: {name}, {reason}");
     }
-    let tables: Vec<TargetTable> = plan.pairs.iter().map(|pair| pair.target.clone()).collect();
+    let tables: Vec<TargetTable> = plan.pairs.iter().map(|mapping| mapping.target.clone()).collect();
     let failed = |fault| Failure::new(Stage::Compare, Cause::Database(fault));
     let snapshot = database.snapshot(&tables).await.map_err(failed)?;
-    let compared = compare::compare(snapshot, source, Arc::new(plan), &context.progress).await;
-    compared.map_err(|cause| log_problems(Failure::new(Stage::Compare, cause)))
+    let result = compare::compare(snapshot, source, Arc::new(plan), &context.progress).await;
+    result.map_err(|cause| log_problems(Failure::new(Stage::Compare, cause)))
 }

@@ -13,15 +13,15 @@ use crate::signal::Cancel;
 /// # Errors
 /// Fails when standard output cannot be written or a signal arrives.
 pub async fn print(shell: Shell, cancel: &Cancel) -> Result<String, Failure> {
-    let mut words = cli::command();
-    let name = words.get_name().to_owned();
+    let mut command = cli::command();
+    let name = command.get_name().to_owned();
     let mut script = Vec::new();
     match shell {
-        Shell::Bash => generate(Bash, &mut words, name, &mut script),
-        Shell::Zsh => generate(Zsh, &mut words, name, &mut script),
-        Shell::Fish => generate(Fish, &mut words, name, &mut script),
+        Shell::Bash => generate(Bash, &mut command, name, &mut script),
+        Shell::Zsh => generate(Zsh, &mut command, name, &mut script),
+        Shell::Fish => generate(Fish, &mut command, name, &mut script),
     }
-    let printed = report::answer(&String::from_utf8_lossy(&script), cancel).await;
-    printed.map_err(|cause| Failure::new(Stage::Verify, cause))?;
+    let result = report::answer(&String::from_utf8_lossy(&script), cancel).await;
+    result.map_err(|cause| Failure::new(Stage::Verify, cause))?;
     Ok("the completion script is on standard output".into())
 }

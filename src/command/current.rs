@@ -13,16 +13,16 @@ use crate::signal::Cancel;
 ///
 /// # Errors
 /// Fails as [`StatusReport::take`] does, or when standard output cannot be written.
-pub async fn current(config: &DatabaseConfig, form: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
-    let survey = StatusReport::take(config, cancel).await?;
-    let entries = survey.entries();
-    let sum = survey.summary(&entries);
-    let current = survey.current(entries);
-    let text = match form {
-        OutputFormat::Json => survey.document(&current),
+pub async fn current(config: &DatabaseConfig, format: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
+    let status = StatusReport::take(config, cancel).await?;
+    let entries = status.entries();
+    let summary = status.summary(&entries);
+    let current = status.current(entries);
+    let text = match format {
+        OutputFormat::Json => status.document(&current),
         OutputFormat::Lines if current.is_empty() => "no revision is applied\n".into(),
-        OutputFormat::Lines => survey.table(&current, Colour::on(&io::stdout())),
+        OutputFormat::Lines => status.table(&current, Colour::on(&io::stdout())),
     };
     report::answer(&text, cancel).await.map_err(|cause| Failure::new(Stage::Verify, cause))?;
-    Ok(sum)
+    Ok(summary)
 }

@@ -41,23 +41,23 @@ struct Head<'a> {
 ///
 /// # Errors
 /// Fails as [`MigrationDir::load`] does, or when standard output cannot be written.
-pub async fn heads(config: &DatabaseConfig, form: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
+pub async fn heads(config: &DatabaseConfig, format: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
     let folder = MigrationDir::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))?;
     let MigrationDir { path, graph, migrations, .. } = &folder;
-    let id = |at: &usize| migrations[*at].version.as_str();
-    let head = |at: usize| Head {
-        revision: id(&at),
-        description: &migrations[at].description,
-        parents: graph.parents(at).iter().map(id).collect(),
-        file: &migrations[at].up.file,
+    let id = |index: &usize| migrations[*index].version.as_str();
+    let head = |index: usize| Head {
+        revision: id(&index),
+        description: &migrations[index].description,
+        parents: graph.parents(index).iter().map(id).collect(),
+        file: &migrations[index].up.file,
     };
     let revisions: Vec<Head<'_>> = graph.heads().into_iter().map(head).collect();
     let ids: Vec<&str> = revisions.iter().map(|head| head.revision).collect();
-    let sum = match &ids[..] {
-        [one] => format!("the head of {} is {one}", path.display()),
+    let summary = match &ids[..] {
+        [only_head] => format!("the head of {} is {only_head}", path.display()),
         [..] => format!("{} has {} heads: {}", path.display(), ids.len(), ids.join(", ")),
     };
-    let text = match form {
+    let text = match format {
         OutputFormat::Json => {
             let folder = path.display().to_string();
             report::document(&HeadsDocument { dialect: kind(config.dialect), folder, revisions })
@@ -71,5 +71,5 @@ pub async fn heads(config: &DatabaseConfig, form: OutputFormat, cancel: &Cancel)
         }
     };
     report::answer(&text, cancel).await.map_err(|cause| Failure::new(Stage::Verify, cause))?;
-    Ok(sum)
+    Ok(summary)
 }

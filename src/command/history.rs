@@ -13,13 +13,13 @@ use crate::signal::Cancel;
 ///
 /// # Errors
 /// Fails as [`StatusReport::take`] does, or when standard output cannot be written.
-pub async fn history(config: &DatabaseConfig, form: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
-    let survey = StatusReport::take(config, cancel).await?;
-    let entries = survey.entries();
-    let text = match form {
-        OutputFormat::Json => survey.document(&entries),
-        OutputFormat::Lines => survey.table(&entries, Colour::on(&io::stdout())),
+pub async fn history(config: &DatabaseConfig, format: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
+    let status = StatusReport::take(config, cancel).await?;
+    let entries = status.entries();
+    let text = match format {
+        OutputFormat::Json => status.document(&entries),
+        OutputFormat::Lines => status.table(&entries, Colour::on(&io::stdout())),
     };
     report::answer(&text, cancel).await.map_err(|cause| Failure::new(Stage::Verify, cause))?;
-    Ok(survey.summary(&entries))
+    Ok(status.summary(&entries))
 }

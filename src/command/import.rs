@@ -27,30 +27,30 @@ use crate::transfer::plan::{PlanPurpose, PlanTarget, TransferOptions, TransferPl
 ///
 /// # Errors
 /// Fails when the file is not an export, as the upgrade does, or when rows do not fit; no row is loaded then.
-pub async fn run(config: &DatabaseConfig, asked: &Import, context: &RunContext) -> Result<String, Failure> {
-    let options = transfer_options(&asked.casts, PlanPurpose::Import).map_err(usage)?;
-    if config.dialect == Dialect::Sqlite && !asked.casts.cast.is_empty() {
+pub async fn run(config: &DatabaseConfig, args: &Import, context: &RunContext) -> Result<String, Failure> {
+    let options = transfer_options(&args.casts, PlanPurpose::Import).map_err(usage)?;
+    if config.dialect == Dialect::Sqlite && !args.casts.cast.is_empty() {
         return Err(usage("--cast is for PostgreSQL: a column of SQLite takes values as they are".into()));
     }
     let failed = |cause| Failure::new(Stage::Import, cause);
     // Read before anything is changed, so that a file that is not an export is found first.
-    let staged = import::read(&asked.file, &context.cancel).await.map_err(failed)?;
+    let staged = import::read(&args.file, &context.cancel).await.map_err(failed)?;
     let request = MigrationRequest::new(config, &Target::At(RevisionName::Head), Direction::Up)?;
-    let settled = entrypoint::run(config, &request, context).await?;
-    let most = usize::try_from(asked.max_errors).unwrap_or(usize::MAX);
+    let migrated = entrypoint::run(config, &request, context).await?;
+    let max_errors = usize::try_from(args.max_errors).unwrap_or(usize::MAX);
     let settings = lock_settings(config);
-    let ended =
+    let result =
         with_lock(&settings, &context.cancel, async |locked: &mut Locked, mut canceller| match config.dialect {
-            Dialect::Postgres => postgres(locked, &mut canceller, staged, &options, most, context).await,
-            Dialect::Sqlite => sqlite(config, locked, staged, &options, most, &context.cancel).await,
+            Dialect::Postgres => postgres(locked, &mut canceller, staged, &options, max_errors, context).await,
+            Dialect::Sqlite => sqlite(config, locked, staged, &options, max_errors, &context.cancel).await,
         });
-    match ended.await {
+    match result.await {
         Ok(loaded) => {
             let rows: u64 = loaded.iter().sum();
             let tables = counted(loaded.len() as u64, "table");
             Ok(format!("imported {tables}, {}, and compared every one of them", counted(rows, "row")))
         }
-        Err(failure) => Err(log_bad_values(Failure { done: settled.done, ..failure }, asked.max_errors)),
+        Err(failure) => Err(log_bad_values(Failure { done: migrated.done, ..failure }, args.max_errors)),
     }
 }
 
@@ -60,12 +60,12 @@ async fn postgres(
     canceller: &mut Canceller,
     staged: StagedRows,
     options: &TransferOptions,
-    most: usize,
+    max_errors: usize,
     context: &RunContext,
 ) -> Result<Vec<u64>, Failure> {
     let targets = locked.database().target_tables().await.map_err(planning_failure)?;
     let plan = plan(&staged, &targets, options)?;
-    let limits = BadValueLimits { on_error: OnBadRow::Stop, max_errors: most };
+    let limits = BadValueLimits { on_error: OnBadRow::Stop, max_errors };
     let loaded = transfer::transfer(locked, canceller, staged.source, Arc::new(plan), limits, context).await?;
     Ok(loaded.tables.into_iter().map(|table| table.rows).collect())
 }
@@ -76,25 +76,25 @@ async fn sqlite(
     locked: &mut Locked,
     staged: StagedRows,
     options: &TransferOptions,
-    most: usize,
+    max_errors: usize,
     cancel: &Cancel,
 ) -> Result<Vec<u64>, Failure> {
     let Database::Sqlite(database) = locked.database() else {
         unreachable!("the setting says which one it is");
     };
     let path = database.path().to_owned();
-    let patience = config.limits.busy;
-    let tables = crate::stage::run(move |stop| SqliteSource::open(&path, patience, stop)?.tables());
+    let timeout = config.limits.busy;
+    let tables = crate::stage::run(move |stop| SqliteSource::open(&path, timeout, stop)?.tables());
     let tables = tables.await.map_err(planning_failure)?.tables;
     let targets: Vec<ImportTable> = tables.iter().map(ImportTable::from_source).collect();
     let plan = plan(&staged, &targets, options)?;
-    let load = ImportRequest { plan, patience, max_errors: most };
-    let loaded = import::load(database, staged, load, cancel).await;
-    let loaded = loaded.map_err(|cause| Failure::new(Stage::Transfer, cause))?;
-    for (table, rows) in &loaded {
+    let load = ImportRequest { plan, patience: timeout, max_errors };
+    let row_counts = import::load(database, staged, load, cancel).await;
+    let row_counts = row_counts.map_err(|cause| Failure::new(Stage::Transfer, cause))?;
+    for (table, rows) in &row_counts {
         tracing::info!(rows, "imported {table}");
     }
-    Ok(loaded.into_iter().map(|(_, rows)| rows).collect())
+    Ok(row_counts.into_iter().map(|(_, rows)| rows).collect())
 }
 
 /// Maps the tables and columns of the export to those of the target.
@@ -106,8 +106,8 @@ fn plan<T: PlanTarget>(
     let failed = |error| Failure::new(Stage::Plan, Cause::Export(error));
     let contents = import::contents(staged, targets).map_err(failed)?;
     let plan = planned(&contents, targets, options)?;
-    for (name, why) in &plan.skipped {
-        tracing::info!("left alone: {name}, {why}");
+    for (name, reason) in &plan.skipped {
+        tracing::info!("left alone: {name}, {reason}");
     }
     Ok(plan)
 }

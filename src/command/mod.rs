@@ -85,7 +85,7 @@ pub async fn run(cli: &Cli, config: &DatabaseConfig, context: &RunContext) -> Re
 /// Runs the command in the span of the run.
 async fn dispatch(cli: &Cli, config: &DatabaseConfig, context: &RunContext) -> Result<CommandOutput, Failure> {
     let cancel = &context.cancel;
-    let form = if cli.flags.json { OutputFormat::Json } else { OutputFormat::Lines };
+    let format = if cli.flags.json { OutputFormat::Json } else { OutputFormat::Lines };
     let command = cli.command.as_ref().unwrap_or(&Command::PLAIN);
     if cli.flags.create_database && only_reads(command) {
         let reason = "--create-database goes with what may write; this only reads".into();
@@ -94,14 +94,14 @@ async fn dispatch(cli: &Cli, config: &DatabaseConfig, context: &RunContext) -> R
     match command {
         Command::Repair { .. } | Command::Restore { .. } => run_repair(config, command, context).await,
         Command::Upgrade { target, look } => {
-            run_command(config, target.as_deref(), Direction::Up, *look, form, context).await
+            run_command(config, target.as_deref(), Direction::Up, *look, format, context).await
         }
         Command::Downgrade { target, look } => {
-            run_command(config, Some(target), Direction::Down, *look, form, context).await
+            run_command(config, Some(target), Direction::Down, *look, format, context).await
         }
-        Command::Current => current::current(config, form, cancel).await.map(CommandOutput::Printed),
-        Command::History => history::history(config, form, cancel).await.map(CommandOutput::Printed),
-        Command::Heads => heads::heads(config, form, cancel).await.map(CommandOutput::Printed),
+        Command::Current => current::current(config, format, cancel).await.map(CommandOutput::Printed),
+        Command::History => history::history(config, format, cancel).await.map(CommandOutput::Printed),
+        Command::Heads => heads::heads(config, format, cancel).await.map(CommandOutput::Printed),
         Command::Check { offline: true } => check::offline(config).map(CommandOutput::Text),
         Command::Check { offline: false } => check::check(config, cancel).await.map(CommandOutput::Migrated),
         Command::Wait { migrated: true } => wait::migrated(config, cancel).await.map(CommandOutput::Migrated),
@@ -111,15 +111,15 @@ async fn dispatch(cli: &Cli, config: &DatabaseConfig, context: &RunContext) -> R
         Command::Stamp { target: text } => {
             stamp::stamp(config, &target(text)?, context).await.map(CommandOutput::Changed)
         }
-        Command::Compare(asked) => compare::compare(config, asked, context).await.map(CommandOutput::Text),
-        Command::Transfer(asked) if asked.write_revision => {
-            write_revision::write(config, asked, cancel).await.map(CommandOutput::Text)
+        Command::Compare(args) => compare::compare(config, args, context).await.map(CommandOutput::Text),
+        Command::Transfer(args) if args.write_revision => {
+            write_revision::write(config, args, cancel).await.map(CommandOutput::Text)
         }
-        Command::Transfer(asked) => transfer::run(config, asked, form, context).await,
-        Command::Export(asked) => export::run(config, asked, cancel).await,
-        Command::Import(asked) => import::run(config, asked, context).await.map(CommandOutput::Text),
+        Command::Transfer(args) => transfer::run(config, args, format, context).await,
+        Command::Export(args) => export::run(config, args, cancel).await,
+        Command::Import(args) => import::run(config, args, context).await.map(CommandOutput::Text),
         Command::Backup => backups::take(config, context).await.map(CommandOutput::Changed),
-        Command::Backups => backups::list(config, form, cancel).await.map(CommandOutput::Printed),
+        Command::Backups => backups::list(config, format, cancel).await.map(CommandOutput::Printed),
         Command::Completions { shell } => completions::print(*shell, cancel).await.map(CommandOutput::Printed),
     }
 }
@@ -143,9 +143,9 @@ async fn run_repair(
         }
         Command::Repair { .. } => repair::repair(config, Consent::Ask, cancel).await.map(CommandOutput::Text),
         Command::Restore { file, in_place, yes } => {
-            let place = if *in_place { RestoreDestination::Existing } else { RestoreDestination::Beside };
+            let destination = if *in_place { RestoreDestination::Existing } else { RestoreDestination::Beside };
             let consent = if *yes { Consent::Given } else { Consent::Ask };
-            restore::restore(config, file, place, consent, context).await.map(CommandOutput::Changed)
+            restore::restore(config, file, destination, consent, context).await.map(CommandOutput::Changed)
         }
         _ => unreachable!("only those come here"),
     }
@@ -156,7 +156,7 @@ fn only_reads(command: &Command) -> bool {
     match command {
         Command::Upgrade { look, .. } | Command::Downgrade { look, .. } => look.sql || look.plan,
         Command::Current | Command::History | Command::Check { .. } | Command::Compare(_) | Command::Export(_) => true,
-        Command::Transfer(asked) => asked.plan || asked.write_revision,
+        Command::Transfer(args) => args.plan || args.write_revision,
         _ => false,
     }
 }
@@ -172,12 +172,12 @@ async fn run_command(
     config: &DatabaseConfig,
     text: Option<&str>,
     direction: Direction,
-    look: PreviewFlags,
-    form: OutputFormat,
+    preview_flags: PreviewFlags,
+    format: OutputFormat,
     context: &RunContext,
 ) -> Result<CommandOutput, Failure> {
-    if look != PreviewFlags::default() {
-        return preview::preview(config, text, direction, look, form, &context.cancel).await;
+    if preview_flags != PreviewFlags::default() {
+        return preview::preview(config, text, direction, preview_flags, format, &context.cancel).await;
     }
     let target = text.map_or(Ok(config.target.clone()), target)?;
     let request = MigrationRequest::new(config, &target, direction)?;

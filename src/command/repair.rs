@@ -18,7 +18,7 @@ use crate::stage::wait::wait;
 use crate::stage::with_lock::with_lock;
 
 /// The advice for a user who does not agree.
-const INSTEAD: &str = "put the files back as they were applied, or accept them with lockkeeper repair --yes";
+const DECLINED_ADVICE: &str = "put the files back as they were applied, or accept them with lockkeeper repair --yes";
 
 /// A file whose checksum differs from the recorded one.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ struct EditedFile {
     /// The checksum in the history; `None` if the row has no readable one.
     recorded: Option<Checksum>,
     /// The checksum of the file as it is now.
-    now: Checksum,
+    current: Checksum,
 }
 
 /// The changes that a repair makes to the history.
@@ -50,7 +50,7 @@ struct RepairComparison {
     /// The changes that a repair can make.
     repairs: Repairs,
     /// The problems that cannot be repaired, one line each.
-    beyond: Vec<String>,
+    not_repairable: Vec<String>,
 }
 
 /// Writes the present checksums of the files into the history, and removes each row of which no statement is done and
@@ -62,11 +62,11 @@ struct RepairComparison {
 pub async fn repair(config: &DatabaseConfig, consent: Consent, cancel: &Cancel) -> Result<String, Failure> {
     let folder = load(config)?;
     let (_, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
-    let shown = compare(&folder, &applied)?;
-    for line in &shown.beyond {
+    let comparison = compare(&folder, &applied)?;
+    for line in &comparison.not_repairable {
         tracing::warn!("not repaired: {line}");
     }
-    let repairs = shown.repairs;
+    let repairs = comparison.repairs;
     if repairs.is_empty() {
         return Ok("nothing to repair".into());
     }
@@ -87,27 +87,31 @@ pub async fn repair(config: &DatabaseConfig, consent: Consent, cancel: &Cancel) 
 /// shown.
 async fn run_locked(
     config: &DatabaseConfig,
-    shown: &Repairs,
+    confirmed: &Repairs,
     locked: &mut Locked,
     mut canceller: Canceller,
     cancel: &Cancel,
 ) -> Result<String, Failure> {
     let folder = load(config)?;
-    let now = compare(&folder, &history(locked, Stage::Plan).await?)?.repairs;
-    if now.is_empty() {
+    let repairs = compare(&folder, &history(locked, Stage::Plan).await?)?.repairs;
+    if repairs.is_empty() {
         return Ok("nothing to repair any more".into());
     }
-    if now != *shown {
+    if repairs != *confirmed {
         let message = "what is edited has changed since it was shown; run lockkeeper repair again";
         return Err(Failure::new(Stage::Plan, Cause::Invalid(vec![message.into()])));
     }
-    let changes: Vec<HistoryChange<'_>> =
-        now.edited.iter().map(EditedFile::accepted).chain(now.untouched.iter().map(HistoryChange::Remove)).collect();
+    let changes: Vec<HistoryChange<'_>> = repairs
+        .edited
+        .iter()
+        .map(EditedFile::accept)
+        .chain(repairs.untouched.iter().map(HistoryChange::Remove))
+        .collect();
     rewrite_history(locked, &mut canceller, &changes, cancel).await?;
-    let left = compare(&folder, &history(locked, Stage::Verify).await?)?.repairs;
-    match left.is_empty() {
-        true => Ok(format!("repaired: {}", now.summary())),
-        false => Err(Failure::new(Stage::Verify, Cause::Mismatch(left.lines()))),
+    let remaining = compare(&folder, &history(locked, Stage::Verify).await?)?.repairs;
+    match remaining.is_empty() {
+        true => Ok(format!("repaired: {}", repairs.summary())),
+        false => Err(Failure::new(Stage::Verify, Cause::Mismatch(remaining.lines()))),
     }
 }
 
@@ -137,14 +141,14 @@ impl Repairs {
 
     /// Returns the question for the user, and the advice for a user who does not agree.
     fn question(&self) -> (String, &'static str) {
-        let files = (!self.edited.is_empty()).then(|| format!("accept {}", plural_this(self.edited.len())));
+        let files = (!self.edited.is_empty()).then(|| format!("accept {}", these_files(self.edited.len())));
         let rows = (!self.untouched.is_empty()).then(|| format!("give up {}", revisions(self.untouched.len())));
         let parts: Vec<String> = files.into_iter().chain(rows).collect();
-        let instead = match self.edited.is_empty() {
+        let declined_advice = match self.edited.is_empty() {
             true => "deploy the image that has the file and run again, or remove the row with lockkeeper repair --yes",
-            false => INSTEAD,
+            false => DECLINED_ADVICE,
         };
-        (format!("{}?", parts.join(" and ")), instead)
+        (format!("{}?", parts.join(" and ")), declined_advice)
     }
 
     /// Returns the summary of the changes for the last line.
@@ -158,15 +162,15 @@ impl Repairs {
 impl EditedFile {
     /// Returns the log line of the file, with both checksums.
     fn describe(&self) -> String {
-        let EditedFile { id, file, recorded, now, .. } = self;
-        let recorded = recorded.map_or("something else".into(), |sum| sum.to_string());
-        format!("{file} was edited after revision {id} was applied: recorded {recorded}, now {now}")
+        let EditedFile { id, file, recorded, current, .. } = self;
+        let recorded = recorded.map_or("something else".into(), |checksum| checksum.to_string());
+        format!("{file} was edited after revision {id} was applied: recorded {recorded}, now {current}")
     }
 
     /// Returns the change of the history that accepts the file.
-    fn accepted(&self) -> HistoryChange<'_> {
-        let EditedFile { ref id, direction, recorded, now, .. } = *self;
-        HistoryChange::Accept { id, direction, recorded, now }
+    fn accept(&self) -> HistoryChange<'_> {
+        let EditedFile { ref id, direction, recorded, current, .. } = *self;
+        HistoryChange::Accept { id, direction, recorded, now: current }
     }
 }
 
@@ -187,32 +191,32 @@ fn files(count: usize) -> String {
 fn compare(folder: &MigrationDir, applied: &[Applied]) -> Result<RepairComparison, Failure> {
     let mut rows: Vec<&Applied> = applied.iter().collect();
     rows.sort_by_key(|row| &row.id);
-    let mut found = RepairComparison::default();
+    let mut comparison = RepairComparison::default();
     let mut unreadable = Vec::new();
-    let fileless = plan::unfinished_without_file(&folder.graph, &folder.migrations, applied);
-    found.beyond.extend(fileless.iter().map(ToString::to_string));
+    let without_file = plan::unfinished_without_file(&folder.graph, &folder.migrations, applied);
+    comparison.not_repairable.extend(without_file.iter().map(ToString::to_string));
     for row in rows {
         let id = row.id.clone();
         let migration = folder.migrations.binary_search_by(|migration| migration.version.cmp(&row.id));
         match (migration, row.state) {
-            (Ok(at), RecordedState::Applied) => {
-                let result = found.compare(folder, &folder.migrations[at], row);
+            (Ok(index), RecordedState::Applied) => {
+                let result = comparison.compare(folder, &folder.migrations[index], row);
                 unreadable.extend(result.err());
             }
-            (Ok(at), _) => {
-                let left = plan::unfinished(&folder.graph, &folder.migrations, at, row);
-                found.beyond.extend(left.map(|objection| objection.to_string()));
+            (Ok(index), _) => {
+                let unfinished = plan::unfinished(&folder.graph, &folder.migrations, index, row);
+                comparison.not_repairable.extend(unfinished.map(|error| error.to_string()));
             }
-            (Err(_), _) if plan::is_untouched(row) => found.repairs.untouched.push(id),
+            (Err(_), _) if plan::is_untouched(row) => comparison.repairs.untouched.push(id),
             (Err(_), RecordedState::Partial { .. } | RecordedState::Undoing { .. }) => {}
-            (Err(at), RecordedState::Applied) if at == folder.migrations.len() => {
-                found.beyond.push(format!("revision {id} is newer than this folder"));
+            (Err(index), RecordedState::Applied) if index == folder.migrations.len() => {
+                comparison.not_repairable.push(format!("revision {id} is newer than this folder"));
             }
-            (Err(_), RecordedState::Applied) => found.beyond.push(PlanError::Missing { id }.to_string()),
+            (Err(_), RecordedState::Applied) => comparison.not_repairable.push(PlanError::Missing { id }.to_string()),
         }
     }
     match unreadable.is_empty() {
-        true => Ok(found),
+        true => Ok(comparison),
         false => Err(Failure::new(Stage::Load, Cause::Invalid(unreadable))),
     }
 }
@@ -220,12 +224,12 @@ fn compare(folder: &MigrationDir, applied: &[Applied]) -> Result<RepairCompariso
 /// Compares both files of one applied revision with its row, and adds the differences.
 impl RepairComparison {
     fn compare(&mut self, folder: &MigrationDir, migration: &Migration, row: &Applied) -> Result<(), String> {
-        let edited = |direction, file: &str, recorded, now| EditedFile {
+        let edited = |direction, file: &str, recorded, current| EditedFile {
             id: row.id.clone(),
             direction,
             file: file.into(),
             recorded,
-            now,
+            current,
         };
         if row.checksum != Some(migration.up.checksum) {
             self.repairs.edited.push(edited(Direction::Up, &migration.up.file, row.checksum, migration.up.checksum));
@@ -239,7 +243,7 @@ impl RepairComparison {
                 self.repairs.edited.push(edited(Direction::Down, &down.file, Some(recorded), down.checksum));
             }
             Some(_) => {}
-            None => self.beyond.push(format!(
+            None => self.not_repairable.push(format!(
                 "the down migration of {} was there when it was applied (checksum {recorded}); put the file back",
                 migration.up.file
             )),
@@ -249,6 +253,6 @@ impl RepairComparison {
 }
 
 /// Formats a number of files as the object of a question.
-fn plural_this(count: usize) -> String {
+fn these_files(count: usize) -> String {
     if count == 1 { "this file".into() } else { format!("these {count} files") }
 }

@@ -55,19 +55,19 @@ async fn run_locked(
     let Some((row, direction, resume)) = open(&applied) else {
         return Ok("no statement is open any more".into());
     };
-    let Ok(at) = folder.migrations.binary_search_by(|migration| migration.version.cmp(&row.id)) else {
+    let Ok(index) = folder.migrations.binary_search_by(|migration| migration.version.cmp(&row.id)) else {
         let message =
             format!("the file of revision {} is not in this folder: run this with the image that has it", row.id);
         return Err(Failure::new(Stage::Load, Cause::Invalid(vec![message])));
     };
-    let statement = statement(folder, &folder.migrations[at], direction, resume)?;
-    let (done, executed, will) = match decision {
+    let statement = statement(folder, &folder.migrations[index], direction, resume)?;
+    let (done, executed, effect) = match decision {
         Decision::Done => (resume.done + 1, statement.executed, "is marked as done, the next run goes on behind it"),
         Decision::Again => (resume.done, resume.executed, "will be run again by the next run"),
     };
     rewrite_history(locked, &mut canceller, &[HistoryChange::Decide { id: &row.id, done, executed }], cancel).await?;
     tracing::info!("lockkeeper {} goes on with revision {}", direction.verb(), row.id);
-    Ok(format!("{} {will}", statement.description))
+    Ok(format!("{} {effect}", statement.description))
 }
 
 /// Returns the row with the open statement, the direction of its script, and the point at which to resume. There is at
@@ -96,29 +96,30 @@ fn statement(
     direction: Direction,
     resume: Resume,
 ) -> Result<OpenStatement, Failure> {
-    let unread = |text: String| Failure::new(Stage::Load, Cause::Invalid(vec![text]));
+    let invalid = |text: String| Failure::new(Stage::Load, Cause::Invalid(vec![text]));
     let down: Option<Section>;
     let section = match direction {
         Direction::Up => &migration.up,
         Direction::Down => {
-            down = folder.load_down(migration).map_err(unread)?;
-            let gone = || unread(format!("{} has no down migration any more", migration.up.file));
-            down.as_ref().ok_or_else(gone)?
+            down = folder.load_down(migration).map_err(invalid)?;
+            let missing = || invalid(format!("{} has no down migration any more", migration.up.file));
+            down.as_ref().ok_or_else(missing)?
         }
     };
     let file = &section.file;
-    let broken = |broken: ApplyError| Failure::new(Stage::Plan, Cause::Step { file: file.to_string(), broken });
-    let mut batches = folder.open(section).map_err(|error| broken(error.into()))?;
-    let edited = ApplyError::ResumeEdited { done: resume.done };
-    if batches.skip(resume.done, resume.executed).map_err(|error| broken(error.into()))?.is_none() {
-        return Err(broken(edited));
+    let step_failure =
+        |error: ApplyError| Failure::new(Stage::Plan, Cause::Step { file: file.to_string(), broken: error });
+    let mut batches = folder.open(section).map_err(|error| step_failure(error.into()))?;
+    let edited_error = ApplyError::ResumeEdited { done: resume.done };
+    if batches.skip(resume.done, resume.executed).map_err(|error| step_failure(error.into()))?.is_none() {
+        return Err(step_failure(edited_error));
     }
-    let next = batches.next(BatchLimit::Statement).map_err(|error| broken(error.into()))?;
+    let next = batches.next(BatchLimit::Statement).map_err(|error| step_failure(error.into()))?;
     let Some(batch) = next.filter(|batch| !batch.starts.is_empty()) else {
-        return Err(unread(format!("{file} has no statement behind the {} that are done", resume.done)));
+        return Err(invalid(format!("{file} has no statement behind the {} that are done", resume.done)));
     };
-    let (place, number) = (batch.first(), resume.done + 1);
+    let (position, number) = (batch.first(), resume.done + 1);
     let text = excerpt(batch.statement(0)).lines().collect::<Vec<_>>().join(" / ");
-    let description = format!("{file}:{place}: statement {number} ({})", text.trim_end_matches(';'));
+    let description = format!("{file}:{position}: statement {number} ({})", text.trim_end_matches(';'));
     Ok(OpenStatement { description, executed: batches.fingerprint() })
 }

@@ -19,7 +19,7 @@ use crate::stage::restore::{BackupArchive, sqlite};
 use crate::stage::with_lock::{LockDecision, TakenLock, release_lock, take_lock};
 
 /// The advice for a user who does not agree.
-const INSTEAD: &str = "run it on a terminal, or give --yes";
+const DECLINED_ADVICE: &str = "run it on a terminal, or give --yes";
 
 /// The database into which a backup of PostgreSQL is restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +38,12 @@ pub enum RestoreDestination {
 pub async fn restore(
     config: &DatabaseConfig,
     file: &str,
-    place: RestoreDestination,
+    destination: RestoreDestination,
     consent: Consent,
     context: &RunContext,
 ) -> Result<ChangeSummary, Failure> {
     let identity = config.database.identity().map_err(|cause| Failure::new(Stage::Configure, cause))?;
-    if place == RestoreDestination::Existing && identity.dialect == Dialect::Sqlite {
+    if destination == RestoreDestination::Existing && identity.dialect == Dialect::Sqlite {
         let message = "--in-place is for PostgreSQL: a file of SQLite is always replaced as a whole";
         return Err(Failure::new(Stage::Configure, Cause::Usage(message.into())));
     }
@@ -52,7 +52,7 @@ pub async fn restore(
     let mut consent = consent;
     let decide = async |mut database: Database, _| {
         if consent == Consent::Ask {
-            agree(&question(&archive, &database), INSTEAD, cancel).await?;
+            agree(&question(&archive, &database), DECLINED_ADVICE, cancel).await?;
             consent = Consent::Given;
             // The user may have taken long to answer.
             return Ok(LockDecision::<(), Infallible>::WaitAgain);
@@ -63,7 +63,7 @@ pub async fn restore(
     match take_lock(&lock_settings(config), cancel, decide, |(), _| None).await? {
         TakenLock::Answer(never) => match never {},
         TakenLock::Locked(locked, canceller, ()) => {
-            RestoreWork { config, archive: &archive, place }.run_locked(locked, canceller, context).await
+            RestoreWork { config, archive: &archive, destination }.run_locked(locked, canceller, context).await
         }
     }
 }
@@ -75,13 +75,13 @@ async fn verified_backup(
     identity: &DatabaseIdentity,
     cancel: &Cancel,
 ) -> Result<BackupArchive, Failure> {
-    let checked = async {
+    let result = async {
         let archive = BackupArchive::find(Path::new(file), &config.backup.dir)?;
         archive.fits(identity)?;
         archive.verify().await.map(|()| archive)
     };
     tokio::select! {
-        checked = checked => checked.map_err(|error| Failure::new(Stage::Restore, Cause::Restore(error))),
+        result = result => result.map_err(|error| Failure::new(Stage::Restore, Cause::Restore(error))),
         reason = cancel.cancelled() => Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
     }
 }
@@ -123,7 +123,7 @@ struct RestoreWork<'a> {
     /// The verified backup.
     archive: &'a BackupArchive,
     /// The database into which to restore.
-    place: RestoreDestination,
+    destination: RestoreDestination,
 }
 
 impl RestoreWork<'_> {
@@ -137,39 +137,40 @@ impl RestoreWork<'_> {
         let cancel = &context.cancel;
         // No backup is removed by this run, because the oldest could be the one that is being restored.
         let policy = BackupPolicy { keep: usize::MAX, ..self.config.backup.clone() };
-        let saved = async {
-            if let (RestoreDestination::Existing, Database::Postgres(database)) = (self.place, locked.database()) {
-                self.means().lock_tables(database, &mut canceller, cancel).await?;
+        let safety_backup = async {
+            if let (RestoreDestination::Existing, Database::Postgres(database)) = (self.destination, locked.database())
+            {
+                self.restore_context().lock_tables(database, &mut canceller, cancel).await?;
             }
             let to = self.archive.manifest.from_revision.clone();
-            let span = RevisionRange::from_newest(&mut locked, to).await?;
-            backup(&mut locked, &mut canceller, &policy, &span, context).await
+            let range = RevisionRange::from_newest(&mut locked, to).await?;
+            backup(&mut locked, &mut canceller, &policy, &range, context).await
         };
-        let safety = match saved.await {
+        let safety = match safety_backup.await {
             Ok(safety) => safety,
             Err(failure) => {
                 release_lock(locked).await;
                 return Err(failure);
             }
         };
-        let kept = match self.place {
+        let replaced = match self.destination {
             RestoreDestination::Beside if locked.database().dialect() == Dialect::Postgres => {
                 // Its session would prevent the renaming of the database.
                 drop(canceller);
                 let Database::Postgres(old) = locked.into_database() else { unreachable!("the dialect was asked for") };
-                ReplacedCopy::Database(self.means().exchange(*old, cancel).await?)
+                ReplacedCopy::Database(self.restore_context().exchange(*old, cancel).await?)
             }
             _ => {
-                let ended = self.restore_into(&mut locked, &mut canceller, cancel).await;
+                let result = self.restore_into(&mut locked, &mut canceller, cancel).await;
                 release_lock(locked).await;
-                ended?
+                result?
             }
         };
-        Ok(self.summary(&safety, kept))
+        Ok(self.summary(&safety, replaced))
     }
 
     /// Returns the context of a restore on PostgreSQL.
-    fn means(&self) -> RestoreContext<'_> {
+    fn restore_context(&self) -> RestoreContext<'_> {
         let DatabaseConfig { backup, history, lock_timeout, .. } = self.config;
         let pg_dump = backup.pg_dump.as_deref();
         RestoreContext { archive: self.archive, pg_dump, history, patience: *lock_timeout }
@@ -185,21 +186,21 @@ impl RestoreWork<'_> {
         let DatabaseConfig { history, lock_timeout, .. } = self.config;
         match locked.database() {
             Database::Postgres(database) => {
-                self.means().in_place(database, canceller, cancel).await.map(|()| ReplacedCopy::Backup)
+                self.restore_context().in_place(database, canceller, cancel).await.map(|()| ReplacedCopy::Backup)
             }
             Database::Sqlite(database) => {
-                let kept = sqlite::put_back(database, self.archive, history, *lock_timeout, cancel).await?;
-                Ok(kept.map_or(ReplacedCopy::Backup, ReplacedCopy::File))
+                let failed_database = sqlite::put_back(database, self.archive, history, *lock_timeout, cancel).await?;
+                Ok(failed_database.map_or(ReplacedCopy::Backup, ReplacedCopy::File))
             }
         }
     }
 
     /// Returns the summary for the last line.
-    fn summary(&self, safety: &Safety, kept: ReplacedCopy) -> ChangeSummary {
+    fn summary(&self, safety: &Safety, replaced: ReplacedCopy) -> ChangeSummary {
         let revision = self.archive.manifest.from_revision.clone();
-        let at = revision.as_deref().unwrap_or("no revision");
-        let saved = safety.file().map(|file| file.display().to_string());
-        let before = match (kept, &saved) {
+        let current_revision = revision.as_deref().unwrap_or("no revision");
+        let backup_file = safety.file().map(|file| file.display().to_string());
+        let replaced_note = match (replaced, &backup_file) {
             (ReplacedCopy::Database(name), _) => {
                 let quoted = identifier(&name);
                 format!("the one before is kept as {name}; when nobody needs it: DROP DATABASE {quoted}")
@@ -210,7 +211,8 @@ impl RestoreWork<'_> {
             (ReplacedCopy::Backup, Some(file)) => format!("the one before is kept as {file}"),
             (ReplacedCopy::Backup, None) => "the one before is not kept".into(),
         };
-        let message = format!("restored {}: the database is at {at}; {before}", self.archive.path.display());
+        let message =
+            format!("restored {}: the database is at {current_revision}; {replaced_note}", self.archive.path.display());
         ChangeSummary { message, revision, backup: safety.file().map(Into::into) }
     }
 }

@@ -31,30 +31,30 @@ fn add(config: &DatabaseConfig, content: NewContent<'_>, message: Option<&str>) 
     let folders = dialects::for_each_dialect(dir, config.dialect, |dialect| {
         MigrationDir::load_or_empty(dir, dialect).map(RevisionBase::from_dir)
     })?;
-    let mut joined: Vec<&Version> =
-        folders.iter().filter(|place| place.heads.len() > 1).flat_map(|place| &place.heads).collect();
-    joined.sort();
-    joined.dedup();
-    if content == NewContent::Join && joined.is_empty() {
+    let mut joined_heads: Vec<&Version> =
+        folders.iter().filter(|base| base.heads.len() > 1).flat_map(|base| &base.heads).collect();
+    joined_heads.sort();
+    joined_heads.dedup();
+    if content == NewContent::Join && joined_heads.is_empty() {
         return Err(Cause::Usage(nothing_to_join(&folders)));
     }
-    let joined = joined.into_iter().map(Version::as_str).collect::<Vec<_>>().join(" and ");
-    let message = message.map_or_else(|| format!("merge {joined}"), Into::into);
+    let joined_heads = joined_heads.into_iter().map(Version::as_str).collect::<Vec<_>>().join(" and ");
+    let message = message.map_or_else(|| format!("merge {joined_heads}"), Into::into);
     let version = next_version(&folders)?;
     let mut files = Vec::new();
-    for place in &folders {
-        files.extend(place.scaffold(&version, &message, content)?);
+    for base in &folders {
+        files.extend(base.scaffold(&version, &message, content)?);
     }
     write::write(&files)?;
     for file in &files {
         tracing::info!("wrote {}", file.path.display());
     }
-    let joins = if joined.is_empty() { joined } else { format!("; it joins {joined}") };
-    let next = match content {
+    let merge_note = if joined_heads.is_empty() { joined_heads } else { format!("; it joins {joined_heads}") };
+    let next_step = match content {
         NewContent::Change | NewContent::Written { .. } => "write the SQL, then lockkeeper upgrade",
         NewContent::Join => "next: lockkeeper upgrade",
     };
-    Ok(format!("revision {version} written: {} files{joins}; {next}", files.len()))
+    Ok(format!("revision {version} written: {} files{merge_note}; {next_step}", files.len()))
 }
 
 /// A folder and the revisions on which a new revision in it depends.
@@ -68,7 +68,7 @@ pub(super) struct RevisionBase {
 impl RevisionBase {
     /// Takes the heads of a folder as the base of a new revision.
     pub fn from_dir(folder: MigrationDir) -> RevisionBase {
-        let heads = folder.graph.heads().into_iter().map(|at| folder.migrations[at].version.clone()).collect();
+        let heads = folder.graph.heads().into_iter().map(|index| folder.migrations[index].version.clone()).collect();
         RevisionBase { folder, heads }
     }
 
@@ -85,18 +85,19 @@ impl RevisionBase {
 
 /// Returns the version of a new revision. It is the same for all dialects, and comes after every existing version.
 pub(super) fn next_version(folders: &[RevisionBase]) -> Result<Version, Cause> {
-    let newest = folders.iter().filter_map(|place| place.folder.migrations.last()).map(|it| &it.version).max();
-    let now: String = clock::now().chars().filter(char::is_ascii_digit).collect();
+    let newest =
+        folders.iter().filter_map(|base| base.folder.migrations.last()).map(|migration| &migration.version).max();
+    let timestamp: String = clock::now().chars().filter(char::is_ascii_digit).collect();
     NATIVE
-        .next_version(newest, &now)
+        .next_version(newest, &timestamp)
         .ok_or_else(|| Cause::Invalid(vec!["no number is left above the newest revision's".into()]))
 }
 
 /// Returns the reason why a merge is refused.
 fn nothing_to_join(folders: &[RevisionBase]) -> String {
-    let told = folders.iter().map(|place| match place.heads.first() {
-        Some(head) => format!("{} has one head, {head}", place.folder.path.display()),
-        None => format!("{} has no revision yet", place.folder.path.display()),
+    let descriptions = folders.iter().map(|base| match base.heads.first() {
+        Some(head) => format!("{} has one head, {head}", base.folder.path.display()),
+        None => format!("{} has no revision yet", base.folder.path.display()),
     });
-    format!("nothing is to be merged: {}", told.collect::<Vec<_>>().join("; "))
+    format!("nothing is to be merged: {}", descriptions.collect::<Vec<_>>().join("; "))
 }

@@ -25,9 +25,9 @@ use crate::stage::with_lock::{LockDecision, with_lock_unless_done};
 pub async fn stamp(config: &DatabaseConfig, target: &Target, context: &RunContext) -> Result<ChangeSummary, Failure> {
     let failed = |cause| Failure::new(Stage::Load, cause);
     let folder = MigrationDir::load(&config.dir, config.dialect).map_err(failed)?;
-    let place = plan::resolve(&folder.graph, &folder.migrations, target)
-        .map_err(|objection| failed(Cause::objected(&[objection])))?;
-    let work = StampWork { config, folder, place };
+    let positions =
+        plan::resolve(&folder.graph, &folder.migrations, target).map_err(|error| failed(Cause::objected(&[error])))?;
+    let work = StampWork { config, folder, positions };
     // An empty history table counts as a history: it says that no revision of the folder is in the schema.
     let answer = |has_history: &bool, applied: &[Applied]| {
         let stamp = work.plan(applied).ok().filter(|stamp| *has_history && stamp.is_empty())?;
@@ -57,14 +57,14 @@ struct StampWork<'a> {
     /// The migration directory.
     folder: MigrationDir,
     /// The target's positions among the folder's scripts; empty for base.
-    place: Vec<usize>,
+    positions: Vec<usize>,
 }
 
 impl StampWork<'_> {
     /// Compares the history with the target, and returns the rows to record and to remove.
     fn plan<'a>(&self, applied: &'a [Applied]) -> Result<Stamp<'a>, Failure> {
-        plan::stamp(&self.folder.graph, &self.folder.migrations, applied, &self.place)
-            .map_err(|objections| Failure::new(Stage::Plan, Cause::objected(&objections)))
+        plan::stamp(&self.folder.graph, &self.folder.migrations, applied, &self.positions)
+            .map_err(|errors| Failure::new(Stage::Plan, Cause::objected(&errors)))
     }
 
     /// Backs up and records under the lock, so that no other run can write.
@@ -79,23 +79,23 @@ impl StampWork<'_> {
         if stamp.is_empty() && locked.database().has_history() {
             return Ok(nothing_to_record(&stamp));
         }
-        let backs = self.down_scripts(&stamp)?;
+        let down_scripts = self.down_scripts(&stamp)?;
         if !stamp.record.is_empty() && locked.database().is_empty().await.map_err(planning_failure)? {
             tracing::warn!("the database is empty: nothing of what is recorded now is in it");
         }
         let newest = applied.iter().map(|row| &row.id).max().map(ToString::to_string);
-        let span = RevisionRange { from: newest, to: revision(&stamp) };
-        let safety = backup(locked, &mut canceller, &self.config.backup, &span, context).await?;
+        let range = RevisionRange { from: newest, to: revision(&stamp) };
+        let safety = backup(locked, &mut canceller, &self.config.backup, &range, context).await?;
         self.log_removed_rows(&stamp);
-        rewrite_history(locked, &mut canceller, &self.changes(&stamp, &backs, &safety), &context.cancel).await?;
+        rewrite_history(locked, &mut canceller, &self.changes(&stamp, &down_scripts, &safety), &context.cancel).await?;
         self.verify(locked).await?;
-        for (at, unfinished) in &stamp.record {
-            let what = match unfinished.map(|row| row.state) {
+        for (index, unfinished) in &stamp.record {
+            let extent = match unfinished.map(|row| row.state) {
                 Some(RecordedState::Partial { .. }) => "the rest of it",
                 Some(RecordedState::Undoing { .. }) => "what was undone of it",
                 Some(RecordedState::Applied) | None => "it",
             };
-            tracing::info!("recorded {} without running {what}", self.folder.migrations[*at].up.file);
+            tracing::info!("recorded {} without running {extent}", self.folder.migrations[*index].up.file);
         }
         let backup = safety.file().map(PathBuf::from);
         Ok(ChangeSummary { message: message(&stamp, backup.as_ref()), revision: revision(&stamp), backup })
@@ -103,24 +103,24 @@ impl StampWork<'_> {
 
     /// Reads the down script of each revision to record, because its checksum goes into the row; `None` without one.
     fn down_scripts(&self, stamp: &Stamp<'_>) -> Result<Vec<Option<Section>>, Failure> {
-        let backs = stamp.record.iter().map(|(at, _)| self.folder.load_down(&self.folder.migrations[*at]));
-        backs.collect::<Result<_, _>>().map_err(|problem| Failure::new(Stage::Load, Cause::Invalid(vec![problem])))
+        let sections = stamp.record.iter().map(|(index, _)| self.folder.load_down(&self.folder.migrations[*index]));
+        sections.collect::<Result<_, _>>().map_err(|problem| Failure::new(Stage::Load, Cause::Invalid(vec![problem])))
     }
 
     /// Logs the content of each row that is removed or replaced, because it is lost afterwards.
     fn log_removed_rows(&self, stamp: &Stamp<'_>) {
         let replaced = stamp.record.iter().filter_map(|(_, row)| row.map(|row| ("replacing", row)));
         let removed = stamp.remove.iter().map(|row| ("removing", *row));
-        for (what, row) in removed.chain(replaced) {
+        for (action, row) in removed.chain(replaced) {
             let state = match row.state {
                 RecordedState::Applied => "applied".to_owned(),
                 RecordedState::Partial { done } => format!("partial, statements done: {done}"),
                 RecordedState::Undoing { done } => format!("half undone, statements undone: {done}"),
             };
-            let executed = row.executed.map(|sum| sum.to_string());
-            let sum = row.checksum.map(|sum| sum.to_string()).or(executed).unwrap_or("none".into());
-            let down = row.down.map_or(String::new(), |sum| format!(", down_checksum {sum}"));
-            tracing::info!("{what} the row of revision {}: {state}, checksum {sum}{down}", row.id);
+            let executed = row.executed.map(|checksum| checksum.to_string());
+            let checksum = row.checksum.map(|checksum| checksum.to_string()).or(executed).unwrap_or("none".into());
+            let down = row.down.map_or(String::new(), |checksum| format!(", down_checksum {checksum}"));
+            tracing::info!("{action} the row of revision {}: {state}, checksum {checksum}{down}", row.id);
         }
     }
 
@@ -128,20 +128,20 @@ impl StampWork<'_> {
     fn changes<'a>(
         &'a self,
         stamp: &Stamp<'a>,
-        backs: &[Option<Section>],
+        down_scripts: &[Option<Section>],
         safety: &'a Safety,
     ) -> Vec<HistoryChange<'a>> {
         let unfinished = stamp.record.iter().filter_map(|(_, row)| *row);
-        let gone = stamp.remove.iter().copied().chain(unfinished).map(|row| HistoryChange::Remove(&row.id));
-        let recorded = stamp.record.iter().zip(backs).map(|((at, _), back)| {
-            let migration = &self.folder.migrations[*at];
+        let removals = stamp.remove.iter().copied().chain(unfinished).map(|row| HistoryChange::Remove(&row.id));
+        let records = stamp.record.iter().zip(down_scripts).map(|((index, _), down)| {
+            let migration = &self.folder.migrations[*index];
             HistoryChange::Record(HistoryRow {
                 direction: Direction::Up,
                 id: &migration.version,
                 description: &migration.description,
                 checksum: migration.up.checksum,
                 executed: migration.up.fingerprint,
-                down: back.as_ref().map(|back| back.checksum),
+                down: down.as_ref().map(|down| down.checksum),
                 progress: RecordedProgress::Whole { statements: 0 },
                 // The row is inserted once, in whatever mode the script runs.
                 mode: TransactionMode::Transaction,
@@ -149,23 +149,22 @@ impl StampWork<'_> {
                 took: Elapsed::Known(Duration::ZERO),
             })
         });
-        gone.chain(recorded).collect()
+        removals.chain(records).collect()
     }
 
     /// Reads the history again, and fails if it differs from the target.
     async fn verify(&self, locked: &mut Locked) -> Result<(), Failure> {
         let failed = |cause| Failure::new(Stage::Verify, cause);
-        let now = locked.database().history().await.map_err(|fault| failed(Cause::Database(fault)))?;
-        let left = self.plan(&now).map_err(|failure| failed(failure.cause))?;
-        let missing = left
-            .record
-            .iter()
-            .map(|(at, _)| format!("revision {} is not recorded as applied", self.folder.migrations[*at].version));
-        let extra = left.remove.iter().map(|row| format!("revision {} is still recorded", row.id));
-        let wrong: Vec<String> = missing.chain(extra).collect();
-        match wrong.is_empty() {
+        let applied = locked.database().history().await.map_err(|fault| failed(Cause::Database(fault)))?;
+        let remaining = self.plan(&applied).map_err(|failure| failed(failure.cause))?;
+        let missing = remaining.record.iter().map(|(index, _)| {
+            format!("revision {} is not recorded as applied", self.folder.migrations[*index].version)
+        });
+        let extra = remaining.remove.iter().map(|row| format!("revision {} is still recorded", row.id));
+        let mismatches: Vec<String> = missing.chain(extra).collect();
+        match mismatches.is_empty() {
             true => Ok(()),
-            false => Err(failed(Cause::Mismatch(wrong))),
+            false => Err(failed(Cause::Mismatch(mismatches))),
         }
     }
 }
@@ -178,13 +177,13 @@ fn revision(stamp: &Stamp<'_>) -> Option<String> {
 /// Returns the summary for a history that is already at the target.
 fn nothing_to_record(stamp: &Stamp<'_>) -> ChangeSummary {
     let revision = revision(stamp);
-    let at = revision.as_deref().unwrap_or("base");
-    ChangeSummary { message: format!("nothing to stamp, the history is at {at}"), revision, backup: None }
+    let current_revision = revision.as_deref().unwrap_or("base");
+    ChangeSummary { message: format!("nothing to stamp, the history is at {current_revision}"), revision, backup: None }
 }
 
 /// Returns the last line, which states the assumption about the schema.
 fn message(stamp: &Stamp<'_>, backup: Option<&PathBuf>) -> String {
-    let at = revision(stamp);
+    let current_revision = revision(stamp);
     let mut parts = Vec::new();
     match (stamp.record.len(), stamp.remove.len()) {
         (0, 0) => parts.push("an empty history was made".to_owned()),
@@ -194,11 +193,11 @@ fn message(stamp: &Stamp<'_>, backup: Option<&PathBuf>) -> String {
         }
     }
     parts.extend(backup.map(|file| format!("backup {}", file.display())));
-    let assumed = match (&at, stamp.at.len()) {
+    let assumed = match (&current_revision, stamp.at.len()) {
         (None, _) => "nothing of the folder is in the schema".into(),
-        (Some(at), 1) => format!("the schema is what {at} leaves"),
-        (Some(at), _) => format!("the schema is what {at} leave"),
+        (Some(current_revision), 1) => format!("the schema is what {current_revision} leaves"),
+        (Some(current_revision), _) => format!("the schema is what {current_revision} leave"),
     };
-    let at = at.as_deref().unwrap_or("base");
-    format!("stamped at {at}: {}; it is assumed that {assumed}", parts.join(", "))
+    let current_revision = current_revision.as_deref().unwrap_or("base");
+    format!("stamped at {current_revision}: {}; it is assumed that {assumed}", parts.join(", "))
 }

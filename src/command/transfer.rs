@@ -26,63 +26,63 @@ use crate::transfer::source::SourceContents;
 /// Fails as the upgrade or the transfer does. The target has no new row then.
 pub async fn run(
     config: &DatabaseConfig,
-    asked: &Transfer,
-    form: OutputFormat,
+    args: &Transfer,
+    format: OutputFormat,
     context: &RunContext,
 ) -> Result<CommandOutput, Failure> {
-    match asked.plan {
-        true => transfer_plan::show(config, asked, form, &context.cancel).await.map(CommandOutput::Printed),
-        false => transfer(config, asked, context).await.map(CommandOutput::Text),
+    match args.plan {
+        true => transfer_plan::show(config, args, format, &context.cancel).await.map(CommandOutput::Printed),
+        false => transfer(config, args, context).await.map(CommandOutput::Text),
     }
 }
 
 /// Upgrades the schema to head, then copies the rows.
-async fn transfer(config: &DatabaseConfig, asked: &Transfer, context: &RunContext) -> Result<String, Failure> {
-    let options = transfer_options(&asked.rows.casts, PlanPurpose::Load).map_err(usage)?;
-    let path = file(config, &asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
-    let on_error = on_error(config, asked)?;
+async fn transfer(config: &DatabaseConfig, args: &Transfer, context: &RunContext) -> Result<String, Failure> {
+    let options = transfer_options(&args.rows.casts, PlanPurpose::Load).map_err(usage)?;
+    let path = file(config, &args.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
+    let on_error = on_error(config, args)?;
     // Read before anything is changed, so that a file that cannot be read is found first.
     let opened = read(config, path, &context.cancel).await?;
     plan::check(&opened.1, &options).map_err(mapping_failure)?;
     let request = MigrationRequest::new(config, &Target::At(RevisionName::Head), Direction::Up)?;
-    let settled = entrypoint::run(config, &request, context).await?;
-    let max_errors = usize::try_from(asked.max_errors).unwrap_or(usize::MAX);
+    let migrated = entrypoint::run(config, &request, context).await?;
+    let max_errors = usize::try_from(args.max_errors).unwrap_or(usize::MAX);
     let limits = transfer::BadValueLimits { on_error, max_errors };
     let settings = lock_settings(config);
-    let ended = with_lock(&settings, &context.cancel, async |locked: &mut Locked, mut canceller| {
+    let result = with_lock(&settings, &context.cancel, async |locked: &mut Locked, mut canceller| {
         copy(locked, &mut canceller, opened, &options, limits, context).await
     });
-    ended.await.map_err(|failure| {
-        let failure = log_advice(Failure { done: settled.done, ..failure }, asked);
-        advise_casts(config, asked, &failure);
+    result.await.map_err(|failure| {
+        let failure = log_advice(Failure { done: migrated.done, ..failure }, args);
+        advise_casts(config, args, &failure);
         failure
     })
 }
 
 /// Decides on the treatment of rows that do not fit. The file for them is created here, before anything is changed.
-fn on_error(config: &DatabaseConfig, asked: &Transfer) -> Result<OnBadRow, Failure> {
-    if asked.on_error == Wished::Stop {
-        return match &asked.rejects {
+fn on_error(config: &DatabaseConfig, args: &Transfer) -> Result<OnBadRow, Failure> {
+    if args.on_error == Wished::Stop {
+        return match &args.rejects {
             Some(_) => Err(usage("--rejects goes with --on-error report or skip".into())),
             None => Ok(OnBadRow::Stop),
         };
     }
-    let destination = match &asked.rejects {
+    let destination = match &args.rejects {
         Some(file) => RejectDestination::File(file.clone()),
         None => RejectDestination::Folder(config.backup.dir.clone()),
     };
     let failed = |error| Failure::new(Stage::Configure, Cause::Transfer(error));
     let rejects = RejectFile::create(&destination).map_err(failed)?;
-    Ok(match asked.on_error {
+    Ok(match args.on_error {
         Wished::Skip => OnBadRow::Skip(rejects),
         Wished::Stop | Wished::Report => OnBadRow::Report(rejects),
     })
 }
 
 /// Logs one command line with every cast that was advised.
-fn advise_casts(config: &DatabaseConfig, asked: &Transfer, failure: &Failure) {
+fn advise_casts(config: &DatabaseConfig, args: &Transfer, failure: &Failure) {
     if let Cause::Transfer(TransferError::Bad { casts, .. } | TransferError::Reported { casts, .. }) = &failure.cause {
-        transfer_call::advise(config, asked, casts.iter());
+        transfer_call::advise(config, args, casts.iter());
     }
 }
 
@@ -97,18 +97,18 @@ async fn copy(
 ) -> Result<String, Failure> {
     let targets = locked.database().target_tables().await.map_err(planning_failure)?;
     let plan = planned(&contents, &targets, options)?;
-    for (name, why) in &plan.skipped {
-        tracing::info!("left alone: {name}, {why}");
+    for (name, reason) in &plan.skipped {
+        tracing::info!("left alone: {name}, {reason}");
     }
-    let transferred = transfer::transfer(locked, canceller, source, Arc::new(plan), limits, context).await?;
-    let rows: u64 = transferred.tables.iter().map(|table| table.rows).sum();
-    let tables = transferred.tables.len() as u64;
-    let words =
+    let summary = transfer::transfer(locked, canceller, source, Arc::new(plan), limits, context).await?;
+    let rows: u64 = summary.tables.iter().map(|table| table.rows).sum();
+    let tables = summary.tables.len() as u64;
+    let message =
         format!("transferred {}, {}, and compared every one of them", counted(tables, "table"), counted(rows, "row"));
-    match transferred.kept {
-        None => Ok(words),
+    match summary.kept {
+        None => Ok(message),
         Some(PublishedRejects { file, rows, .. }) => {
-            let left_out = TransferError::LeftOut { rows, file, transferred: words };
+            let left_out = TransferError::LeftOut { rows, file, transferred: message };
             Err(Failure::new(Stage::Transfer, Cause::Transfer(left_out)))
         }
     }

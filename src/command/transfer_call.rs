@@ -8,43 +8,41 @@ use crate::transfer::flag;
 
 /// Logs one command line with every cast that was advised. It logs nothing for a single cast, which the error message
 /// contains already.
-pub fn advise<'c>(config: &DatabaseConfig, asked: &Transfer, casts: impl ExactSizeIterator<Item = &'c String>) {
+pub fn advise<'c>(config: &DatabaseConfig, args: &Transfer, casts: impl ExactSizeIterator<Item = &'c String>) {
     if casts.len() > 1 {
-        tracing::error!("with all of these casts: {}", again(config, asked, casts));
+        tracing::error!("with all of these casts: {}", command_with_casts(config, args, casts));
     }
 }
 
 /// Returns the present command line with these casts added. `--url` is left out, because it may contain a secret.
-fn again<'c>(config: &DatabaseConfig, asked: &Transfer, casts: impl Iterator<Item = &'c String>) -> String {
+fn command_with_casts<'c>(config: &DatabaseConfig, args: &Transfer, casts: impl Iterator<Item = &'c String>) -> String {
     let mut words = vec!["lockkeeper transfer".to_owned()];
-    if asked.write_revision {
+    if args.write_revision {
         words.push("--write-revision".into());
     }
-    words.push(flag("--from", &asked.rows.from));
+    words.push(flag("--from", &args.rows.from));
     if config.dir != Path::new("migrations") {
         words.push(flag("--dir", &config.dir.to_string_lossy()));
     }
-    match asked.on_error {
+    match args.on_error {
         BadValueArg::Stop => {}
         BadValueArg::Report => words.push("--on-error report".into()),
         BadValueArg::Skip => words.push("--on-error skip".into()),
     }
-    words.extend(asked.rejects.iter().map(|file| flag("--rejects", &file.to_string_lossy())));
-    words.extend(flags(&asked.rows.casts));
+    words.extend(args.rejects.iter().map(|file| flag("--rejects", &file.to_string_lossy())));
+    words.extend(flags(&args.rows.casts));
     words.extend(casts.map(|cast| flag("--cast", cast)));
     words.join(" ")
 }
 
 /// Returns the flags that select tables and determine casts, quoted for a shell.
-pub fn flags(asked: &CastArgs) -> Vec<String> {
+pub fn flags(args: &CastArgs) -> Vec<String> {
     let mut flags: Vec<String> = Vec::new();
-    for (name, values) in
-        [("--only", &asked.tables.only), ("--exclude", &asked.tables.exclude), ("--cast", &asked.cast)]
-    {
+    for (name, values) in [("--only", &args.tables.only), ("--exclude", &args.tables.exclude), ("--cast", &args.cast)] {
         flags.extend(values.iter().map(|value| flag(name, value)));
     }
-    if asked.timezone != "UTC" {
-        flags.push(flag("--timezone", &asked.timezone));
+    if args.timezone != "UTC" {
+        flags.push(flag("--timezone", &args.timezone));
     }
     flags
 }

@@ -12,9 +12,9 @@ use crate::transfer::source::SourceContents;
 /// Logs every problem of the transfer if there are several, because the last line of the log has only the first.
 pub(super) fn log_problems(failure: Failure) -> Failure {
     if let Cause::Transfer(error) = &failure.cause {
-        let found = error.found();
-        let above = if found.len() > 1 { found } else { Vec::new() };
-        above.iter().for_each(|line| tracing::error!("{line}"));
+        let messages = error.found();
+        let logged = if messages.len() > 1 { messages } else { Vec::new() };
+        logged.iter().for_each(|line| tracing::error!("{line}"));
     }
     failure
 }
@@ -22,7 +22,7 @@ pub(super) fn log_problems(failure: Failure) -> Failure {
 /// Logs every problem of the transfer, and warns when the limit was reached and there may be more.
 pub(super) fn log_bad_values(failure: Failure, max_errors: u32) -> Failure {
     let failure = log_problems(failure);
-    if matches!(&failure.cause, Cause::Transfer(TransferError::Bad { found: bad, .. } | TransferError::Unstorable(bad)) if bad.len() >= max_errors as usize)
+    if matches!(&failure.cause, Cause::Transfer(TransferError::Bad { found: bad_values, .. } | TransferError::Unstorable(bad_values)) if bad_values.len() >= max_errors as usize)
     {
         tracing::warn!("gave up after {max_errors} bad values: there may be more, --max-errors raises that");
     }
@@ -30,11 +30,11 @@ pub(super) fn log_bad_values(failure: Failure, max_errors: u32) -> Failure {
 }
 
 /// Logs every problem of the transfer, and the advice that fits the options of the command line.
-pub(super) fn log_advice(failure: Failure, asked: &Transfer) -> Failure {
-    let failure = log_bad_values(failure, asked.max_errors);
+pub(super) fn log_advice(failure: Failure, args: &Transfer) -> Failure {
+    let failure = log_bad_values(failure, args.max_errors);
     match &failure.cause {
         Cause::Transfer(TransferError::Refused { .. } | TransferError::Violated(_))
-            if asked.on_error == BadValueArg::Skip =>
+            if args.on_error == BadValueArg::Skip =>
         {
             tracing::warn!(
                 "--on-error skip leaves out values that do not fit and rows without a parent, not rows that a check refuses or that are there twice"
@@ -66,8 +66,8 @@ pub(super) fn planned<T: PlanTarget>(
 }
 
 /// Turns errors of the mapping into a failure of the plan stage.
-pub(super) fn mapping_failure(objections: Vec<MappingError>) -> Failure {
-    Failure::new(Stage::Plan, Cause::Transfer(TransferError::Unmapped(objections)))
+pub(super) fn mapping_failure(errors: Vec<MappingError>) -> Failure {
+    Failure::new(Stage::Plan, Cause::Transfer(TransferError::Unmapped(errors)))
 }
 
 /// Turns an error of the database into a failure of the plan stage.

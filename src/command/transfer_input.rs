@@ -16,20 +16,20 @@ use crate::transfer::plan::{CastOverride, PlanPurpose, TransferOptions};
 use crate::transfer::source::SourceContents;
 
 /// Converts the options of the command line to those of the plan.
-pub(super) fn transfer_options(asked: &CastArgs, purpose: PlanPurpose) -> Result<TransferOptions, String> {
-    let ruled = |text: &String| match text.rsplit_once('=') {
-        Some((place, rule)) if place.contains('.') => {
-            CastRule::check_name(rule).map_err(|reason| format!("{place}: --cast: {reason}"))?;
-            Ok(CastOverride { place: place.into(), rule: rule.into() })
+pub(super) fn transfer_options(args: &CastArgs, purpose: PlanPurpose) -> Result<TransferOptions, String> {
+    let cast_override = |text: &String| match text.rsplit_once('=') {
+        Some((column, rule)) if column.contains('.') => {
+            CastRule::check_name(rule).map_err(|reason| format!("{column}: --cast: {reason}"))?;
+            Ok(CastOverride { place: column.into(), rule: rule.into() })
         }
         _ => Err(format!("--cast {text:?} is not of the form TABLE.COLUMN=RULE")),
     };
     Ok(TransferOptions {
         purpose,
-        only: asked.tables.only.clone(),
-        exclude: asked.tables.exclude.clone(),
-        casts: asked.cast.iter().map(ruled).collect::<Result<_, _>>()?,
-        zone: Zone::parse(&asked.timezone).map_err(|reason| format!("--timezone: {reason}"))?,
+        only: args.tables.only.clone(),
+        exclude: args.tables.exclude.clone(),
+        casts: args.cast.iter().map(cast_override).collect::<Result<_, _>>()?,
+        zone: Zone::parse(&args.timezone).map_err(|reason| format!("--timezone: {reason}"))?,
     })
 }
 
@@ -57,14 +57,14 @@ pub(super) async fn read(
     cancel: &Cancel,
 ) -> Result<(SqliteSource, SourceContents), Failure> {
     let failed = |cause| Failure::new(Stage::Plan, cause);
-    let patience = config.patience.total;
-    let opening = blocking::run_to_its_end(cancel, move |stop| {
-        let turn = wait_for_runs(&path, patience, stop)?;
-        let source = SqliteSource::open(&path, patience, stop)?.holding_run_lock(turn);
+    let timeout = config.patience.total;
+    let opened_source = blocking::run_to_its_end(cancel, move |stop| {
+        let run_lock = wait_for_runs(&path, timeout, stop)?;
+        let source = SqliteSource::open(&path, timeout, stop)?.holding_run_lock(run_lock);
         source.tables().map(|contents| (source, contents))
     });
-    match with_progress("waiting for the source", opening).await {
+    match with_progress("waiting for the source", opened_source).await {
         (_, Some(reason)) => Err(failed(Cause::Stopped(reason))),
-        (opened, None) => opened.map_err(|fault| failed(Cause::Transfer(TransferError::Source(fault)))),
+        (result, None) => result.map_err(|fault| failed(Cause::Transfer(TransferError::Source(fault)))),
     }
 }

@@ -53,21 +53,22 @@ struct ColumnDocument<'a> {
 
 impl<'a> TableDocument<'a> {
     /// Makes the document of one table.
-    fn from_mapping(pair: &'a TableMapping) -> Self {
-        let columns = pair.columns.iter().map(|mapped| {
-            let (from, to) = (&pair.source.columns[mapped.source], &pair.target.columns[mapped.target]);
+    fn from_mapping(mapping: &'a TableMapping) -> Self {
+        let columns = mapping.columns.iter().map(|column_mapping| {
+            let (from, to) =
+                (&mapping.source.columns[column_mapping.source], &mapping.target.columns[column_mapping.target]);
             ColumnDocument {
                 source: &from.name,
                 source_type: &from.declared,
                 target: &to.name,
                 target_type: &to.type_name,
-                takes: mapped.cast.describe(),
+                takes: column_mapping.cast.describe(),
             }
         });
         TableDocument {
-            source: &pair.source.name,
-            target: pair.target.quoted(),
-            rows: pair.source.rows,
+            source: &mapping.source.name,
+            target: mapping.target.quoted(),
+            rows: mapping.source.rows,
             columns: columns.collect(),
         }
     }
@@ -90,12 +91,12 @@ impl<'a> TableDocument<'a> {
 /// Fails when one side cannot be read, and when tables or columns have no counterpart.
 pub async fn show(
     config: &DatabaseConfig,
-    asked: &Transfer,
-    form: OutputFormat,
+    args: &Transfer,
+    format: OutputFormat,
     cancel: &Cancel,
 ) -> Result<String, Failure> {
-    let options = transfer_options(&asked.rows.casts, PlanPurpose::Load).map_err(usage)?;
-    let path = file(config, &asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
+    let options = transfer_options(&args.rows.casts, PlanPurpose::Load).map_err(usage)?;
+    let path = file(config, &args.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let (_, contents) = read(config, path, cancel).await?;
     plan::check(&contents, &options).map_err(mapping_failure)?;
     let request = MigrationRequest::new(config, &Target::At(RevisionName::Head), Direction::Up)?;
@@ -106,9 +107,9 @@ pub async fn show(
         tracing::warn!("{steps} pending: a transfer applies them first, and this is of the tables as they are");
     }
     let targets = database.target_tables().await.map_err(planning_failure)?;
-    let plan = planned(&contents, &targets, &options).map_err(|failure| log_advice(failure, asked))?;
+    let plan = planned(&contents, &targets, &options).map_err(|failure| log_advice(failure, args))?;
     let tables: Vec<TableDocument<'_>> = plan.pairs.iter().map(TableDocument::from_mapping).collect();
-    let text = match form {
+    let text = match format {
         OutputFormat::Json => report::document(&TransferPlanDocument { tables }),
         OutputFormat::Lines => tables.iter().map(TableDocument::lines).collect(),
     };

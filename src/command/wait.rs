@@ -12,9 +12,9 @@ use crate::signal::Cancel;
 use crate::stage::wait::wait;
 
 /// The first pause between two reads of the history.
-const FIRST: Duration = Duration::from_millis(500);
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause. Each read is a login, and many pods may wait for many minutes.
-const LONGEST: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Waits until the database is ready.
 ///
@@ -32,29 +32,29 @@ pub async fn ready(config: &DatabaseConfig, cancel: &Cancel) -> Result<String, F
 /// unfinished revision that prevents the plan (65).
 pub async fn migrated(config: &DatabaseConfig, cancel: &Cancel) -> Result<MigratedDatabase, Failure> {
     let request = MigrationRequest::new(config, &config.target, Direction::Up)?;
-    let began = Instant::now();
-    let mut pause = FIRST;
+    let start = Instant::now();
+    let mut pause = FIRST_PAUSE;
     let mut last_logged = None;
     loop {
-        let left = config.patience.total.saturating_sub(began.elapsed());
-        let patience = crate::config::WaitPolicy { total: left, ..config.patience };
-        let (database, applied) = wait(&config.database, &config.history, &patience, cancel).await?;
-        let unsettled = match check_history(&request, &applied)? {
-            SchemaCheck::UpToDate(settled) => return Ok(settled),
-            SchemaCheck::NotUpToDate(unsettled) => unsettled,
+        let remaining = config.patience.total.saturating_sub(start.elapsed());
+        let policy = crate::config::WaitPolicy { total: remaining, ..config.patience };
+        let (database, applied) = wait(&config.database, &config.history, &policy, cancel).await?;
+        let not_migrated = match check_history(&request, &applied)? {
+            SchemaCheck::UpToDate(migrated) => return Ok(migrated),
+            SchemaCheck::NotUpToDate(not_migrated) => not_migrated,
         };
-        let left = config.patience.total.saturating_sub(began.elapsed());
-        if left <= FIRST {
-            return Err(unsettled.failure(began.elapsed()));
+        let remaining = config.patience.total.saturating_sub(start.elapsed());
+        if remaining <= FIRST_PAUSE {
+            return Err(not_migrated.failure(start.elapsed()));
         }
-        let line = unsettled.to_string();
+        let line = not_migrated.to_string();
         if last_logged.as_ref() != Some(&line) {
             tracing::info!("{line}");
             last_logged = Some(line);
         }
         drop(database);
-        let delay = pause.mul_f64(0.5 + fastrand::f64() / 2.0).min(left - FIRST);
-        pause = (pause * 2).min(LONGEST);
+        let delay = pause.mul_f64(0.5 + fastrand::f64() / 2.0).min(remaining - FIRST_PAUSE);
+        pause = (pause * 2).min(LONGEST_PAUSE);
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             reason = cancel.cancelled() => return Err(Failure::new(Stage::Wait, Cause::Stopped(reason))),
@@ -88,10 +88,10 @@ fn check_history(request: &MigrationRequest, applied: &[Applied]) -> Result<Sche
     match request.resolve(applied) {
         Ok((_, plan)) if plan.steps.is_empty() => Ok(SchemaCheck::UpToDate(entrypoint::migrated_database(&plan))),
         Ok((_, plan)) => Ok(SchemaCheck::NotUpToDate(NotMigrated::Pending(plan.steps.len()))),
-        Err(refusal) if entrypoint::has_unfinished(applied) => {
-            Ok(SchemaCheck::NotUpToDate(NotMigrated::Unfinished(Box::new(refusal))))
+        Err(failure) if entrypoint::has_unfinished(applied) => {
+            Ok(SchemaCheck::NotUpToDate(NotMigrated::Unfinished(Box::new(failure))))
         }
-        Err(refusal) => Err(refusal),
+        Err(failure) => Err(failure),
     }
 }
 
@@ -100,7 +100,7 @@ impl NotMigrated {
     fn failure(self, waited: Duration) -> Failure {
         match self {
             NotMigrated::Pending(steps) => Failure::new(Stage::Wait, Cause::NotMigrated { steps, waited }),
-            NotMigrated::Unfinished(refusal) => *refusal,
+            NotMigrated::Unfinished(failure) => *failure,
         }
     }
 }
@@ -111,10 +111,10 @@ impl fmt::Display for NotMigrated {
             NotMigrated::Pending(steps) => {
                 write!(f, "ready, but revisions are pending ({steps}): waiting for the run that applies them")
             }
-            NotMigrated::Unfinished(refusal) => write!(
+            NotMigrated::Unfinished(failure) => write!(
                 f,
                 "ready, but a revision is unfinished: waiting for the run that finishes it ({})",
-                refusal.cause
+                failure.cause
             ),
         }
     }

@@ -60,75 +60,75 @@ async fn examine(
 ) -> Result<DraftedRevision, Cause> {
     let interrupter = source.interrupter();
     let history = config.history.table.clone();
-    let looking = blocking::run_interruptible(
+    let scan = blocking::run_interruptible(
         cancel,
         || interrupter.interrupt(),
         move |stop| stage::write(&source, &contents, &options, &history, stop),
     );
-    match with_progress("looking at every row of the source", looking).await {
+    match with_progress("looking at every row of the source", scan).await {
         (_, Some(reason)) => Err(Cause::Stopped(reason)),
-        (looked, None) => looked,
+        (result, None) => result,
     }
 }
 
 /// Returns the comment at the head of the up file. Names follow words of ours on each line, so that no line is taken
 /// for a directive.
-fn about(name: &str, asked: &CastArgs, written: &DraftedRevision) -> String {
-    let tables = counted(written.tables as u64, "table");
+fn about(name: &str, args: &CastArgs, revision: &DraftedRevision) -> String {
+    let tables = counted(revision.tables as u64, "table");
     let mut text = line(&format!("Written from {name} by lockkeeper transfer --write-revision, with {tables}."));
     text += "--\n-- A type is the first of a few that holds every value of its column exactly. Review it, then run\n";
     text += "-- lockkeeper upgrade, and lockkeeper transfer with the same --from and these flags:\n";
-    let flags = flags(asked);
+    let flags = flags(args);
     if flags.is_empty() {
         text = text.replace(" and these flags:\n", ".\n");
     }
     flags.iter().for_each(|flag| text += &line(&format!("  {flag}")));
-    for (name, why) in &written.skipped {
-        text += &line(&format!("Left alone: {name}, {why}."));
+    for (name, reason) in &revision.skipped {
+        text += &line(&format!("Left alone: {name}, {reason}."));
     }
     text + "\n"
 }
 
 /// Writes both files into the folder of PostgreSQL's revisions.
-fn save(config: &DatabaseConfig, written: &DraftedRevision, about: &str) -> Result<String, Cause> {
+fn save(config: &DatabaseConfig, revision: &DraftedRevision, about: &str) -> Result<String, Cause> {
     let dir = &config.dir;
     let _turn = files::lock_directory(dir)?;
-    let made = folder_of_postgres(dir)?;
-    let saved = saved(dir, written, about);
-    if let (true, Err(_)) = (made.is_some(), &saved) {
+    let created_dir = folder_of_postgres(dir)?;
+    let result = write_files(dir, revision, about);
+    if let (true, Err(_)) = (created_dir.is_some(), &result) {
         // The folder is removed if it is empty.
-        made.iter().for_each(|path| drop(fs::remove_dir(path)));
+        created_dir.iter().for_each(|path| drop(fs::remove_dir(path)));
     }
-    saved
+    result
 }
 
 /// Creates PostgreSQL's folder if only SQLite's exists. Returns its path if it was created.
 fn folder_of_postgres(dir: &Path) -> Result<Option<std::path::PathBuf>, Cause> {
-    let of = |dialect| dir.join(dialects::name(dialect));
-    let (ours, other) = (of(Dialect::Postgres), of(Dialect::Sqlite));
-    if ours.is_dir() || !other.is_dir() {
+    let dialect_dir = |dialect| dir.join(dialects::name(dialect));
+    let (postgres_dir, sqlite_dir) = (dialect_dir(Dialect::Postgres), dialect_dir(Dialect::Sqlite));
+    if postgres_dir.is_dir() || !sqlite_dir.is_dir() {
         return Ok(None);
     }
-    fs::create_dir(&ours).map_err(|error| Cause::Unwritten { path: ours.clone(), error })?;
-    Ok(Some(ours))
+    fs::create_dir(&postgres_dir).map_err(|error| Cause::Unwritten { path: postgres_dir.clone(), error })?;
+    Ok(Some(postgres_dir))
 }
 
 /// Numbers the revision and writes its files; returns the last line.
-fn saved(dir: &Path, written: &DraftedRevision, about: &str) -> Result<String, Cause> {
+fn write_files(dir: &Path, revision: &DraftedRevision, about: &str) -> Result<String, Cause> {
     let folders = dialects::for_each_dialect(dir, Dialect::Postgres, |dialect| {
         MigrationDir::load_or_empty(dir, dialect).map(RevisionBase::from_dir)
     })?;
     let version = next_version(&folders)?;
-    let ours = folders.iter().find(|place| place.folder.dialect == Dialect::Postgres);
-    let ours = ours.ok_or_else(|| Cause::Internal("a folder for PostgreSQL is there by now".into()))?;
-    let (up, down) = ([about, &written.draft.up].concat(), ["\n", &written.draft.down].concat());
-    let new = ours.scaffold(&version, "from sqlite", NewContent::Written { up: &up, down: &down })?;
+    let base = folders.iter().find(|base| base.folder.dialect == Dialect::Postgres);
+    let base = base.ok_or_else(|| Cause::Internal("a folder for PostgreSQL is there by now".into()))?;
+    let (up, down) = ([about, &revision.draft.up].concat(), ["\n", &revision.draft.down].concat());
+    let new = base.scaffold(&version, "from sqlite", NewContent::Written { up: &up, down: &down })?;
     files::write(&new)?;
     for file in &new {
         tracing::info!("wrote {}", file.path.display());
     }
-    let tables = counted(written.tables as u64, "table");
-    let warnings = match written.draft.warnings.len() as u64 {
+    let tables = counted(revision.tables as u64, "table");
+    let warnings = match revision.draft.warnings.len() as u64 {
         0 => String::new(),
         number => format!(" and {} above", counted(number, "warning")),
     };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::environment::RawEnvironment;
 use super::settings::{limit, number, pick};
-use super::{BackupMode, BackupPolicy, OnFailure, RehearsalMode, truth};
+use super::{BackupMode, BackupPolicy, OnFailure, RehearsalMode, parse_bool};
 use crate::cli::Flags;
 use crate::database::url::{self, DatabaseTarget as Url, SqliteLocation};
 use crate::error::Cause;
@@ -65,7 +65,7 @@ fn default_backup_dir(url: &Url) -> PathBuf {
 
 /// Reads the setting of rehearsals, which need a backup.
 pub(super) fn rehearse(flags: &Flags, raw: &RawEnvironment, backup: BackupMode) -> Result<RehearsalMode, Cause> {
-    let wanted = flags.rehearse || truth(raw.lockkeeper_rehearse.as_deref(), "LOCKKEEPER_REHEARSE")?;
+    let wanted = flags.rehearse || parse_bool(raw.lockkeeper_rehearse.as_deref(), "LOCKKEEPER_REHEARSE")?;
     match (wanted, backup) {
         (false, _) => Ok(RehearsalMode::No),
         (true, BackupMode::Required) => Ok(RehearsalMode::Yes),

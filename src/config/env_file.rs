@@ -10,9 +10,9 @@ use crate::error::Cause;
 use crate::safe_file;
 
 /// The file that is read by default.
-const DEFAULT: &str = ".env";
+const DEFAULT_PATH: &str = ".env";
 /// The size of the largest file that is read, in bytes.
-const LONGEST: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 
 /// The variables of a file, in the file's order.
 #[derive(Debug, Default)]
@@ -30,15 +30,16 @@ impl EnvFile {
     /// # Errors
     /// Fails when a named file does not exist, and when a file cannot be read, is not a regular file, or has a line
     /// that is not an assignment.
-    pub fn read(named: Option<&str>) -> Result<EnvFile, Cause> {
-        let path = match named {
+    pub fn read(given_path: Option<&str>) -> Result<EnvFile, Cause> {
+        let path = match given_path {
             Some("") => return Ok(EnvFile::default()),
             Some(name) => Path::new(name),
-            None => Path::new(DEFAULT),
+            None => Path::new(DEFAULT_PATH),
         };
         // A folder is skipped, because Python's virtual environments are often folders of this name.
-        let is_optional = |error: &io::Error| named.is_none() && (error.kind() == ErrorKind::NotFound || path.is_dir());
-        match safe_file::read(path, LONGEST) {
+        let is_optional =
+            |error: &io::Error| given_path.is_none() && (error.kind() == ErrorKind::NotFound || path.is_dir());
+        match safe_file::read(path, MAX_BYTES) {
             Ok(text) => Ok(EnvFile { variables: variables(path, text)?, path: path.to_owned() }),
             Err(error) if is_optional(&error) => Ok(EnvFile::default()),
             Err(error) => Err(read_error(path, &error)),
@@ -67,20 +68,20 @@ fn variables(path: &Path, mut text: Vec<u8>) -> Result<Vec<(String, String)>, Ca
     }
     // Without a final line feed, the parser takes white space at the end of the file for a line that continues.
     text.push(b'\n');
-    let read = Rc::new(Cell::new(0));
-    let lines = EnvFileLines { text, at: 0, read: Rc::clone(&read) };
-    dotenvy::from_read_iter(lines).collect::<Result<_, _>>().map_err(|error| malformed(path, read.get(), &error))
+    let lines_read = Rc::new(Cell::new(0));
+    let lines = EnvFileLines { text, offset: 0, lines_read: Rc::clone(&lines_read) };
+    dotenvy::from_read_iter(lines).collect::<Result<_, _>>().map_err(|error| malformed(path, lines_read.get(), &error))
 }
 
-/// Makes the error of a malformed line. `last` is the number of the last line that was read.
-fn malformed(path: &Path, last: usize, error: &dotenvy::Error) -> Cause {
+/// Makes the error of a malformed line. `lines_read` is the number of the last line that was read.
+fn malformed(path: &Path, lines_read: usize, error: &dotenvy::Error) -> Cause {
     let (lines, reason) = match error {
         dotenvy::Error::LineParse(text, _) => {
             (text.lines().count().max(1), "it is not NAME=value, or a quotation mark is not closed")
         }
         _ => (1, "it is not UTF-8"),
     };
-    Cause::Config(format!("{}:{}: {reason}", path.display(), (last + 1).saturating_sub(lines)))
+    Cause::Config(format!("{}:{}: {reason}", path.display(), (lines_read + 1).saturating_sub(lines)))
 }
 
 /// A reader that returns at most one line of a text per call, and counts the lines.
@@ -88,19 +89,19 @@ struct EnvFileLines {
     /// The whole text.
     text: Vec<u8>,
     /// The position of the next byte.
-    at: usize,
+    offset: usize,
     /// The number of lines read so far.
-    read: Rc<Cell<usize>>,
+    lines_read: Rc<Cell<usize>>,
 }
 
 impl Read for EnvFileLines {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let rest = &self.text[self.at..];
-        let line = rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |end| end + 1);
+        let remaining = &self.text[self.offset..];
+        let line = remaining.iter().position(|&byte| byte == b'\n').map_or(remaining.len(), |end| end + 1);
         let length = line.min(buffer.len());
-        buffer[..length].copy_from_slice(&rest[..length]);
-        self.at += length;
-        self.read.set(self.read.get() + usize::from(rest[..length].ends_with(b"\n")));
+        buffer[..length].copy_from_slice(&remaining[..length]);
+        self.offset += length;
+        self.lines_read.set(self.lines_read.get() + usize::from(remaining[..length].ends_with(b"\n")));
         Ok(length)
     }
 }

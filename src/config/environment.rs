@@ -63,7 +63,7 @@ pub struct Environment {
     /// The error message for a missing database URL.
     pub(super) hint: String,
     /// The path of the environment file, and the names of the variables that were taken from it.
-    taken: (PathBuf, Vec<String>),
+    from_file: (PathBuf, Vec<String>),
 }
 
 /// The program or library that a variable belongs to.
@@ -92,10 +92,11 @@ impl VariableOwner {
 }
 
 /// The variables that name the database.
-const URLS: &[&str] = &["DATABASE_URL", "DATABASE_URL_FILE", "LOCKKEEPER_DIRECT_URL", "LOCKKEEPER_DIRECT_URL_FILE"];
+const URL_VARIABLES: &[&str] =
+    &["DATABASE_URL", "DATABASE_URL_FILE", "LOCKKEEPER_DIRECT_URL", "LOCKKEEPER_DIRECT_URL_FILE"];
 /// Groups of variables that set the same thing: if the process's environment sets one of a group, those of the file are
 /// ignored.
-const SETTING_THE_SAME: [&[&str]; 2] = [URLS, &["DATABASE_PASSWORD", "DATABASE_PASSWORD_FILE"]];
+const ALTERNATIVES: [&[&str]; 2] = [URL_VARIABLES, &["DATABASE_PASSWORD", "DATABASE_PASSWORD_FILE"]];
 
 impl Environment {
     /// Selects the variables of Lockkeeper and libpq; service links (`DB_PORT=tcp://...`) and all others are ignored.
@@ -104,41 +105,41 @@ impl Environment {
     /// # Errors
     /// Fails when a variable of Lockkeeper or libpq is not UTF-8.
     pub fn read(process: impl Iterator<Item = (OsString, OsString)>, mut file: EnvFile) -> Result<Environment, Cause> {
-        let mut set = HashMap::new();
+        let mut variables = HashMap::new();
         for (name, value) in process {
             let Some(name) = name.to_str() else { continue };
             match value.into_string() {
-                Ok(value) => drop(set.insert(name.to_owned(), value)),
+                Ok(value) => drop(variables.insert(name.to_owned(), value)),
                 Err(_) if VariableOwner::from_name(name) == VariableOwner::Others => {}
                 Err(_) => return Err(Cause::Config(format!("{name} is not UTF-8"))),
             }
         }
-        let everything = set.iter().chain(file.variables.iter().map(|(name, value)| (name, value)));
-        let hint = hint(everything.map(|(name, value)| (name.as_str(), value.as_str())));
-        let doubt = doubtful_url(&set, &file);
-        if doubt.is_some() {
-            file.variables.retain(|(name, _)| !URLS.contains(&name.as_str()));
+        let all_variables = variables.iter().chain(file.variables.iter().map(|(name, value)| (name, value)));
+        let hint = hint(all_variables.map(|(name, value)| (name.as_str(), value.as_str())));
+        let doubtful_hint = doubtful_url_hint(&variables, &file);
+        if doubtful_hint.is_some() {
+            file.variables.retain(|(name, _)| !URL_VARIABLES.contains(&name.as_str()));
         }
-        let hint = doubt.unwrap_or(hint);
-        set.retain(|name, value| !value.is_empty() && VariableOwner::from_name(name) != VariableOwner::Others);
+        let hint = doubtful_hint.unwrap_or(hint);
+        variables.retain(|name, value| !value.is_empty() && VariableOwner::from_name(name) != VariableOwner::Others);
         let mut names = Vec::new();
-        for (name, value) in expand_file_variables(file.variables, &set) {
+        for (name, value) in expand_file_variables(file.variables, &variables) {
             names.push(name.clone());
-            set.insert(name, value);
+            variables.insert(name, value);
         }
         names.sort();
         let (ours, libpq) =
-            set.into_iter().partition(|(name, _)| VariableOwner::from_name(name) == VariableOwner::Ours);
+            variables.into_iter().partition(|(name, _)| VariableOwner::from_name(name) == VariableOwner::Ours);
         let ours: HashMap<String, String> = ours;
         // Every field is an optional string: envy can refuse no value, and so print none.
         let raw = envy::from_iter(ours).map_err(|_| Cause::Config("the environment cannot be read".into()))?;
-        Ok(Environment { raw, libpq, hint, taken: (file.path, names) })
+        Ok(Environment { raw, libpq, hint, from_file: (file.path, names) })
     }
 
     /// Returns a log line with the path of the environment file and the names, never the values, of the variables taken
     /// from it; `None` if there are none.
     pub fn taken_from_file(&self) -> Option<String> {
-        let (path, names) = &self.taken;
+        let (path, names) = &self.from_file;
         (!names.is_empty()).then(|| format!("read from {}: {}", path.display(), names.join(", ")))
     }
 
@@ -194,21 +195,22 @@ fn expand_file_variables(
     process: &HashMap<String, String>,
 ) -> HashMap<String, String> {
     let is_set = |name: &str| {
-        let group = SETTING_THE_SAME.iter().find(|group| group.contains(&name));
+        let group = ALTERNATIVES.iter().find(|group| group.contains(&name));
         group.map_or_else(|| process.contains_key(name), |group| group.iter().any(|name| process.contains_key(*name)))
     };
-    let concerns = |name: &str| matches!(VariableOwner::from_name(name), VariableOwner::Ours | VariableOwner::Libpq);
-    let mut last: HashMap<String, String> = variables.into_iter().filter(|(name, _)| concerns(name)).collect();
-    last.retain(|name, value| !value.is_empty() && !is_set(name));
-    last
+    let is_relevant = |name: &str| matches!(VariableOwner::from_name(name), VariableOwner::Ours | VariableOwner::Libpq);
+    let mut expanded: HashMap<String, String> = variables.into_iter().filter(|(name, _)| is_relevant(name)).collect();
+    expanded.retain(|name, value| !value.is_empty() && !is_set(name));
+    expanded
 }
 
 /// Returns the reason why the database URL of the file is ignored: the environment apparently should name another
 /// database, but its variable is empty or misspelt.
-fn doubtful_url(process: &HashMap<String, String>, file: &EnvFile) -> Option<String> {
+fn doubtful_url_hint(process: &HashMap<String, String>, file: &EnvFile) -> Option<String> {
     let is_set = |name: &&str| process.get(*name).is_some_and(|value| !value.is_empty());
-    let has_url = file.variables.iter().any(|(name, value)| URLS.contains(&name.as_str()) && !value.is_empty());
-    if !has_url || URLS.iter().any(is_set) {
+    let has_url =
+        file.variables.iter().any(|(name, value)| URL_VARIABLES.contains(&name.as_str()) && !value.is_empty());
+    if !has_url || URL_VARIABLES.iter().any(is_set) {
         return None;
     }
     let path = file.path.display();
@@ -228,12 +230,12 @@ fn doubtful_url(process: &HashMap<String, String>, file: &EnvFile) -> Option<Str
 
 /// Returns the error message for a missing database URL, with advice.
 fn hint<'v>(variables: impl Iterator<Item = (&'v str, &'v str)> + Clone) -> String {
-    let has = |prefix: &str| variables.clone().any(|(name, value)| name == prefix && !value.is_empty());
+    let is_set = |prefix: &str| variables.clone().any(|(name, value)| name == prefix && !value.is_empty());
     let is_empty = variables.clone().any(|(name, value)| name == "DATABASE_URL" && value.is_empty());
     let missing = if is_empty { "DATABASE_URL is empty" } else { "DATABASE_URL is not set" };
     match nearest(variables.clone()) {
         Some(name) => format!("{missing}, but {name} is: if that is the database URL, name it DATABASE_URL"),
-        None if has("PGHOST") || has("PGDATABASE") => {
+        None if is_set("PGHOST") || is_set("PGDATABASE") => {
             format!("{missing}: DATABASE_URL=postgresql:// uses the PG* variables that are set")
         }
         None => format!(

@@ -26,10 +26,10 @@ const ALIASES: [&str; 16] = [
 ];
 
 /// Names that are similar to the wanted ones without being misspelt.
-const OTHERS: [&str; 3] = ["DATABASE_USER", "DATABASE_PORT", "DATABASE_HOST"];
+const OTHER_VARIABLES: [&str; 3] = ["DATABASE_USER", "DATABASE_PORT", "DATABASE_HOST"];
 
 /// The longest name that is compared, in bytes, because the time for a comparison grows with the length.
-const LONGEST: usize = 100;
+const MAX_NAME_LENGTH: usize = 100;
 
 /// Returns the variable whose name is most similar to `DATABASE_URL` among those that are set. A variable is considered
 /// because of its name, or because its value begins like a database URL.
@@ -42,17 +42,17 @@ pub(super) fn nearest<'v>(variables: impl Iterator<Item = (&'v str, &'v str)>) -
 /// name that continues after `DATABASE_URL` is not: such a name belongs to another database.
 pub(super) fn misspelt<'v>(variables: impl Iterator<Item = (&'v str, &'v str)>) -> Option<&'v str> {
     /// The largest edit distance: two letters, or a swap of neighbours and a letter.
-    const NEAR: usize = 2;
-    let is_one = |name: &str, value: &str| {
+    const MAX_DISTANCE: usize = 2;
+    let is_misspelling = |name: &str, value: &str| {
         let upper = name.to_ascii_uppercase();
-        let goes_on = upper.len() > WANTED[0].len() && upper.starts_with(WANTED[0]);
-        name.len() <= LONGEST
+        let has_suffix = upper.len() > WANTED[0].len() && upper.starts_with(WANTED[0]);
+        name.len() <= MAX_NAME_LENGTH
             && name != WANTED[0]
-            && !goes_on
+            && !has_suffix
             && is_url(value)
-            && osa_distance(&upper, WANTED[0]) <= NEAR
+            && osa_distance(&upper, WANTED[0]) <= MAX_DISTANCE
     };
-    variables.filter(|(name, value)| is_one(name, value)).map(|(name, _)| name).min()
+    variables.filter(|(name, value)| is_misspelling(name, value)).map(|(name, _)| name).min()
 }
 
 /// Reports whether the value begins like a database URL.
@@ -66,17 +66,21 @@ fn is_url(value: &str) -> bool {
 /// Returns the edit distance of a name from the wanted names, or `None` if the variable is not considered.
 fn distance(name: &str, value: &str) -> Option<usize> {
     /// The largest edit distance: two letters and a swap of neighbours.
-    const NEAR: usize = 3;
+    const MAX_DISTANCE: usize = 3;
     let upper = name.to_ascii_uppercase();
-    if name.len() > LONGEST || value.is_empty() || OTHERS.contains(&upper.as_str()) || WANTED.contains(&name) {
+    if name.len() > MAX_NAME_LENGTH
+        || value.is_empty()
+        || OTHER_VARIABLES.contains(&upper.as_str())
+        || WANTED.contains(&name)
+    {
         return None;
     }
-    let edits = WANTED.iter().map(|wanted| osa_distance(&upper, wanted)).min()?;
-    let is_meant = edits <= NEAR
+    let edit_distance = WANTED.iter().map(|wanted| osa_distance(&upper, wanted)).min()?;
+    let is_meant = edit_distance <= MAX_DISTANCE
         || ALIASES.contains(&upper.as_str())
         || ["DATABASE_URL", "DATABASE_URI"].iter().any(|end| upper.ends_with(end))
         || is_url(value);
-    is_meant.then_some(edits)
+    is_meant.then_some(edit_distance)
 }
 
 #[cfg(test)]

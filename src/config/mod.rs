@@ -156,12 +156,12 @@ impl DatabaseConfig {
         let mut database = DatabaseUrlSource::new(flags, &raw, libpq, hint)?;
         let dir = dir(pick(&flags.dir, "--dir", &raw.lockkeeper_dir, "LOCKKEEPER_DIR"));
         // A missing folder counts here, because it has an error of its own later.
-        let tells = || !dir.is_dir() || ["postgres", "sqlite"].iter().any(|dialect| dir.join(dialect).is_dir());
+        let needs_no_url = || !dir.is_dir() || ["postgres", "sqlite"].iter().any(|dialect| dir.join(dialect).is_dir());
         let url = match need {
             DatabaseNeed::Nothing if !database.is_given() => {
                 Url::Sqlite(SqliteTarget { place: SqliteLocation::Memory })
             }
-            DatabaseNeed::Dialect if !database.is_given() && tells() => {
+            DatabaseNeed::Dialect if !database.is_given() && needs_no_url() => {
                 Url::Sqlite(SqliteTarget { place: SqliteLocation::Memory })
             }
             _ => database.resolve()?,
@@ -174,7 +174,7 @@ impl DatabaseConfig {
             shown: (need == DatabaseNeed::Url).then(|| url.place()),
             dir,
             target: target(raw.lockkeeper_target.as_deref())?,
-            patience: patience(flags, &raw)?,
+            patience: wait_policy(flags, &raw)?,
             lock_timeout: limits.busy,
             limits,
             retries: retries(flags, &raw)?,
@@ -224,9 +224,9 @@ fn dir(setting: Option<Setting>) -> PathBuf {
 
 /// Parses the configured target. A relative one is refused, because each restart would repeat it.
 fn target(variable: Option<&str>) -> Result<Target, Cause> {
-    let wrong = |reason: String| Cause::Config(format!("LOCKKEEPER_TARGET: {reason}"));
-    match Target::parse(variable.unwrap_or("head"), |text| NATIVE.version(text)).map_err(wrong)? {
-        Target::Relative(steps) => Err(wrong(format!(
+    let invalid = |reason: String| Cause::Config(format!("LOCKKEEPER_TARGET: {reason}"));
+    match Target::parse(variable.unwrap_or("head"), |text| NATIVE.version(text)).map_err(invalid)? {
+        Target::Relative(steps) => Err(invalid(format!(
             "{steps:+} would go further with each restart; write a revision here, or {steps:+} on the command line"
         ))),
         target => Ok(target),
@@ -234,7 +234,7 @@ fn target(variable: Option<&str>) -> Result<Target, Cause> {
 }
 
 /// Reads the limits of the wait for readiness.
-fn patience(flags: &Flags, raw: &RawEnvironment) -> Result<WaitPolicy, Cause> {
+fn wait_policy(flags: &Flags, raw: &RawEnvironment) -> Result<WaitPolicy, Cause> {
     let seconds = Duration::from_secs;
     let total = pick(&flags.wait_timeout, "--wait-timeout", &raw.lockkeeper_wait_timeout, "LOCKKEEPER_WAIT_TIMEOUT");
     let attempt = pick(
@@ -254,12 +254,12 @@ fn patience(flags: &Flags, raw: &RawEnvironment) -> Result<WaitPolicy, Cause> {
 }
 
 fn ahead(flags: &Flags, raw: &RawEnvironment) -> Result<AheadPolicy, Cause> {
-    let variable = truth(raw.lockkeeper_strict.as_deref(), "LOCKKEEPER_STRICT")?;
+    let variable = parse_bool(raw.lockkeeper_strict.as_deref(), "LOCKKEEPER_STRICT")?;
     Ok(if flags.strict || variable { AheadPolicy::Fail } else { AheadPolicy::Warn })
 }
 
 /// Parses a boolean variable; it is false if it is not set.
-fn truth(value: Option<&str>, name: &str) -> Result<bool, Cause> {
+fn parse_bool(value: Option<&str>, name: &str) -> Result<bool, Cause> {
     match value {
         None | Some("false" | "0" | "no" | "off") => Ok(false),
         Some("true" | "1" | "yes" | "on") => Ok(true),
@@ -278,8 +278,8 @@ fn history_name(setting: Option<Setting>) -> Result<HistoryName, Cause> {
         None => (None, setting.value.as_str()),
     };
     // PostgreSQL truncates longer names without an error (manual, 4.1.1).
-    let fits = |name: &str| (1..=63).contains(&name.len()) && !name.contains(['.', '\0']);
-    if !fits(table) || !schema.is_none_or(fits) {
+    let is_valid = |name: &str| (1..=63).contains(&name.len()) && !name.contains(['.', '\0']);
+    if !is_valid(table) || !schema.is_none_or(is_valid) {
         return Err(setting.refused("write table or schema.table, each of 1 to 63 bytes"));
     }
     Ok(HistoryName { schema: schema.map(Into::into), table: table.into(), format })

@@ -42,10 +42,10 @@ pub(super) fn limit(setting: Option<Setting>) -> Result<Option<Duration>, Cause>
     time(setting, Duration::ZERO).map(|time| Some(time).filter(|time| !time.is_zero()))
 }
 
-/// Parses a whole number of at least `least`; returns the default if there is no setting.
-pub(super) fn number(setting: Option<Setting>, default: u32, least: u32) -> Result<u32, Cause> {
+/// Parses a whole number of at least `minimum`; returns the default if there is no setting.
+pub(super) fn number(setting: Option<Setting>, default: u32, minimum: u32) -> Result<u32, Cause> {
     setting.map_or(Ok(default), |setting| match setting.value.parse() {
-        Ok(number) if number >= least => Ok(number),
-        _ => Err(setting.refused(&format!("\"{}\" is not a whole number of at least {least}", setting.value))),
+        Ok(number) if number >= minimum => Ok(number),
+        _ => Err(setting.refused(&format!("\"{}\" is not a whole number of at least {minimum}", setting.value))),
     })
 }

@@ -23,7 +23,7 @@ pub struct DatabaseUrlSource {
     /// The variables of libpq, by name.
     libpq: HashMap<String, String>,
     /// The dialect for which the run is planned; `None` until the URL was read for the first time.
-    planned: Option<Dialect>,
+    planned_dialect: Option<Dialect>,
 }
 
 /// The size of the largest file with a password or URL, or password file, in bytes.
@@ -63,24 +63,24 @@ impl DatabaseUrlSource {
             ("LOCKKEEPER_DIRECT_URL", &raw.lockkeeper_direct_url),
             ("LOCKKEEPER_DIRECT_URL_FILE", &raw.lockkeeper_direct_url_file),
         )?;
-        let usual =
+        let database_url =
             UrlLocation::new(("DATABASE_URL", &raw.database_url), ("DATABASE_URL_FILE", &raw.database_url_file))?;
         let flag = flags.url.clone().map(|url| UrlLocation::Text { name: "--url", value: Secret::new(url) });
         Ok(DatabaseUrlSource {
-            url: flag.or(direct).or(usual).unwrap_or(UrlLocation::Missing(hint)),
+            url: flag.or(direct).or(database_url).unwrap_or(UrlLocation::Missing(hint)),
             password: UrlLocation::new(
                 ("DATABASE_PASSWORD", &raw.database_password),
                 ("DATABASE_PASSWORD_FILE", &raw.database_password_file),
             )?,
             libpq,
-            planned: None,
+            planned_dialect: None,
         })
     }
 
     /// Refuses from now on every URL of another dialect. The settings are checked and the migrations are read for one
     /// dialect, long before the database is opened, and the file with the URL may be replaced meanwhile.
     pub(super) fn plan_for(&mut self, dialect: Dialect) {
-        self.planned = Some(dialect);
+        self.planned_dialect = Some(dialect);
     }
 
     /// Reports whether a URL was given.
@@ -118,7 +118,7 @@ impl DatabaseUrlSource {
             let message = format!("{}: {error}", self.url.name());
             if self.url.name().starts_with('-') { Cause::Usage(message) } else { Cause::Config(message) }
         })?;
-        if let Some(planned) = self.planned.filter(|planned| *planned != url.dialect()) {
+        if let Some(planned) = self.planned_dialect.filter(|planned| *planned != url.dialect()) {
             let (name, dialect) = (self.url.name(), url.dialect());
             let message = format!("{name}: it is a URL of {dialect} now, but the run was planned for {planned}");
             return Err(Cause::Config(message));
@@ -130,8 +130,8 @@ impl DatabaseUrlSource {
             target.user = target.user.take().or_else(|| variable("USER"));
             let home = variable("HOME").map(|home| Path::new(&home).join(".pgpass"));
             target.passfile = target.passfile.take().or(home);
-            for written in url::written_passwords(text.expose()) {
-                masking::hide(written, &[]);
+            for password in url::written_passwords(text.expose()) {
+                masking::hide(password, &[]);
             }
             hide_passwords(target)?;
         }
@@ -143,11 +143,11 @@ impl DatabaseUrlSource {
 fn hide_passwords(target: &url::PostgresTarget) -> Result<(), Cause> {
     let user = target.user.as_deref().unwrap_or_default();
     let names = [user, target.database_name()];
-    let text = target.passfile.as_deref().map(passfile).transpose()?.flatten();
-    let filed = target.hosts.iter().filter_map(|host| {
+    let text = target.passfile.as_deref().map(read_passfile).transpose()?.flatten();
+    let passfile_passwords = target.hosts.iter().filter_map(|host| {
         url::PostgresTarget::password_from_passfile(text.as_deref()?, host, target.database_name(), user)
     });
-    for password in filed.chain(target.password.clone()) {
+    for password in passfile_passwords.chain(target.password.clone()) {
         masking::hide(password.expose(), &names);
     }
     for value in target.options.as_deref().map(secret_settings).unwrap_or_default() {
@@ -159,9 +159,10 @@ fn hide_passwords(target: &url::PostgresTarget) -> Result<(), Cause> {
 /// Returns the values that `options` gives to settings of the application, such as `-c app.key=...`, because they may
 /// be secret. Settings of the server have no period in their names, and are not secret.
 fn secret_settings(options: &str) -> Vec<&str> {
-    let words = options.split_whitespace().map(|word| word.trim_start_matches("--").trim_start_matches("-c"));
-    words
-        .filter_map(|word| word.split_once('='))
+    let arguments =
+        options.split_whitespace().map(|argument| argument.trim_start_matches("--").trim_start_matches("-c"));
+    arguments
+        .filter_map(|argument| argument.split_once('='))
         .filter(|(name, _)| name.contains('.'))
         .map(|(_, value)| value)
         .collect()
@@ -169,7 +170,7 @@ fn secret_settings(options: &str) -> Vec<&str> {
 
 /// Reads the text of a password file. A file that does not exist or is not readable counts as none, as with libpq, and
 /// so does `/dev/null`.
-fn passfile(file: &Path) -> Result<Option<String>, Cause> {
+fn read_passfile(file: &Path) -> Result<Option<String>, Cause> {
     match safe_file::read_to_string(file, SECRET_BYTES) {
         Ok(text) => Ok(Some(text)),
         Err(error)

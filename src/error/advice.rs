@@ -81,11 +81,11 @@ fn folder_advice(dir: &Path) -> String {
     }
 }
 
-fn unrecorded_advice(broken: &ApplyError) -> &'static str {
-    match broken {
+fn unrecorded_advice(error: &ApplyError) -> &'static str {
+    match error {
         ApplyError::Bookkeeping(fault) | ApplyError::Commit(fault) => readiness_advice(fault.kind),
         ApplyError::LockLost => "run again",
-        broken => step_advice(broken),
+        error => step_advice(error),
     }
 }
 
@@ -170,7 +170,7 @@ fn transfer_advice(error: &TransferError) -> &'static str {
             DatabaseErrorKind::NoDatabase | DatabaseErrorKind::Setting => "correct --from",
             _ => "correct the file, or take a backup of it",
         },
-        TransferError::Unmapped(objections) => match ErrorScope::gravest(objections) {
+        TransferError::Unmapped(mapping_errors) => match ErrorScope::gravest(mapping_errors) {
             ErrorScope::Flags => "correct the flags and run again",
             ErrorScope::Owner => "run as the role that owns the tables",
             ErrorScope::Databases => "add what is missing by a migration, or leave tables out with --exclude",
@@ -226,8 +226,8 @@ fn restore_advice(error: &RestoreError) -> &'static str {
     }
 }
 
-fn step_advice(broken: &ApplyError) -> &'static str {
-    match broken {
+fn step_advice(error: &ApplyError) -> &'static str {
+    match error {
         ApplyError::Bookkeeping(fault) if fault.kind == DatabaseErrorKind::NoPrivilege => readiness_advice(fault.kind),
         ApplyError::NotBegun(fault) if fault.kind == DatabaseErrorKind::Statement => {
             "look at the message and run again"

@@ -46,7 +46,7 @@ impl fmt::Display for Cause {
             Cause::NotMigrated { steps, waited } => {
                 write!(f, "revisions still pending after {:.1} s: {steps}", waited.as_secs_f64())
             }
-            Cause::Pending { steps } => write!(f, "{} pending", are(*steps)),
+            Cause::Pending { steps } => write!(f, "{} pending", revisions_are(*steps)),
             Cause::Stopped(reason) | Cause::Late { reason, .. } => reason.fmt(f),
             Cause::Overdue { reason, grace } => {
                 write!(f, "{reason}, and what ran did not end within LOCKKEEPER_SHUTDOWN_GRACE ({grace:?})")
@@ -71,16 +71,16 @@ fn rehearsal(f: &mut fmt::Formatter<'_>, cause: &Cause, done: usize) -> fmt::Res
 }
 
 /// Writes the error of a change of the history.
-fn unrecorded(f: &mut fmt::Formatter<'_>, broken: &ApplyError) -> fmt::Result {
-    match broken {
+fn unrecorded(f: &mut fmt::Formatter<'_>, error: &ApplyError) -> fmt::Result {
+    match error {
         ApplyError::Bookkeeping(fault) => write!(f, "changing the history failed: {fault}"),
         ApplyError::LockLost => f.write_str("our lock was lost before the history was changed"),
-        broken => step(f, "the history", broken),
+        error => step(f, "the history", error),
     }
 }
 
 /// Formats the subject and verb of a sentence about a number of revisions.
-fn are(revisions: usize) -> String {
+fn revisions_are(revisions: usize) -> String {
     if revisions == 1 { "1 revision is".into() } else { format!("{revisions} revisions are") }
 }
 
@@ -99,8 +99,8 @@ const LOCK_LOST: &str = "our lock was lost while it ran: does the script release
 const LITERALS_IN_DOUBT: &str = "a function that it calls has switched standard_conforming_strings off, and with that its string literals with a backslash mean something else";
 
 /// Writes the error of a step; `file` is the script's name.
-fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &ApplyError) -> fmt::Result {
-    match broken {
+fn step(f: &mut fmt::Formatter<'_>, file: &str, error: &ApplyError) -> fmt::Result {
+    match error {
         ApplyError::Statement { fault, place, excerpt } => {
             write!(f, "{file}:{place}: {fault}; statement: {}", one_line(excerpt))
         }
@@ -108,9 +108,9 @@ fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &ApplyError) -> fmt::Res
             numbered(f, file, (place, excerpt, *done), format_args!("failed: {fault}"))
         }
         ApplyError::Open { place, excerpt, done } => {
-            const OPEN: &str =
+            const OPEN_OUTCOME: &str =
                 "was begun by a run that ended before it could say what came of it, and the database does not tell";
-            numbered(f, file, (place, excerpt, *done), format_args!("{OPEN}"))
+            numbered(f, file, (place, excerpt, *done), format_args!("{OPEN_OUTCOME}"))
         }
         ApplyError::Unrecorded { fault, place, excerpt, done } => {
             numbered(f, file, (place, excerpt, *done), format_args!("ran, but recording it failed: {fault}"))
@@ -147,10 +147,10 @@ fn step(f: &mut fmt::Formatter<'_>, file: &str, broken: &ApplyError) -> fmt::Res
 fn numbered(
     f: &mut fmt::Formatter<'_>,
     file: &str,
-    (place, excerpt, done): (&SourcePosition, &str, usize),
-    what: fmt::Arguments<'_>,
+    (position, excerpt, done): (&SourcePosition, &str, usize),
+    outcome: fmt::Arguments<'_>,
 ) -> fmt::Result {
-    write!(f, "{file}:{place}: statement {} {what}; statement: {}", done + 1, one_line(excerpt))
+    write!(f, "{file}:{position}: statement {} {outcome}; statement: {}", done + 1, one_line(excerpt))
 }
 
 /// Joins the lines of a statement to one line.

@@ -13,16 +13,17 @@ impl Failure {
     /// Returns a sentence that says in which state the run has left the database.
     pub fn state(&self) -> String {
         match &self.backup_disposition {
-            BackupDisposition::PutBack { backup, kept } => {
-                let kept = kept.iter().map(|kept| format!("; the file before is kept as {}", kept.display()));
+            BackupDisposition::PutBack { backup, kept: failed_database } => {
+                let note =
+                    failed_database.iter().map(|path| format!("; the file before is kept as {}", path.display()));
                 format!(
                     "the backup {} was put back: the database is as it was before this run{}",
                     backup.display(),
-                    kept.collect::<String>()
+                    note.collect::<String>()
                 )
             }
-            BackupDisposition::NotPutBack { backup, why } => {
-                format!("{}; the backup {} could not be put back: {why}", self.describe_state(), backup.display())
+            BackupDisposition::NotPutBack { backup, why: error } => {
+                format!("{}; the backup {} could not be put back: {error}", self.describe_state(), backup.display())
             }
             BackupDisposition::Nothing | BackupDisposition::Kept(_) => self.describe_state(),
         }
@@ -33,8 +34,8 @@ impl Failure {
         if let Some(state) = self.whole_state() {
             return state;
         }
-        let stands = self.done.revisions.as_slice();
-        let now = match &self.cause {
+        let revisions = self.done.revisions.as_slice();
+        let step_state = match &self.cause {
             // Printing a script runs nothing.
             Cause::Step { .. } if self.stage == Stage::Plan => String::new(),
             Cause::Step { broken, .. } => match broken {
@@ -55,23 +56,23 @@ impl Failure {
             },
             Cause::Halted { .. } => "none of its statements is recorded as done".into(),
             Cause::Stopped(_) if self.stage == Stage::Migrate => "the running revision was rolled back".into(),
-            _ if self.stage == Stage::Transfer && !stands.is_empty() => "no row was transferred".into(),
+            _ if self.stage == Stage::Transfer && !revisions.is_empty() => "no row was transferred".into(),
             _ => String::new(),
         };
         let done = self.done.direction.done();
-        let stands = match (stands, self.done.direction) {
-            ([], _) if now.is_empty() => "nothing was changed".into(),
+        let revision_state = match (revisions, self.done.direction) {
+            ([], _) if step_state.is_empty() => "nothing was changed".into(),
             ([], _) => format!("no revision was {done} before it"),
-            ([one], Direction::Up) => format!("revision {one} was applied and kept"),
+            ([revision], Direction::Up) => format!("revision {revision} was applied and kept"),
             ([.., last], Direction::Up) => {
                 format!("{} revisions were applied and kept, the last is {last}", self.done.revisions.len())
             }
-            ([one], Direction::Down) => format!("revision {one} was undone before"),
+            ([revision], Direction::Down) => format!("revision {revision} was undone before"),
             ([.., last], Direction::Down) => {
                 format!("{} revisions were undone before, the last is {last}", self.done.revisions.len())
             }
         };
-        if now.is_empty() { stands } else { format!("{now}; {stands}") }
+        if step_state.is_empty() { revision_state } else { format!("{step_state}; {revision_state}") }
     }
 
     /// Returns the state if it does not depend on the revisions that were done before; `None` otherwise.
@@ -114,7 +115,7 @@ impl Failure {
     pub fn advice(&self) -> String {
         let may_have_done =
             !self.done.revisions.is_empty() || matches!(self.cause, Cause::Step { broken: ApplyError::Unknown(_), .. });
-        let usual = match &self.cause {
+        let advice = match &self.cause {
             _ if self.baseline.is_some() => self.baseline.clone().unwrap_or_default(),
             _ if self.is_fixable_down_script() => {
                 "correct the file, accept it with lockkeeper repair, and run again".into()
@@ -125,12 +126,12 @@ impl Failure {
             cause => cause.advice(),
         };
         let advice = match &self.done.again {
-            Some(again) if may_have_done => format!("{usual}; now as {again}"),
-            _ => usual,
+            Some(rerun_advice) if may_have_done => format!("{advice}; now as {rerun_advice}"),
+            _ => advice,
         };
         match &self.backup_disposition {
             BackupDisposition::Kept(backup) | BackupDisposition::NotPutBack { backup, .. } => {
-                format!("{advice}; or go back: lockkeeper restore {}", typed(backup))
+                format!("{advice}; or go back: lockkeeper restore {}", shell_quoted(backup))
             }
             // The database is as before the run: only the file is left to correct.
             BackupDisposition::PutBack { .. } => {
@@ -184,7 +185,7 @@ impl Failure {
 }
 
 /// Quotes a path for a shell where necessary.
-fn typed(path: &Path) -> String {
+fn shell_quoted(path: &Path) -> String {
     let text = path.display().to_string();
     match text.chars().all(|c| c.is_alphanumeric() || "/._-+:@%,=".contains(c)) {
         true => text,

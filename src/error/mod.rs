@@ -235,11 +235,11 @@ pub enum Cause {
 impl Cause {
     /// Makes the cause of the errors of a plan: a single wrong target is [`Cause::Target`], everything else
     /// [`Cause::Invalid`].
-    pub fn objected(objections: &[PlanError]) -> Cause {
-        let wrong_target = |objection: &&PlanError| matches!(objection, PlanError::Target(_));
-        match objections.iter().find(wrong_target) {
-            Some(objection) if objections.len() == 1 => Cause::Target(objection.to_string()),
-            _ => Cause::Invalid(objections.iter().map(ToString::to_string).collect()),
+    pub fn objected(errors: &[PlanError]) -> Cause {
+        let is_target_error = |error: &&PlanError| matches!(error, PlanError::Target(_));
+        match errors.iter().find(is_target_error) {
+            Some(error) if errors.len() == 1 => Cause::Target(error.to_string()),
+            _ => Cause::Invalid(errors.iter().map(ToString::to_string).collect()),
         }
     }
 }

@@ -83,13 +83,13 @@ impl TransferError {
     /// Returns everything that was found, one line each. The message has only the first line.
     pub fn found(&self) -> Vec<String> {
         match self {
-            Self::Unmapped(objections) => objections.iter().map(ToString::to_string).collect(),
-            Self::Bad { found, .. }
-            | Self::Unstorable(found)
-            | Self::Reported { found, .. }
-            | Self::Differs(found)
-            | Self::Unwritable { found, .. } => found.clone(),
-            Self::Violated(found) => found.iter().flat_map(|words| words.lines()).map(Into::into).collect(),
+            Self::Unmapped(errors) => errors.iter().map(ToString::to_string).collect(),
+            Self::Bad { found: messages, .. }
+            | Self::Unstorable(messages)
+            | Self::Reported { found: messages, .. }
+            | Self::Differs(messages)
+            | Self::Unwritable { found: messages, .. } => messages.clone(),
+            Self::Violated(messages) => messages.iter().flat_map(|message| message.lines()).map(Into::into).collect(),
             Self::Source(_)
             | Self::InUse(_)
             | Self::NotEmpty(_)
@@ -145,15 +145,15 @@ impl fmt::Display for TransferError {
 }
 
 /// Formats a number with its noun: `1 row`, `2 rows`.
-pub fn counted(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+pub fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Writes the first line, and the number of the others.
-fn first(f: &mut fmt::Formatter<'_>, found: &[String]) -> fmt::Result {
-    match found {
+fn first(f: &mut fmt::Formatter<'_>, messages: &[String]) -> fmt::Result {
+    match messages {
         [] => Ok(()),
-        [one] => f.write_str(one),
-        [first, more @ ..] => write!(f, "{first}; and {} more, named above", more.len()),
+        [only] => f.write_str(only),
+        [first, others @ ..] => write!(f, "{first}; and {} more, named above", others.len()),
     }
 }

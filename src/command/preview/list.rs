@@ -68,27 +68,27 @@ impl PreviewContext<'_> {
         &self,
         plan: &Plan,
         backup: PlannedBackup,
-        form: OutputFormat,
+        format: OutputFormat,
         cancel: &Cancel,
     ) -> Result<String, Failure> {
-        let inspected = self.request.inspect(plan, self.applied, self.reading)?;
+        let inspected = self.request.inspect(plan, self.applied, self.backslash)?;
         let row = |step: &Step| {
             let migration = &self.request.folder.migrations[step.migration];
-            let way = inspected.way(step, plan.direction);
+            let script = inspected.way(step, plan.direction);
             StepDocument {
                 revision: migration.version.as_str(),
                 description: &migration.description,
-                file: &way.section.file,
-                transaction: way.section.options.mode == TransactionMode::Transaction,
-                statements: way.statements,
+                file: &script.section.file,
+                transaction: script.section.options.mode == TransactionMode::Transaction,
+                statements: script.statements,
                 done: step.resume.as_ref().map_or(0, |resume| resume.done),
-                lock_timeout_ms: way.section.options.lock_timeout.map(|timeout| timeout.as_millis()),
-                statement_timeout_ms: way.section.options.statement_timeout.map(|timeout| timeout.as_millis()),
+                lock_timeout_ms: script.section.options.lock_timeout.map(|timeout| timeout.as_millis()),
+                statement_timeout_ms: script.section.options.statement_timeout.map(|timeout| timeout.as_millis()),
             }
         };
         let steps: Vec<StepDocument<'_>> = plan.steps.iter().map(row).collect();
         let count = steps.len();
-        let text = match form {
+        let text = match format {
             OutputFormat::Json => report::document(&PlanDocument {
                 direction: plan.direction.verb(),
                 from: plan.current.iter().map(Version::as_str).collect(),
@@ -98,20 +98,20 @@ impl PreviewContext<'_> {
             }),
             OutputFormat::Lines => self.lines(&steps, backup),
         };
-        let printed = report::answer(&text, cancel).await;
-        printed.map_err(|cause| Failure::new(Stage::Plan, cause))?;
+        let result = report::answer(&text, cancel).await;
+        result.map_err(|cause| Failure::new(Stage::Plan, cause))?;
         let [from, to] = [&plan.current, &plan.goal].map(|ids| describe_heads(ids));
-        let done = plan.direction.done();
+        let action = plan.direction.done();
         Ok(match count {
-            0 => format!("nothing would be {done}: the database is at {from}"),
-            1 => format!("1 revision would be {done}, from {from} to {to}; nothing was changed"),
-            _ => format!("{count} revisions would be {done}, from {from} to {to}; nothing was changed"),
+            0 => format!("nothing would be {action}: the database is at {from}"),
+            1 => format!("1 revision would be {action}, from {from} to {to}; nothing was changed"),
+            _ => format!("{count} revisions would be {action}, from {from} to {to}; nothing was changed"),
         })
     }
 
     /// Returns the plan as text: a line about the backup, and the table of the steps.
     fn lines(&self, steps: &[StepDocument<'_>], backup: PlannedBackup) -> String {
-        let before = match backup {
+        let backup_note = match backup {
             PlannedBackup::NothingToDo => return "nothing is to be done\n".into(),
             PlannedBackup::NothingToSave => "first: no backup, the database is empty".into(),
             PlannedBackup::Off => "first: no backup, LOCKKEEPER_BACKUP is off".into(),
@@ -122,13 +122,13 @@ impl PreviewContext<'_> {
         };
         let mut table = TextTable::new(vec!["REVISION", "FILE", "STATEMENTS", "RUNS"]);
         steps.iter().for_each(|row| table.add(row.cells()));
-        format!("{before}\n{}", table.text(Colour::on(&io::stdout())))
+        format!("{backup_note}\n{}", table.text(Colour::on(&io::stdout())))
     }
 }
 
 /// Prints the reasons why nothing would run, one line each, and returns the failure unchanged.
-pub(super) async fn refused(failure: Failure, form: OutputFormat, cancel: &Cancel) -> Failure {
-    if let (Cause::Invalid(reasons), OutputFormat::Lines) = (&failure.cause, form) {
+pub(super) async fn refused(failure: Failure, format: OutputFormat, cancel: &Cancel) -> Failure {
+    if let (Cause::Invalid(reasons), OutputFormat::Lines) = (&failure.cause, format) {
         let lines: String = reasons.iter().map(|reason| format!("refused: {}\n", report::escape(reason))).collect();
         // The failure contains the reasons too, so an output that cannot be written changes nothing.
         let _ = report::answer(&lines, cancel).await;

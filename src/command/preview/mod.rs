@@ -24,25 +24,25 @@ pub async fn preview(
     config: &DatabaseConfig,
     target: Option<&str>,
     direction: Direction,
-    look: PreviewFlags,
-    form: OutputFormat,
+    flags: PreviewFlags,
+    format: OutputFormat,
     cancel: &Cancel,
 ) -> Result<CommandOutput, Failure> {
     let usage = |reason| Failure::new(Stage::Configure, Cause::Usage(reason));
-    let said = if let Some(range) = target.and_then(|text| TargetRange::parse(text, |text| NATIVE.version(text))) {
-        if !look.sql {
+    let result = if let Some(range) = target.and_then(|text| TargetRange::parse(text, |text| NATIVE.version(text))) {
+        if !flags.sql {
             return Err(usage("FROM:TO goes with --sql".into()));
         }
         offline(config, &range.map_err(usage)?, direction, cancel)
     } else {
         let target = target.map_or(Ok(config.target.clone()), super::target)?;
-        let shown = online(config, &target, direction, look, form, cancel).await;
-        match (shown, look.plan) {
-            (Err(failure), true) => Err(list::refused(failure, form, cancel).await),
-            (shown, _) => shown,
+        let listing = online(config, &target, direction, flags, format, cancel).await;
+        match (listing, flags.plan) {
+            (Err(failure), true) => Err(list::refused(failure, format, cancel).await),
+            (listing, _) => listing,
         }
     };
-    said.map(CommandOutput::Printed)
+    result.map(CommandOutput::Printed)
 }
 
 /// Shows the plan that starts at the current revision of the database.
@@ -50,8 +50,8 @@ async fn online(
     config: &DatabaseConfig,
     target: &Target,
     direction: Direction,
-    look: PreviewFlags,
-    form: OutputFormat,
+    flags: PreviewFlags,
+    format: OutputFormat,
     cancel: &Cancel,
 ) -> Result<String, Failure> {
     let request = MigrationRequest::new(config, target, direction)?;
@@ -61,16 +61,16 @@ async fn online(
         refuse_foreign_history(&mut database, &request.folder).await?;
     }
     let (table, schema) = database.history_place();
-    let reading = database.server().backslash;
-    let sheet = PreviewContext { config, request: &request, applied: &applied, table, schema, reading };
-    if look.sql {
+    let backslash = database.server().backslash;
+    let context = PreviewContext { config, request: &request, applied: &applied, table, schema, backslash };
+    if flags.sql {
         // The session is closed first, because the reader of the script may be slow.
         drop(database);
-        return sheet.print(&plan, cancel);
+        return context.print(&plan, cancel);
     }
     let backup = PlannedBackup::for_plan(config.backup.mode, &plan, &mut database).await?;
     drop(database);
-    sheet.list(&plan, backup, form, cancel).await
+    context.list(&plan, backup, format, cancel).await
 }
 
 /// Shows the plan of a range `FROM:TO`, as if exactly FROM and the revisions on which it depends were applied.
@@ -90,9 +90,9 @@ fn offline(
     }
     let (table, schema) = (config.history.quoted(), config.history.schema.clone());
     // The server that will run the script is not known; psql interprets backslashes as that server does.
-    let reading = Backslash::Ordinary;
-    let sheet = PreviewContext { config, request: &request, applied: &applied, table, schema, reading };
-    sheet.print(&plan, cancel)
+    let backslash = Backslash::Ordinary;
+    let context = PreviewContext { config, request: &request, applied: &applied, table, schema, backslash };
+    context.print(&plan, cancel)
 }
 
 /// The data from which a plan is shown.
@@ -108,7 +108,7 @@ struct PreviewContext<'a> {
     /// The history table's schema, if it is known.
     schema: Option<String>,
     /// The server's interpretation of backslashes in string literals in a new session.
-    reading: Backslash,
+    backslash: Backslash,
 }
 
 /// The backup that a run would take.

@@ -15,7 +15,7 @@ use crate::signal::Cancel;
 impl PreviewContext<'_> {
     /// Prints the plan as a SQL script on standard output, and returns the last line of the log.
     pub(super) fn print(&self, plan: &Plan, cancel: &Cancel) -> Result<String, Failure> {
-        let inspected = self.request.inspect(plan, self.applied, self.reading)?;
+        let inspected = self.request.inspect(plan, self.applied, self.backslash)?;
         let config = self.config;
         let history = HistoryTable {
             format: config.history.format,
@@ -43,16 +43,16 @@ impl PreviewContext<'_> {
             steps: plan.steps.len(),
             undone: self.revisions_to_undo(plan),
         };
-        let unprinted = |error| unprinted("", error, cancel);
-        printer.opening(&summary).map_err(|error| unprinted(error.into()))?;
+        let print_failure = |error| print_failure("", error, cancel);
+        printer.opening(&summary).map_err(|error| print_failure(error.into()))?;
         for step in &plan.steps {
             let migration = &self.request.folder.migrations[step.migration];
-            let way = inspected.way(step, plan.direction);
-            let batches = self.request.folder.open(way.section).map_err(PrintError::Text);
-            let printed = batches.and_then(|batches| printer.step((step, migration), &way, batches));
-            printed.map_err(|error| self::unprinted(&way.section.file, error, cancel))?;
+            let script = inspected.way(step, plan.direction);
+            let batches = self.request.folder.open(script.section).map_err(PrintError::Text);
+            let result = batches.and_then(|batches| printer.step((step, migration), &script, batches));
+            result.map_err(|error| self::print_failure(&script.section.file, error, cancel))?;
         }
-        printer.closing(&summary).map_err(|error| unprinted(error.into()))?;
+        printer.closing(&summary).map_err(|error| print_failure(error.into()))?;
         let [from, to] = [&plan.current, &plan.goal].map(|ids| describe_heads(ids));
         Ok(format!("printed revisions: {}, from {from} to {to}; nothing was changed", plan.steps.len()))
     }
@@ -68,8 +68,8 @@ impl PreviewContext<'_> {
 }
 
 /// Turns an error of printing into a failure; `file` is the name of the file that was being printed.
-fn unprinted(file: &str, error: PrintError, cancel: &Cancel) -> Failure {
-    let broken = match error {
+fn print_failure(file: &str, error: PrintError, cancel: &Cancel) -> Failure {
+    let apply_error = match error {
         PrintError::Output(error) => {
             let cause = cancel.signal().map_or(Cause::Output(error), Cause::Stopped);
             return Failure::new(Stage::Plan, cause);
@@ -78,5 +78,5 @@ fn unprinted(file: &str, error: PrintError, cancel: &Cancel) -> Failure {
         PrintError::Changed => ApplyError::ChangedOnDisk,
         PrintError::ResumeEdited { done } => ApplyError::ResumeEdited { done },
     };
-    Failure::new(Stage::Plan, Cause::Step { file: file.to_owned(), broken })
+    Failure::new(Stage::Plan, Cause::Step { file: file.to_owned(), broken: apply_error })
 }

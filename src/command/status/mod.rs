@@ -55,36 +55,36 @@ impl StatusReport {
     pub fn entries(&self) -> Vec<RevisionEntry<'_>> {
         let migrations = &self.folder.migrations;
         let mut heads = vec![false; migrations.len()];
-        self.folder.graph.heads().into_iter().for_each(|at| heads[at] = true);
+        self.folder.graph.heads().into_iter().for_each(|index| heads[index] = true);
         let mut rows: HashMap<&Version, &HistoryRecord> =
             self.records.iter().map(|record| (&record.row.id, record)).collect();
         let recorded: Vec<Option<&HistoryRecord>> =
             migrations.iter().map(|migration| rows.remove(&migration.version)).collect();
-        let mut strangers: Vec<&HistoryRecord> = rows.into_values().collect();
-        strangers.sort_unstable_by_key(|record| &record.row.id);
-        let mut strangers = strangers.into_iter().peekable();
+        let mut unknown_records: Vec<&HistoryRecord> = rows.into_values().collect();
+        unknown_records.sort_unstable_by_key(|record| &record.row.id);
+        let mut unknown_records = unknown_records.into_iter().peekable();
         let mut entries = Vec::with_capacity(self.records.len().max(migrations.len()));
-        for &at in self.folder.graph.order() {
-            let id = &migrations[at].version;
-            while let Some(record) = strangers.next_if(|record| record.row.id < *id) {
+        for &index in self.folder.graph.order() {
+            let id = &migrations[index].version;
+            while let Some(record) = unknown_records.next_if(|record| record.row.id < *id) {
                 entries.push(self.without_file(record));
             }
-            entries.push(RevisionEntry { head: heads[at], ..self.with_file(at, recorded[at]) });
+            entries.push(RevisionEntry { head: heads[index], ..self.with_file(index, recorded[index]) });
         }
-        entries.extend(strangers.map(|record| self.without_file(record)));
+        entries.extend(unknown_records.map(|record| self.without_file(record)));
         entries
     }
 
     /// Returns the entry of a revision of the folder; `record` is its row, if it has one.
-    fn with_file<'a>(&'a self, at: usize, record: Option<&'a HistoryRecord>) -> RevisionEntry<'a> {
+    fn with_file<'a>(&'a self, index: usize, record: Option<&'a HistoryRecord>) -> RevisionEntry<'a> {
         let MigrationDir { graph, migrations, .. } = &self.folder;
-        let migration = &migrations[at];
+        let migration = &migrations[index];
         let entry = RevisionEntry {
             revision: migration.version.as_str(),
             description: &migration.description,
-            parents: Some(graph.parents(at).iter().map(|&parent| migrations[parent].version.as_str()).collect()),
+            parents: Some(graph.parents(index).iter().map(|&parent| migrations[parent].version.as_str()).collect()),
             file: Some(&migration.up.file),
-            at: Some(at),
+            at: Some(index),
             ..RevisionEntry::default()
         };
         let Some(record) = record else { return entry };
@@ -108,45 +108,45 @@ impl StatusReport {
     pub fn current<'a>(&self, entries: Vec<RevisionEntry<'a>>) -> Vec<RevisionEntry<'a>> {
         let heads = self.heads(&entries);
         let last = entries.iter().rposition(|entry| entry.file.is_some() && entry.checksum.is_some());
-        let stands_there = |(index, entry): &(usize, RevisionEntry<'_>)| match entry.state {
+        let is_current = |(index, entry): &(usize, RevisionEntry<'_>)| match entry.state {
             RevisionState::Pending => false,
             RevisionState::Applied | RevisionState::Edited => entry.at.is_some_and(|at| heads.contains(&at)),
             RevisionState::Partial | RevisionState::Undoing | RevisionState::Ahead => true,
             // Without its file, every recorded revision that follows may depend on it.
             RevisionState::Missing => last.is_none_or(|last| *index > last),
         };
-        entries.into_iter().enumerate().filter(stands_there).map(|(_, entry)| entry).collect()
+        entries.into_iter().enumerate().filter(is_current).map(|(_, entry)| entry).collect()
     }
 
     /// Returns the positions of the folder's applied revisions on which no other applied revision depends.
     fn heads(&self, entries: &[RevisionEntry<'_>]) -> Vec<usize> {
-        let mut done = vec![false; self.folder.migrations.len()];
+        let mut is_applied = vec![false; self.folder.migrations.len()];
         let applied = entries.iter().filter(|entry| entry.state.is_applied());
-        applied.filter_map(|entry| entry.at).for_each(|at| done[at] = true);
-        self.folder.graph.heads_among(&done)
+        applied.filter_map(|entry| entry.at).for_each(|index| is_applied[index] = true);
+        self.folder.graph.heads_among(&is_applied)
     }
 
     /// Returns a sentence that says at which revision the database is, and how many revisions are applied.
     pub fn summary(&self, entries: &[RevisionEntry<'_>]) -> String {
-        let count = |standing: RevisionState| entries.iter().filter(|entry| entry.state == standing).count();
+        let count = |state: RevisionState| entries.iter().filter(|entry| entry.state == state).count();
         let newest = entries.iter().rfind(|entry| entry.state == RevisionState::Ahead);
-        let ids = self.heads(entries).into_iter().map(|at| self.folder.migrations[at].version.as_str());
-        let at: Vec<&str> = newest.map_or_else(|| ids.collect(), |entry| vec![entry.revision]);
-        let at = if at.is_empty() { "base".to_owned() } else { at.join(", ") };
+        let ids = self.heads(entries).into_iter().map(|position| self.folder.migrations[position].version.as_str());
+        let position: Vec<&str> = newest.map_or_else(|| ids.collect(), |entry| vec![entry.revision]);
+        let position = if position.is_empty() { "base".to_owned() } else { position.join(", ") };
         let applied = entries.iter().filter(|entry| entry.state.is_applied()).count();
-        let all = self.folder.migrations.len();
-        let mut sum = match all {
-            1 => format!("the database is at {at}: {applied} of 1 revision is applied"),
-            _ => format!("the database is at {at}: {applied} of {all} revisions are applied"),
+        let total = self.folder.migrations.len();
+        let mut summary = match total {
+            1 => format!("the database is at {position}: {applied} of 1 revision is applied"),
+            _ => format!("the database is at {position}: {applied} of {total} revisions are applied"),
         };
         use RevisionState::{Ahead, Edited, Missing, Partial, Undoing};
-        for standing in [Partial, Undoing, Edited, Missing, Ahead] {
-            match count(standing) {
+        for state in [Partial, Undoing, Edited, Missing, Ahead] {
+            match count(state) {
                 0 => {}
-                count => sum += &format!(", {count} {}", standing.word()),
+                count => summary += &format!(", {count} {}", state.word()),
             }
         }
-        sum
+        summary
     }
 
     /// Returns the answer as JSON.
@@ -160,8 +160,8 @@ impl StatusReport {
     pub fn table(&self, entries: &[RevisionEntry<'_>], colour: Colour) -> String {
         let is_line = self.folder.graph.is_line();
         let titles = ["STATE", "REVISION", "DESCRIPTION", "DEPENDS ON", "APPLIED AT", "DURATION", "BY"];
-        let shown = |title: &&str| !is_line || *title != "DEPENDS ON";
-        let mut table = TextTable::new(titles.into_iter().filter(shown).collect());
+        let is_shown = |title: &&str| !is_line || *title != "DEPENDS ON";
+        let mut table = TextTable::new(titles.into_iter().filter(is_shown).collect());
         for entry in entries {
             let parents = (!is_line).then(|| Cell::from(&*entry.parents.as_deref().unwrap_or_default().join(", ")));
             let mut row = vec![
