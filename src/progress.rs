@@ -134,8 +134,8 @@ impl MeterReading {
 
     /// Estimates the remaining time. It is `None` before the first row, and after more rows than expected.
     fn seconds_left(&self) -> Option<u64> {
-        let left = self.expected?.checked_sub(self.rows).filter(|_| self.rows > 0)?;
-        Some((self.elapsed.as_secs_f64() * left as f64 / self.rows as f64).ceil() as u64)
+        let remaining = self.expected?.checked_sub(self.rows).filter(|_| self.rows > 0)?;
+        Some((self.elapsed.as_secs_f64() * remaining as f64 / self.rows as f64).ceil() as u64)
     }
 }
 
@@ -146,7 +146,7 @@ impl fmt::Display for MeterReading {
         write!(f, "{}", HumanCount(self.rows))?;
         self.expected.map_or(Ok(()), |expected| write!(f, " of ~{}", HumanCount(expected)))?;
         f.write_str(" rows")?;
-        self.seconds_left().map_or(Ok(()), |left| write!(f, ", {left} s left"))?;
+        self.seconds_left().map_or(Ok(()), |seconds| write!(f, ", {seconds} s left"))?;
         write!(f, ", {} rows/s", HumanCount(rows))?;
         write!(f, ", {}, {}/s", HumanBytes(self.bytes), HumanBytes(bytes))
     }

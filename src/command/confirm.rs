@@ -21,7 +21,7 @@ pub enum Consent {
 /// # Errors
 /// Fails when there is no terminal, when the answer is not yes, or when a signal arrives first.
 pub async fn agree(question: &str, instead: &'static str, cancel: &Cancel) -> Result<(), Failure> {
-    let declined = |why| Failure::new(Stage::Plan, Cause::Declined { why, instead });
+    let declined = |reason| Failure::new(Stage::Plan, Cause::Declined { why: reason, instead });
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Err(declined("there is no terminal to ask on, and --yes was not given"));
     }

@@ -29,26 +29,27 @@ use crate::transfer::source::SourceContents;
 /// # Errors
 /// Fails when the source cannot be read, when PostgreSQL cannot hold its data as it is, or when the folder is invalid.
 /// No file is left then.
-pub async fn write(config: &DatabaseConfig, asked: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
-    let options = transfer_options(&asked.rows.casts, For::Load).map_err(usage)?;
-    let path = source(&asked.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
+pub async fn write(config: &DatabaseConfig, args: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
+    let options = transfer_options(&args.rows.casts, For::Load).map_err(usage)?;
+    let path = source(&args.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     // The folder is checked before the source is read, so that a missing one is found first.
     drop(files::lock_directory(&config.dir).map_err(|cause| Failure::new(Stage::Load, cause))?);
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let opened = read(config, path, cancel).await?;
-    let written = examine(config, opened, options, cancel).await;
-    let written = written.map_err(|cause| {
+    let revision = examine(config, opened, options, cancel).await;
+    let revision = revision.map_err(|cause| {
         let failure = log_problems(Failure::new(Stage::Plan, cause));
         if let Cause::Transfer(TransferError::Unwritable { casts, .. }) = &failure.cause {
-            transfer_call::advise(config, asked, casts.iter());
+            transfer_call::advise(config, args, casts.iter());
         }
         failure
     })?;
-    for (name, why) in &written.skipped {
-        tracing::info!("left alone: {name}, {why}");
+    for (name, reason) in &revision.skipped {
+        tracing::info!("left alone: {name}, {reason}");
     }
-    written.draft.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    save(config, &written, &about(&name, &asked.rows.casts, &written)).map_err(|cause| Failure::new(Stage::Load, cause))
+    revision.draft.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    save(config, &revision, &about(&name, &args.rows.casts, &revision))
+        .map_err(|cause| Failure::new(Stage::Load, cause))
 }
 
 /// Reads every row on a thread of its own, and drafts the revision.

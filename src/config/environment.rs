@@ -128,11 +128,11 @@ impl Environment {
             variables.insert(name, value);
         }
         names.sort();
-        let (ours, libpq) =
+        let (own_variables, libpq) =
             variables.into_iter().partition(|(name, _)| VariableOwner::from_name(name) == VariableOwner::Ours);
-        let ours: HashMap<String, String> = ours;
+        let own_variables: HashMap<String, String> = own_variables;
         // Every field is an optional string: envy can refuse no value, and so print none.
-        let raw = envy::from_iter(ours).map_err(|_| Cause::Config("the environment cannot be read".into()))?;
+        let raw = envy::from_iter(own_variables).map_err(|_| Cause::Config("the environment cannot be read".into()))?;
         Ok(Environment { raw, libpq, hint, from_file: (file.path, names) })
     }
 

@@ -37,9 +37,9 @@ impl fmt::Display for Cause {
             Cause::Restore(error) => error.fmt(f),
             Cause::Transfer(error) => error.fmt(f),
             Cause::Export(error) => error.fmt(f),
-            Cause::Step { file, broken } => step(f, file, broken),
-            Cause::Unrecorded(broken) => unrecorded(f, broken),
-            Cause::Declined { why, .. } => write!(f, "not accepted: {why}"),
+            Cause::Step { file, broken: error } => step(f, file, error),
+            Cause::Unrecorded(error) => unrecorded(f, error),
+            Cause::Declined { why: reason, .. } => write!(f, "not accepted: {reason}"),
             Cause::Ahead(ids) => {
                 write!(f, "the database has revisions that this image does not know: {}", ids.join(", "))
             }
@@ -60,9 +60,9 @@ impl fmt::Display for Cause {
 }
 
 /// Writes the error of a statement outside of a transaction that was stopped; `left` describes its remains.
-fn halted(f: &mut fmt::Formatter<'_>, file: &str, reason: CancelReason, left: Option<&str>) -> fmt::Result {
+fn halted(f: &mut fmt::Formatter<'_>, file: &str, reason: CancelReason, leftover: Option<&str>) -> fmt::Result {
     write!(f, "{file}: {reason} while its first statement ran, outside of a transaction")?;
-    left.iter().try_for_each(|left| write!(f, "; {left}"))
+    leftover.iter().try_for_each(|leftover| write!(f, "; {leftover}"))
 }
 
 /// Writes the error of a rehearsal that failed after `done` steps.

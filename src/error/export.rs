@@ -59,7 +59,7 @@ impl fmt::Display for ExportError {
                 write!(f, "{} cannot be written by uid {uid}: {error}", path.display())
             }
             ExportError::Unread { path, error } => write!(f, "{}: {error}", path.display()),
-            ExportError::Malformed(what) => f.write_str(what),
+            ExportError::Malformed(message) => f.write_str(message),
             ExportError::Staging(fault) => {
                 write!(f, "the rows cannot be kept while they are looked at: {fault}")
             }

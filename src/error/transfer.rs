@@ -133,7 +133,7 @@ impl fmt::Display for TransferError {
             ) => {
                 write!(f, "COMMIT: {fault}")
             }
-            Self::Uncommitted(broken) => write!(f, "COMMIT: {broken:?}"),
+            Self::Uncommitted(error) => write!(f, "COMMIT: {error:?}"),
             Self::Unmapped(_)
             | Self::Bad { .. }
             | Self::Unstorable(_)

@@ -23,7 +23,7 @@ pub struct ListedBackup {
 /// # Errors
 /// Fails when the directory cannot be read.
 pub fn list(dir: &Path, identity: &DatabaseIdentity) -> io::Result<Vec<ListedBackup>> {
-    let mut found = Vec::new();
+    let mut backups = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -34,20 +34,20 @@ pub fn list(dir: &Path, identity: &DatabaseIdentity) -> io::Result<Vec<ListedBac
         match Manifest::read_beside(&path) {
             Some(manifest) if manifest.file == name && manifest.bytes == bytes => {
                 if manifest.database == identity.name && manifest.kind == kind(identity.dialect) {
-                    found.push(ListedBackup { path, manifest: Some(manifest) });
+                    backups.push(ListedBackup { path, manifest: Some(manifest) });
                 }
             }
-            _ => found.push(ListedBackup { path, manifest: None }),
+            _ => backups.push(ListedBackup { path, manifest: None }),
         }
     }
     // Of two backups that were verified in the same second, the file that was written later is the newer one. The names
     // do not show that: the newer file may have a shorter name, which had become free again.
-    found.sort_by_cached_key(|ListedBackup { path, manifest }| {
+    backups.sort_by_cached_key(|ListedBackup { path, manifest }| {
         let verified_at = manifest.as_ref().map(|manifest| manifest.verified_at.clone());
         let written = fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
         (verified_at, written, path.clone())
     });
-    Ok(found)
+    Ok(backups)
 }
 
 /// Deletes the oldest verified backups beyond `keep`. Never deletes the backup that was just taken, whatever the clock
