@@ -74,18 +74,18 @@ pub enum BackupSource<'a> {
     Sqlite(&'a Path),
 }
 
-/// Opens a session; each host has `attempt` to answer. A missing SQLite file is an empty database until it is locked.
+/// Opens a session; each host has `timeout` to answer. A missing SQLite file is an empty database until it is locked.
 ///
 /// # Errors
 /// The kind of the error decides whether another attempt may help: see [`DatabaseErrorKind`].
 pub async fn open(
     target: &DatabaseTarget,
     history: &HistoryName,
-    attempt: Duration,
+    timeout: Duration,
 ) -> Result<Database, DatabaseError> {
     match target {
         DatabaseTarget::Postgres(target) => {
-            Ok(Database::Postgres(Box::new(Postgres::connect(target, history, attempt).await?)))
+            Ok(Database::Postgres(Box::new(Postgres::connect(target, history, timeout).await?)))
         }
         DatabaseTarget::Sqlite(target) => Ok(Database::Sqlite(Box::new(Sqlite::open(target, history).await?))),
     }
@@ -95,9 +95,9 @@ pub async fn open(
 ///
 /// # Errors
 /// No maintenance database can be reached, or the role lacks CREATEDB.
-pub async fn create(target: &DatabaseTarget, attempt: Duration) -> Result<(), DatabaseError> {
+pub async fn create(target: &DatabaseTarget, timeout: Duration) -> Result<(), DatabaseError> {
     match target {
-        DatabaseTarget::Postgres(target) => postgres::create(target, attempt).await,
+        DatabaseTarget::Postgres(target) => postgres::create(target, timeout).await,
         DatabaseTarget::Sqlite(_) => Ok(()),
     }
 }
@@ -237,11 +237,11 @@ impl Database {
     /// # Errors
     /// The session is lost, a pooler does not keep sessions, or the folder of the lock file is not writable.
     pub async fn try_lock(mut self, applied_by: &str, limits: SessionLimits) -> Result<LockAttempt, DatabaseError> {
-        let taken = match &mut self {
+        let is_locked = match &mut self {
             Database::Postgres(database) => database.try_lock().await?,
             Database::Sqlite(database) => database.try_lock(applied_by, limits).await?,
         };
-        if !taken {
+        if !is_locked {
             return Ok(LockAttempt::Held(self));
         }
         let (table, _) = self.history_place();

@@ -48,8 +48,8 @@ fn lower_case_codes(encoded: &str) -> String {
     let mut parts = encoded.split('%');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |text, part| {
-        let (code, rest) = part.split_at_checked(2).unwrap_or((part, ""));
-        text + "%" + &code.to_ascii_lowercase() + rest
+        let (code, remaining) = part.split_at_checked(2).unwrap_or((part, ""));
+        text + "%" + &code.to_ascii_lowercase() + remaining
     })
 }
 

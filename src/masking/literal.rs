@@ -78,8 +78,8 @@ impl StatementLiterals {
 
 /// Returns the content of a literal: the outer quotes are removed and doubled or escaped quotes are resolved.
 fn content(token: &str) -> String {
-    if let Some(rest) = token.strip_prefix('$') {
-        let tag = rest.find('$').map_or("", |end| &token[..end + 2]);
+    if let Some(after_dollar) = token.strip_prefix('$') {
+        let tag = after_dollar.find('$').map_or("", |end| &token[..end + 2]);
         let body = &token[tag.len()..];
         return body.strip_suffix(tag).unwrap_or(body).to_owned();
     }

@@ -28,7 +28,7 @@ enum LineState {
 impl ToolOutput {
     /// Returns the next line with its literals masked. `tool` is the name with which each message of the tool begins.
     pub fn mask(&mut self, tool: &str, line: &str) -> String {
-        if line.strip_prefix(tool).is_some_and(|rest| rest.starts_with(':')) {
+        if line.strip_prefix(tool).is_some_and(|remaining| remaining.starts_with(':')) {
             self.state = LineState::Nothing;
         }
         let opening = match &self.state {
@@ -57,8 +57,8 @@ impl ToolOutput {
 
 /// Returns the opening delimiter of an unterminated literal or comment; `None` if it is not known.
 fn open_quote(text: &str) -> Option<String> {
-    if let Some(rest) = text.strip_prefix('$') {
-        return rest.find('$').map(|end| text[..end + 2].to_owned());
+    if let Some(remaining) = text.strip_prefix('$') {
+        return remaining.find('$').map(|end| text[..end + 2].to_owned());
     }
     let known = ["'", "E'", "e'", "/*"].into_iter().find(|opening| text.starts_with(opening));
     known.map(str::to_owned)

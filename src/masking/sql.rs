@@ -150,8 +150,8 @@ impl<'t> MaskingScan<'t> {
                 return false;
             }
             _ if self.is_bare_password(token) => {
-                let rest = &self.text[self.lexer.start..];
-                let length = rest.find(|c: char| c.is_ascii_whitespace() || c == ';').unwrap_or(rest.len());
+                let remaining = &self.text[self.lexer.start..];
+                let length = remaining.find(|c: char| c.is_ascii_whitespace() || c == ';').unwrap_or(remaining.len());
                 self.lexer.at = self.lexer.at.max(self.lexer.start + length);
                 self.hide(self.lexer.at);
             }

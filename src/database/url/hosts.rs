@@ -67,8 +67,8 @@ fn set_hosts<T: AsRef<str>>(settings: &mut UrlSettings, hosts: &[(T, T)], host_o
 /// Splits `host:port` or `[address]:port`; the port is empty if there is none, and for a socket folder and a bare IPv6
 /// address.
 fn split_port(item: &str) -> Result<(&str, &str), UrlError> {
-    if let Some(rest) = item.strip_prefix('[') {
-        return match rest.split_once(']') {
+    if let Some(after_bracket) = item.strip_prefix('[') {
+        return match after_bracket.split_once(']') {
             Some((host, "")) if !host.is_empty() => Ok((host, "")),
             Some((host, port)) if !host.is_empty() && port.starts_with(':') => Ok((host, &port[1..])),
             _ => fail("the brackets of an IPv6 address are not right, as in [::1]:5432"),

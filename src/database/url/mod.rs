@@ -80,15 +80,15 @@ impl DatabaseTarget {
 /// # Errors
 /// A part of the URL or a variable is invalid or not supported.
 pub fn parse(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<DatabaseTarget, UrlError> {
-    let Some((scheme, rest)) = url.trim().split_once(':') else {
+    let Some((scheme, after_scheme)) = url.trim().split_once(':') else {
         return fail(FORMS);
     };
     let scheme = scheme.to_ascii_lowercase();
     let dialect = scheme.split_once('+').map_or(scheme.as_str(), |(dialect, _)| dialect);
-    match (dialect, rest.strip_prefix("//")) {
-        ("sqlite", _) => sqlite::read(rest).map(DatabaseTarget::Sqlite),
-        ("postgres" | "postgresql", Some(rest)) => {
-            postgres::read(rest, variable).map(|found| DatabaseTarget::Postgres(Box::new(found)))
+    match (dialect, after_scheme.strip_prefix("//")) {
+        ("sqlite", _) => sqlite::read(after_scheme).map(DatabaseTarget::Sqlite),
+        ("postgres" | "postgresql", Some(after_scheme)) => {
+            postgres::read(after_scheme, variable).map(|found| DatabaseTarget::Postgres(Box::new(found)))
         }
         _ => fail(FORMS),
     }
@@ -96,8 +96,9 @@ pub fn parse(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Dat
 
 /// Returns the passwords of a URL as they are written in it, perhaps percent-encoded.
 pub fn written_passwords(url: &str) -> Vec<&str> {
-    let rest = url.split_once("://").map_or("", |(_, rest)| rest.trim());
-    let (authority, after_authority) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let after_scheme = url.split_once("://").map_or("", |(_, after_scheme)| after_scheme.trim());
+    let (authority, after_authority) =
+        after_scheme.split_at(after_scheme.find(['/', '?', '#']).unwrap_or(after_scheme.len()));
     let login = authority.rsplit_once('@').and_then(|(login, _)| login.split_once(':'));
     let query = after_authority.split_once('?').map_or("", |(_, query)| query).split('&');
     let query_passwords = query.filter_map(|pair| pair.split_once('=')).filter(|(name, _)| *name == "password");

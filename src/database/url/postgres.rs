@@ -64,8 +64,9 @@ pub enum SslMode {
 }
 
 /// Parses the text behind `postgresql://`.
-pub(super) fn read(rest: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<PostgresTarget, UrlError> {
-    let (authority, after_authority) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+pub(super) fn read(after_scheme: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<PostgresTarget, UrlError> {
+    let (authority, after_authority) =
+        after_scheme.split_at(after_scheme.find(['/', '?', '#']).unwrap_or(after_scheme.len()));
     // A tail with @ or # is part of a password with an unencoded / ? or #, and must not be taken for another part.
     if after_authority.contains(['@', '#']) {
         return fail(format!("an unencoded @ or # stands after the host part of the database URL: {RESERVED}"));

@@ -27,8 +27,8 @@ const UNKNOWN_SETTING_ERROR: &str = "the query has a setting that is not known: 
     timeout, check_same_thread and uri may stay; a ? in the path is written %3F)";
 
 /// Parses the text behind `sqlite:`.
-pub(super) fn read(rest: &str) -> Result<SqliteTarget, UrlError> {
-    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+pub(super) fn read(after_scheme: &str) -> Result<SqliteTarget, UrlError> {
+    let (path, query) = after_scheme.split_once('?').unwrap_or((after_scheme, ""));
     let without_slashes = path.strip_prefix("//");
     let path = match without_slashes
         .and_then(|without_slashes| without_slashes.strip_prefix('/'))

@@ -70,7 +70,7 @@ pub(super) fn from_text(target: CastTarget<'_>, text: &[u8], out: &mut Vec<u8>) 
         return Err(CastError::new(format!("lies outside of {}", target.ty)));
     }
     // 0.1 is the shortest decimal of its double and nothing is lost. A decimal with more digits would lose them.
-    let kept = Decimal::parse(shortest.text(), DecimalForm::Scientific);
-    let kept = kept.is_some_and(|kept| kept.digits().equals(&decimal.digits()));
-    if kept || target.rules.has(CastRule::Round) { Ok(()) } else { Err(inexact_error(target.ty)) }
+    let shortest_decimal = Decimal::parse(shortest.text(), DecimalForm::Scientific);
+    let is_exact = shortest_decimal.is_some_and(|shortest_decimal| shortest_decimal.digits().equals(&decimal.digits()));
+    if is_exact || target.rules.has(CastRule::Round) { Ok(()) } else { Err(inexact_error(target.ty)) }
 }

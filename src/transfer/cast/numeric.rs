@@ -110,10 +110,10 @@ fn write(limits: NumericLimits, rules: ColumnRules, number: Number<'_>, out: &mu
 /// Rounds to `scale` digits after the decimal point, halves away from zero, as `round_var` does.
 fn round<'a>(digits: Digits<'_>, scale: i64, rounded: &'a mut Vec<u8>) -> Digits<'a> {
     let mut point = digits.point;
-    let kept = point + scale;
-    let up = kept >= 0 && digits.iter().nth(kept as usize).is_some_and(|digit| digit >= 5);
-    rounded.extend(digits.iter().take(kept.max(0) as usize).map(|digit| b'0' + digit));
-    if up {
+    let digit_count = point + scale;
+    let rounds_up = digit_count >= 0 && digits.iter().nth(digit_count as usize).is_some_and(|digit| digit >= 5);
+    rounded.extend(digits.iter().take(digit_count.max(0) as usize).map(|digit| b'0' + digit));
+    if rounds_up {
         while rounded.last() == Some(&b'9') {
             rounded.pop();
         }

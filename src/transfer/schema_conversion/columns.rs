@@ -68,8 +68,8 @@ fn is_inline(key: &Constraint) -> bool {
 impl TableWriter<'_> {
     /// Records a warning about a column, and returns its comment lines.
     fn comment(&mut self, at: usize, text: &str) -> String {
-        let place = format!("{}.{}", self.table.source.name, self.column_infos[at].name);
-        self.warnings.push(format!("{place}: {text}"));
+        let column_name = format!("{}.{}", self.table.source.name, self.column_infos[at].name);
+        self.warnings.push(format!("{column_name}: {text}"));
         let lines = comment(&format!("{text}."));
         lines.lines().map(|line| format!("    {line}\n")).collect()
     }

@@ -32,7 +32,7 @@ pub struct NumberSpellings {
     real_texts: Reals,
 }
 
-/// A set of reals by their bits. It is incomplete when it has reached [`MOST_REALS`].
+/// A set of reals by their bits. It is incomplete when it has reached [`MAX_REALS`].
 #[derive(Clone, Debug, Default)]
 struct Reals(HashSet<u64>);
 

@@ -145,8 +145,8 @@ impl SqliteSource {
             .query_row(INDEXES, [&table.name], |row| row.get(0))
             .map_err(|error| self.error_in(&error))?;
         let column = primary.first().copied().filter(|_| indexes == 0);
-        let taken = |name: &str| columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
-        let name = ["rowid", "_rowid_", "oid"].into_iter().find(|name| !taken(name));
+        let is_used = |name: &str| columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+        let name = ["rowid", "_rowid_", "oid"].into_iter().find(|name| !is_used(name));
         Ok(match (name, column) {
             (Some(name), column) => RowKey::Rowid { name, column },
             (None, Some(column)) => RowKey::Columns(vec![column]),
@@ -222,8 +222,8 @@ pub fn is_internal(name: &str) -> bool {
 /// Reports whether `name` consists of the name of a virtual table, an underscore and more, as the names of shadow
 /// tables do (SQLite manual, "The Virtual Table Mechanism", xShadowName).
 fn is_name_of_module_table(name: &str, table: &str) -> bool {
-    let rest = name.get(..table.len()).filter(|head| head.eq_ignore_ascii_case(table));
-    rest.is_some_and(|_| name[table.len()..].starts_with('_'))
+    let prefix = name.get(..table.len()).filter(|head| head.eq_ignore_ascii_case(table));
+    prefix.is_some_and(|_| name[table.len()..].starts_with('_'))
 }
 
 /// Returns a text as UTF-8; the error is the text with its invalid bytes replaced.
