@@ -597,3 +597,26 @@ fn project_specific_terms_are_not_used() {
     }
     expect_none("say it as the manuals of PostgreSQL and of other tools do", &broken);
 }
+
+/// The guide to the code leads through functions by name, and a function that was renamed would lead nowhere.
+#[test]
+fn the_walks_through_the_code_name_functions_that_exist() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md");
+    let guide = fs::read_to_string(guide).expect("the guide");
+    let walks = guide.split("## Three walks").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the walks");
+    let sources = sources();
+    let mut steps = 0;
+    let mut broken = Vec::new();
+    for line in walks.split("```").skip(1).step_by(2).flat_map(str::lines).filter(|line| !line.trim().is_empty()) {
+        let mut words = line.split_whitespace();
+        let (file, function) = (words.next().expect("a file"), words.next().expect("a function"));
+        let source = sources.iter().find(|source| source.name == file);
+        let definitions = [format!("fn {function}("), format!("fn {function}<")];
+        steps += 1;
+        if !source.is_some_and(|source| definitions.iter().any(|definition| source.text.contains(definition))) {
+            broken.push(format!("src/{file} has no function {function}"));
+        }
+    }
+    assert!(steps > 20, "only {steps} steps were found");
+    expect_none("docs/architecture.md names functions that exist", &broken);
+}
