@@ -17,8 +17,10 @@ pub use flags::Flags;
 #[command(name = "lockkeeper", version, after_help = exit_codes())]
 #[command(override_usage = "lockkeeper [OPTIONS] [COMMAND] [-- PROGRAM ARG...]")]
 pub struct Cli {
+    /// The flags of every command.
     #[command(flatten)]
     pub flags: Flags,
+    /// The command; `None` is `upgrade`.
     #[command(subcommand)]
     pub command: Option<Command>,
     /// What comes after `--`.
@@ -35,6 +37,7 @@ pub enum Command {
         /// head, heads, a revision or the beginning of one, +N, REV+N, REV-N [default: head, or LOCKKEEPER_TARGET]
         #[arg(allow_negative_numbers = true)]
         target: Option<String>,
+        /// The flags that print what would run.
         #[command(flatten)]
         look: PreviewFlags,
     },
@@ -44,6 +47,7 @@ pub enum Command {
         /// base, a revision or the beginning of one, -N, REV-N
         #[arg(allow_negative_numbers = true)]
         target: String,
+        /// The flags that print what would run.
         #[command(flatten)]
         look: PreviewFlags,
     },

@@ -5,6 +5,8 @@
 //! ([`stage::verify`]) and ends with an exit code that a scheduler can act on ([`exit`]). The module [`entrypoint`]
 //! runs these stages in order.
 
+#![warn(missing_docs)]
+
 pub mod cli;
 pub mod clock;
 pub mod command;

@@ -57,8 +57,13 @@ enum BatchSpace {
 pub enum BatchError {
     /// The file cannot be read, or its bytes are not the text of a script.
     Text(TextError),
-    /// A construct (`what`) that opens at a position (`place`) and does not close.
-    Unterminated { what: &'static str, place: SourcePosition },
+    /// A construct opens and does not close.
+    Unterminated {
+        /// The name of the construct.
+        what: &'static str,
+        /// The position at which it opens.
+        place: SourcePosition,
+    },
 }
 
 impl From<TextError> for BatchError {

@@ -31,6 +31,7 @@ impl Postgres {
         self.read(format.select(&self.existing(&self.table())), |row| format.decode(row)).await
     }
 
+    /// Returns the format of the history table.
     pub fn history_format(&self) -> &'static dyn HistoryFormat {
         self.facts.format
     }

@@ -37,6 +37,7 @@ impl Sqlite {
         self.read(&sql, |row| format.decode(row)).await
     }
 
+    /// Returns the format of the history table.
     pub fn history_format(&self) -> &'static dyn HistoryFormat {
         self.format
     }

@@ -8,27 +8,78 @@ use crate::revision::{Checksum, Version};
 /// The reason why nothing may run.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PlanError {
-    /// The script differs from the one that was applied: its checksum is `now`, that in the history `recorded`.
-    Edited { file: Box<str>, id: Version, recorded: Option<Checksum>, now: Checksum },
-    /// The revision is unfinished and has no file in the directory: its progress, and the target of the stamp that
-    /// gives it up.
-    Fileless { id: Version, progress: String, target: Option<String> },
+    /// The script differs from the one that was applied.
+    Edited {
+        /// The name of the file.
+        file: Box<str>,
+        /// The revision.
+        id: Version,
+        /// The checksum in the history.
+        recorded: Option<Checksum>,
+        /// The checksum of the file.
+        now: Checksum,
+    },
+    /// The revision is unfinished and has no file in the directory.
+    Fileless {
+        /// The revision.
+        id: Version,
+        /// The number of statements that are done.
+        progress: String,
+        /// The target of the stamp that gives the revision up.
+        target: Option<String>,
+    },
     /// The revision is applied and has no file in the directory, though newer revisions have one.
-    Missing { id: Version },
-    /// The revision is not applied, though its descendant or a newer revision (`after`) is.
-    OutOfOrder { file: Box<str>, id: Version, after: Version },
+    Missing {
+        /// The revision.
+        id: Version,
+    },
+    /// The revision is not applied, though its descendant or a newer revision is.
+    OutOfOrder {
+        /// The name of the file.
+        file: Box<str>,
+        /// The revision.
+        id: Version,
+        /// The revision that is applied.
+        after: Version,
+    },
     /// The script was begun without a transaction and now asks for one.
-    ModeChanged { file: Box<str> },
+    ModeChanged {
+        /// The name of the file.
+        file: Box<str>,
+    },
     /// The script was begun without a transaction, and its row has no checksum of the text that was executed.
-    NoChecksum { file: Box<str>, id: Version },
-    /// The down script stopped part way, and the run would leave it so. The downgrade to `below` finishes it.
-    HalfUndone { id: Version, below: String },
-    /// The up script stopped part way, and the run would leave it so. The downgrade to `below` undoes it.
-    HalfDone { id: Version, below: String },
+    NoChecksum {
+        /// The name of the file.
+        file: Box<str>,
+        /// The revision.
+        id: Version,
+    },
+    /// The down script stopped part way, and the run would leave it so. A downgrade finishes it.
+    HalfUndone {
+        /// The revision.
+        id: Version,
+        /// The target of that downgrade.
+        below: String,
+    },
+    /// The up script stopped part way, and the run would leave it so. A downgrade undoes it.
+    HalfDone {
+        /// The revision.
+        id: Version,
+        /// The target of that downgrade.
+        below: String,
+    },
     /// The revisions are recorded and not in the directory, so that their parents are not known.
-    Unknown { ids: Vec<Version> },
-    /// The target is one head, and the directory has several: their files and numbers.
-    Heads { files: Vec<Box<str>>, ids: Vec<Version> },
+    Unknown {
+        /// The revisions.
+        ids: Vec<Version>,
+    },
+    /// The target is one head, and the directory has several.
+    Heads {
+        /// The names of the files of the heads.
+        files: Vec<Box<str>>,
+        /// The heads.
+        ids: Vec<Version>,
+    },
     /// The target cannot be resolved.
     Target(TargetError),
     /// The revision cannot be undone.
@@ -39,36 +90,93 @@ pub enum PlanError {
 #[derive(Debug, PartialEq, Eq)]
 pub enum DowngradeError {
     /// The database has revisions that are newer than every revision in the directory.
-    Ahead { ids: Vec<Version> },
-    /// A revision that stays (`by`) depends on one that is to be undone (`id`).
-    StillNeeded { id: Version, by: Version },
-    /// The revision has no down script; `file` is its up script.
-    NoFile { file: Box<str>, id: Version },
-    /// A file of the revision has the directive `-- irreversible`, with this reason.
-    Irreversible { file: Box<str>, reason: String },
+    Ahead {
+        /// The revisions.
+        ids: Vec<Version>,
+    },
+    /// A revision that stays depends on one that is to be undone.
+    StillNeeded {
+        /// The revision that is to be undone.
+        id: Version,
+        /// The revision that stays.
+        by: Version,
+    },
+    /// The revision has no down script.
+    NoFile {
+        /// The name of the up script.
+        file: Box<str>,
+        /// The revision.
+        id: Version,
+    },
+    /// A file of the revision has the directive `-- irreversible`.
+    Irreversible {
+        /// The name of the file.
+        file: Box<str>,
+        /// The reason that the directive gives.
+        reason: String,
+    },
     /// The down script has no statement.
-    Empty { file: Box<str>, id: Version },
+    Empty {
+        /// The name of the file.
+        file: Box<str>,
+        /// The revision.
+        id: Version,
+    },
 }
 
 /// The reason why a target cannot be resolved.
 #[derive(Debug, PartialEq, Eq)]
 pub enum TargetError {
     /// No revision begins with these digits.
-    Unknown { name: String },
+    Unknown {
+        /// The text that was written.
+        name: String,
+    },
     /// Several revisions begin with these digits.
-    Ambiguous { name: String, candidates: Vec<Version> },
+    Ambiguous {
+        /// The text that was written.
+        name: String,
+        /// The revisions that it may mean.
+        candidates: Vec<Version>,
+    },
     /// The graph forks there, so that several revisions come next.
-    Fork { target: String, candidates: Vec<Version> },
-    /// The target has more steps than there are; `steps` is the number of possible ones.
-    TooFar { target: String, steps: usize, direction: Direction },
+    Fork {
+        /// The revision at which the graph forks.
+        target: String,
+        /// The revisions that come next.
+        candidates: Vec<Version>,
+    },
+    /// The target has more steps than there are.
+    TooFar {
+        /// The target as it was written.
+        target: String,
+        /// The number of possible steps.
+        steps: usize,
+        /// The direction of the run.
+        direction: Direction,
+    },
     /// The target is a step beyond the first or last revision of the directory.
-    Beyond { target: String },
+    Beyond {
+        /// The target as it was written.
+        target: String,
+    },
     /// `stamp +1`: the target of a stamp counts from the revision that the database is at.
-    Unanchored { target: String },
+    Unanchored {
+        /// The target as it was written.
+        target: String,
+    },
     /// `upgrade -1`, `downgrade +1`, `upgrade base`: the target is in the other direction.
-    WrongWay { target: String, direction: Direction },
+    WrongWay {
+        /// The target as it was written.
+        target: String,
+        /// The direction of the run.
+        direction: Direction,
+    },
     /// The target of a downgrade is a revision that the database does not have.
-    NotApplied { id: Version },
+    NotApplied {
+        /// The revision.
+        id: Version,
+    },
 }
 
 const RESTORE: &str = "restore the file and put the change into a new revision, or accept it with lockkeeper repair";
