@@ -16,7 +16,7 @@ WORKDIR /lockkeeper
 # The dependencies first: their layer stays until Cargo.lock changes.
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
-# The dependencies' sources are named without the folder that they lie in: 19 KB less, and nobody's paths.
+# The dependencies' sources are named without the directory that they lie in: 19 KB less, and nobody's paths.
 RUN mkdir src tests \
     && echo 'fn main() {}' >src/main.rs && touch src/lib.rs tests/static.rs tests/containers.rs \
     && cargo fetch --locked \

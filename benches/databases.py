@@ -19,11 +19,11 @@ PROBE = "probe"
 
 
 class Postgres:
-    """A server in a folder of its own. `fsync` is off: flushes would take most of the time."""
+    """A server in a directory of its own. `fsync` is off: flushes would take most of the time."""
 
-    def __init__(self, binary, folder, fsync):
+    def __init__(self, binary, directory, fsync):
         self.binary = binary
-        self.folder = folder / f"postgres-fsync-{'on' if fsync else 'off'}"
+        self.directory = directory / f"postgres-fsync-{'on' if fsync else 'off'}"
         self.fsync = fsync
         self.name = "PostgreSQL" if fsync else "PostgreSQL, fsync off"
         self.port = free_port()
@@ -34,23 +34,23 @@ class Postgres:
         self.boot()
 
     def create(self):
-        self.folder.mkdir()
-        give_to_server(self.folder)
-        password = self.folder / "password"
+        self.directory.mkdir()
+        give_to_server(self.directory)
+        password = self.directory / "password"
         password.write_text(PASSWORD)
         give_to_server(password)
-        data = self.folder / "data"
+        data = self.directory / "data"
         arguments = ["-A", "scram-sha-256", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
-        run(as_server([self.programs / "initdb", *arguments, "--pwfile", password, "-D", data]), folder=self.folder)
+        run(as_server([self.programs / "initdb", *arguments, "--pwfile", password, "-D", data]), directory=self.directory)
         with (data / "postgresql.conf").open("a") as conf:
             conf.write(f"\nport = {self.port}\nlisten_addresses = '127.0.0.1'\nfsync = {'on' if self.fsync else 'off'}\n")
-            conf.write(f"unix_socket_directories = '{self.folder}'\ndynamic_shared_memory_type = mmap\n")
+            conf.write(f"unix_socket_directories = '{self.directory}'\ndynamic_shared_memory_type = mmap\n")
         hba = data / "pg_hba.conf"
         hba.write_text(f"host all {PROBE} 127.0.0.1/32 trust\n{hba.read_text()}")
 
     def launch(self):
-        with (self.folder / "log").open("a") as log:
-            command = as_server([self.programs / "postgres", "-D", self.folder / "data"])
+        with (self.directory / "log").open("a") as log:
+            command = as_server([self.programs / "postgres", "-D", self.directory / "data"])
             self.server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def boot(self):
@@ -73,7 +73,7 @@ class Postgres:
             if self.server.poll() is not None:
                 break
             time.sleep(0.001)
-        sys.exit("PostgreSQL does not come up:\n" + (self.folder / "log").read_text()[-2000:])
+        sys.exit("PostgreSQL does not come up:\n" + (self.directory / "log").read_text()[-2000:])
 
     def environment(self, database="postgres"):
         return {
@@ -102,11 +102,11 @@ class Postgres:
     def ours(self, database, migrations, *arguments):
         url = f"postgresql://postgres:{PASSWORD}@127.0.0.1:{self.port}/{database}"
         environment = {"DATABASE_URL": url, "LOCKKEEPER_DIR": str(migrations)}
-        return Command([self.binary, *arguments], environment, self.folder)
+        return Command([self.binary, *arguments], environment, self.directory)
 
     def theirs(self, database, *arguments):
         program = [self.programs / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", *arguments]
-        return Command(program, self.environment(database), self.folder)
+        return Command(program, self.environment(database), self.directory)
 
     def select_one(self, database):
         return self.theirs(database, "-c", "select 1")
@@ -118,11 +118,11 @@ class Postgres:
 
 
 class Sqlite:
-    """SQLite files in one folder, on the disk or in memory, where the disk does not matter."""
+    """SQLite files in one directory, on the disk or in memory, where the disk does not matter."""
 
-    def __init__(self, binary, folder, place):
+    def __init__(self, binary, directory, place):
         self.binary = binary
-        self.folder = folder
+        self.directory = directory
         self.name = f"SQLite, {place}"
         self.shell = shutil.which("sqlite3") or sys.exit("no sqlite3 on PATH: run tests/install")
         self.count = 0
@@ -135,18 +135,18 @@ class Sqlite:
         return f"bench{self.count}.db"
 
     def remove(self, database):
-        for file in self.folder.glob(f"{database}*"):
+        for file in self.directory.glob(f"{database}*"):
             file.unlink()
 
     def ours(self, database, migrations, *arguments):
-        environment = {"DATABASE_URL": f"sqlite:///{self.folder / database}", "LOCKKEEPER_DIR": str(migrations)}
-        return Command([self.binary, *arguments], environment, self.folder)
+        environment = {"DATABASE_URL": f"sqlite:///{self.directory / database}", "LOCKKEEPER_DIR": str(migrations)}
+        return Command([self.binary, *arguments], environment, self.directory)
 
     def select_one(self, database):
-        return Command([self.shell, self.folder / database, "select 1"], {}, self.folder)
+        return Command([self.shell, self.directory / database, "select 1"], {}, self.directory)
 
     def run_script(self, database, script):
-        return Command([self.shell, "-bail", self.folder / database, f".read {script}"], {}, self.folder)
+        return Command([self.shell, "-bail", self.directory / database, f".read {script}"], {}, self.directory)
 
     include = ".read"
 

@@ -30,16 +30,16 @@ MESSAGES = [
 ]
 
 
-def database(binary, folder, events):
+def database(binary, directory, events):
     """Returns the file, which is created if missing: about 1 GB for 2,000,000 events."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"devops-hub-{VERSION}-{SEED}-{events}.db"
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"devops-hub-{VERSION}-{SEED}-{events}.db"
     if not path.exists():
         print(f"(making {path}: a minute for each million of events)", flush=True)
         new = path.with_suffix(".new")
         new.unlink(missing_ok=True)
         migrations = {"DATABASE_URL": f"sqlite:///{new}", "LOCKKEEPER_DIR": str(ROOT / "migrations" / "sqlite")}
-        run([binary, "upgrade"], migrations, folder)
+        run([binary, "upgrade"], migrations, directory)
         fill(new, events)
         os.rename(new, path)
     return path

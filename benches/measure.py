@@ -13,11 +13,11 @@ MIB = 1024 * 1024
 class Command:
     """A program with its arguments and nothing inherited but PATH; its output goes to a file."""
 
-    def __init__(self, arguments, environment, folder):
+    def __init__(self, arguments, environment, directory):
         self.arguments = [str(argument) for argument in arguments]
-        self.environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **environment}
-        self.folder = folder
-        self.output = folder / f"output-{os.path.basename(self.arguments[0])}"
+        self.environment = {"PATH": os.environ["PATH"], "HOME": str(directory), "LANG": "C.UTF-8", **environment}
+        self.directory = directory
+        self.output = directory / f"output-{os.path.basename(self.arguments[0])}"
 
     def start(self):
         flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY
@@ -91,11 +91,11 @@ def high_water(pid, name):
     return int(values["VmHWM"].split()[0]) * 1024
 
 
-def run(arguments, environment=None, folder=None, text=""):
+def run(arguments, environment=None, directory=None, text=""):
     """Runs a tool that is not measured and returns what it printed."""
     environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **(environment or {})}
     arguments = [str(argument) for argument in arguments]
-    done = subprocess.run(arguments, env=environment, cwd=folder, input=text, text=True, capture_output=True)
+    done = subprocess.run(arguments, env=environment, cwd=directory, input=text, text=True, capture_output=True)
     if done.returncode != 0:
         sys.exit(f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout

@@ -24,50 +24,50 @@ HISTORY = (
 )
 
 
-def small(folder, count):
+def small(directory, count):
     """Writes `count` small revisions, unless they exist."""
-    if folder.exists():
-        return folder
-    folder.mkdir(parents=True)
+    if directory.exists():
+        return directory
+    directory.mkdir(parents=True)
     for at in range(count):
         number, shape = divmod(at, len(SHAPES))
         name, sql = SHAPES[shape]
         comment = f"-- Revision {at + 1}: {name.replace('_', ' ')}.\n-- Nothing here needs a lock for long.\n"
-        (folder / f"{at + 1:05}_{name}.up.sql").write_text(comment + sql.format(n=number, old=number - KEPT))
-    return folder
+        (directory / f"{at + 1:05}_{name}.up.sql").write_text(comment + sql.format(n=number, old=number - KEPT))
+    return directory
 
 
-def one(folder, sql):
+def one(directory, sql):
     """Writes a single revision."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "0001_only.up.sql").write_text(sql)
-    return folder
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "0001_only.up.sql").write_text(sql)
+    return directory
 
 
-def large(folder, statements):
+def large(directory, statements):
     """Writes one revision of `count` INSERT statements, 250 bytes each, unless it exists."""
-    file = folder / "0001_large.up.sql"
+    file = directory / "0001_large.up.sql"
     if file.exists():
-        return folder
-    folder.mkdir(parents=True)
+        return directory
+    directory.mkdir(parents=True)
     filler = "x" * 190
     with file.open("w") as out:
         out.write("CREATE TABLE large (id bigint, name text);\n")
         for at in range(statements - 1):
             out.write(f"INSERT INTO large (id, name) VALUES ({at:8}, '{filler} {at:8}');\n")
-    return folder
+    return directory
 
 
-def script(folder, include):
+def script(directory, include):
     """Returns a script for psql or sqlite3 that runs the files of a directory, each in a transaction with a history row."""
     lines = [HISTORY]
-    for file in sorted(folder.glob("*.up.sql")):
+    for file in sorted(directory.glob("*.up.sql")):
         revision, _, description = file.name.removesuffix(".up.sql").partition("_")
         checksum = hashlib.sha256(file.read_bytes()).hexdigest()
         lines.append(
             f"BEGIN;\n{include} {file}\nINSERT INTO history VALUES ('{revision}', '{description}', '{checksum}', "
             "CURRENT_TIMESTAMP);\nCOMMIT;\n"
         )
-    path = folder.parent / f"{folder.name}.{include.strip(chr(92) + '.')}.sql"
+    path = directory.parent / f"{directory.name}.{include.strip(chr(92) + '.')}.sql"
     path.write_text("".join(lines))
     return path

@@ -91,7 +91,7 @@ class Rival:
         self.database = database
         self.source = source
         self.migrations = migrations
-        self.files = bench.folder / "csv"
+        self.files = bench.directory / "csv"
         self.state = None
         # Nothing else runs meanwhile, such as autovacuum.
         database.sql("ALTER SYSTEM SET autovacuum = off")
@@ -132,10 +132,10 @@ class Rival:
     def pgloader(self, name):
         target = f"postgresql://postgres:bench@127.0.0.1:{self.database.port}/{name}"
         text = (HERE / "pgloader.load").read_text().replace("{{SOURCE}}", str(self.source)).replace("{{TARGET}}", target)
-        load = self.bench.folder / "pgloader.load"
+        load = self.bench.directory / "pgloader.load"
         load.write_text(text)
-        program = [shutil.which("pgloader"), "--on-error-stop", "--root-dir", self.bench.folder / "pgloader", load]
-        return Command(program, {}, self.bench.folder)
+        program = [shutil.which("pgloader"), "--on-error-stop", "--root-dir", self.bench.directory / "pgloader", load]
+        return Command(program, {}, self.bench.directory)
 
     def copy(self, name):
         """The server reads the rows from files of its own: they were converted before."""
@@ -179,7 +179,7 @@ class Rival:
         )
         steps = ["BEGIN"] + away + ["LF"] + back + [f"ANALYZE {table}" for table in tables] + foreign + marks + ["COMMIT"]
         lines = "".join("\n".join(rows) + "\n" if step == "LF" else f"{step};\n" for step in steps)
-        script = self.bench.folder / f"{name}.sql"
+        script = self.bench.directory / f"{name}.sql"
         script.write_text(lines)
         return self.database.theirs(name, "-o", "/dev/null", "-f", script)
 
@@ -214,13 +214,13 @@ def large(bench, database, events):
 
 def small(bench, database):
     """Returns a file in WAL mode that was not checkpointed."""
-    source = bench.folder / "chinook.db"
+    source = bench.directory / "chinook.db"
     if not source.exists():
         chinook.database(source)
-        migrations = bench.folder / "chinook"
+        migrations = bench.directory / "chinook"
         migrations.mkdir()
         (migrations / "0001_create.up.sql").write_text(chinook.schema())
-    return Rival(bench, database, source, bench.folder / "chinook")
+    return Rival(bench, database, source, bench.directory / "chinook")
 
 
 def say(text):

@@ -57,7 +57,7 @@ pub enum Command {
     /// Show all revisions with their state
     #[command(after_help = "Example: lockkeeper history")]
     History,
-    /// Show the heads of the folder, without a database
+    /// Show the heads of the directory, without a database
     #[command(after_help = "Example: lockkeeper heads")]
     Heads,
     /// Exit 0 when the database is at the target, 2 when revisions are pending
@@ -114,7 +114,7 @@ pub enum Command {
     /// Restore a backup over the current database, which is backed up and kept
     #[command(after_help = RESTORE_HELP)]
     Restore {
-        /// A path, or the name of a file in the backup folder
+        /// A path, or the name of a file in the backup directory
         file: String,
         /// PostgreSQL: replace what is in the database in one transaction, instead of making a new database that
         /// changes places with the old one. Nobody can write until it has ended. A database with objects that are
@@ -179,7 +179,7 @@ pub struct Transfer {
     /// Show what would go where, and change nothing
     #[arg(long)]
     pub plan: bool,
-    /// Write a first PostgreSQL revision for these tables into the migrations folder instead; no server is asked
+    /// Write a first PostgreSQL revision for these tables into the migrations directory instead; no server is asked
     #[arg(long, conflicts_with_all = ["plan", "max_errors", "on_error", "rejects"])]
     pub write_revision: bool,
     /// The number of bad values to name; --on-error stop gives up after so many

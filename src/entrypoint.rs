@@ -87,7 +87,7 @@ async fn prepare<'r>(
     let backslash = database.server().backslash;
     let inspected = request.inspect(&pending, applied, backslash)?;
     *resolved_goal = Some(goal.clone());
-    refuse_foreign_history(&mut database, &request.folder).await?;
+    refuse_foreign_history(&mut database, &request.directory).await?;
     Ok(LockDecision::Lock(database, UpgradeWork { config, request, goal, pending, inspected, backslash }))
 }
 
@@ -171,7 +171,7 @@ impl UpgradeWork<'_> {
         let work = PlannedWork { config, request, goal: &goal, plan: &plan, inspected: &inspected };
         let result = work.carry_out(locked, &mut canceller, context).await;
         match has_unrecorded {
-            true => result.map_err(|failure| advise_stamp(failure, &request.folder.migrations)),
+            true => result.map_err(|failure| advise_stamp(failure, &request.directory.migrations)),
             false => result,
         }
     }
@@ -205,7 +205,7 @@ impl PlannedWork<'_> {
         }
         let result = async {
             let migrated = migrate(locked, canceller, &safety, inspected, plan, config.retries, cancel).await?;
-            match verify(locked, &request.folder, goal, &migrated.defects).await {
+            match verify(locked, &request.directory, goal, &migrated.defects).await {
                 Ok(plan_after) => Ok((migrated, plan_after)),
                 Err(failure) => Err(Failure { done: migrated.done, ..failure }),
             }

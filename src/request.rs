@@ -13,7 +13,7 @@ use crate::stage::migrate::{InspectedDir, Inspection};
 /// A loaded migration directory, a direction, and the target.
 pub struct MigrationRequest {
     /// The migration directory.
-    pub folder: MigrationDir,
+    pub directory: MigrationDir,
     direction: Direction,
     /// The target, found in the directory.
     target: ResolvedTarget,
@@ -29,20 +29,20 @@ impl MigrationRequest {
     /// where one is needed.
     pub fn new(config: &DatabaseConfig, target: &Target, direction: Direction) -> Result<MigrationRequest, Failure> {
         let failed = |cause| Failure::new(Stage::Load, cause);
-        let folder = MigrationDir::load(&config.dir, config.dialect).map_err(failed)?;
-        let resolved = plan::find(&folder.graph, &folder.migrations, target, direction)
+        let directory = MigrationDir::load(&config.dir, config.dialect).map_err(failed)?;
+        let resolved = plan::find(&directory.graph, &directory.migrations, target, direction)
             .map_err(|error| failed(name_setting(config, target, Cause::objected(&[error]))))?;
         // A downgrade is the usual remedy for a database that is ahead, so it only warns.
         let ahead = if direction == Direction::Up { config.ahead } else { AheadPolicy::Warn };
-        Ok(MigrationRequest { folder, direction, target: resolved, ahead })
+        Ok(MigrationRequest { directory, direction, target: resolved, ahead })
     }
 
     /// Resolves the target for this database. Returns the goal and the plan to reach it.
     ///
     /// # Errors
-    /// Whatever keeps the plan from being run; with `strict`, revisions that the folder does not know.
+    /// Whatever keeps the plan from being run; with `strict`, revisions that the directory does not know.
     pub fn resolve(&self, applied: &[Applied]) -> Result<(Goal, Plan), Failure> {
-        let MigrationDir { graph, migrations, .. } = &self.folder;
+        let MigrationDir { graph, migrations, .. } = &self.directory;
         let (goal, plan) = plan::plan_to(graph, migrations, applied, &self.target, self.direction)
             .map_err(|errors| objected(&errors))?;
         Ok((goal, self.check_ahead(plan)?))
@@ -53,7 +53,7 @@ impl MigrationRequest {
     /// # Errors
     /// Fails as [`MigrationRequest::resolve`] does.
     pub fn plan(&self, goal: &Goal, applied: &[Applied]) -> Result<Plan, Failure> {
-        let MigrationDir { graph, migrations, .. } = &self.folder;
+        let MigrationDir { graph, migrations, .. } = &self.directory;
         let plan = plan::plan(graph, migrations, applied, goal).map_err(|errors| objected(&errors))?;
         self.check_ahead(plan)
     }
@@ -64,7 +64,7 @@ impl MigrationRequest {
     /// # Errors
     /// Fails when the name fits no revision or several.
     pub fn as_if_at(&self, name: &RevisionName) -> Result<Vec<Applied>, Failure> {
-        let MigrationDir { graph, migrations, .. } = &self.folder;
+        let MigrationDir { graph, migrations, .. } = &self.directory;
         let resolved = plan::find(graph, migrations, &Target::At(name.clone()), Direction::Down);
         let ResolvedTarget::At(positions) = resolved.map_err(|error| objected(&[error]))? else {
             return Ok(Vec::new());
@@ -88,7 +88,7 @@ impl MigrationRequest {
 
     /// Returns whether the plan ends exactly at the target. The plan of a relative target always does.
     pub fn is_at_target(&self, plan: &Plan) -> bool {
-        let id = |&index: &usize| &self.folder.migrations[index].version;
+        let id = |&index: &usize| &self.directory.migrations[index].version;
         match &self.target {
             ResolvedTarget::At(positions) => positions.iter().map(id).eq(&plan.goal),
             ResolvedTarget::Relative(_) => true,
@@ -133,7 +133,7 @@ impl MigrationRequest {
         mut backslash: Backslash,
     ) -> Result<InspectedDir<'_>, Failure> {
         let mut inspections = Vec::new();
-        inspections.resize_with(self.folder.migrations.len(), || None);
+        inspections.resize_with(self.directory.migrations.len(), || None);
         let mut problems = Vec::new();
         // Only a downgrade compares the files with the history.
         let rows: HashMap<&Version, &Applied> = match plan.direction {
@@ -141,7 +141,7 @@ impl MigrationRequest {
             Direction::Down => applied.iter().map(|row| (&row.id, row)).collect(),
         };
         for step in &plan.steps {
-            let migration = &self.folder.migrations[step.migration];
+            let migration = &self.directory.migrations[step.migration];
             let inspected = match plan.direction {
                 Direction::Up => self.inspect_upgrade(migration, &mut backslash),
                 Direction::Down => {
@@ -154,15 +154,15 @@ impl MigrationRequest {
             }
         }
         match problems.is_empty() {
-            true => Ok(InspectedDir { folder: &self.folder, inspections }),
+            true => Ok(InspectedDir { directory: &self.directory, inspections }),
             false => Err(Failure::new(Stage::Load, Cause::Invalid(problems))),
         }
     }
 
     /// Inspects the up script of a revision, and reads the directives and the fingerprint of the down script.
     fn inspect_upgrade(&self, migration: &Migration, backslash: &mut Backslash) -> Result<Inspection, Vec<String>> {
-        let statements = self.folder.inspect(&migration.up, Direction::Up, backslash)?;
-        let down = self.folder.load_down(migration).map_err(|problem| vec![problem])?;
+        let statements = self.directory.inspect(&migration.up, Direction::Up, backslash)?;
+        let down = self.directory.load_down(migration).map_err(|problem| vec![problem])?;
         Ok(Inspection { statements, back: down })
     }
 
@@ -173,19 +173,19 @@ impl MigrationRequest {
         row: Option<&Applied>,
         backslash: &mut Backslash,
     ) -> Result<Inspection, Vec<String>> {
-        let down_section = self.folder.load_down(migration).map_err(|problem| vec![problem])?;
+        let down_section = self.directory.load_down(migration).map_err(|problem| vec![problem])?;
         let describe = |errors: Vec<PlanError>| errors.iter().map(ToString::to_string).collect();
         let errors = plan::downgrade_errors(migration, down_section.as_ref(), row);
         let Some(down) = &down_section else {
             return Err(describe(errors));
         };
-        let statements = match self.folder.inspect(down, Direction::Down, backslash) {
+        let statements = match self.directory.inspect(down, Direction::Down, backslash) {
             Ok(statements) if errors.is_empty() => statements,
             Ok(_) => return Err(describe(errors)),
             Err(problems) => return Err([describe(errors), problems].concat()),
         };
         // A down file without statements would undo nothing, and the history would record that it had.
-        let has_up = || self.folder.inspect(&migration.up, Direction::Up, &mut backslash.clone()) != Ok(0);
+        let has_up = || self.directory.inspect(&migration.up, Direction::Up, &mut backslash.clone()) != Ok(0);
         if statements == 0 && has_up() {
             let (file, id) = (down.file.clone(), migration.version.clone());
             return Err(describe(vec![PlanError::Back(DowngradeError::Empty { file, id })]));

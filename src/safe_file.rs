@@ -93,7 +93,7 @@ pub fn overwrite(path: &Path) -> io::Result<File> {
 /// it has to be called on a thread of its own.
 ///
 /// # Errors
-/// Fails when the name leads to a folder, or with the error of the file system.
+/// Fails when the name leads to a directory, or with the error of the file system.
 pub fn open_stream(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
     match file.metadata()?.is_dir() {
@@ -102,22 +102,22 @@ pub fn open_stream(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Opens a folder, to lock it or to write its names to the disk.
+/// Opens a directory, to lock it or to write its names to the disk.
 ///
 /// # Errors
-/// Fails when the name does not lead to a folder, or with the error of the file system.
-pub fn open_folder(path: &Path) -> io::Result<File> {
+/// Fails when the name does not lead to a directory, or with the error of the file system.
+pub fn open_directory(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
-/// Writes the names in the folder of `path` to the disk (fsync).
+/// Writes the names in the directory of `path` to the disk (fsync).
 ///
 /// # Errors
 /// Fails with the error of the file system.
 pub fn sync_parent(path: &Path) -> io::Result<()> {
-    open_folder(path.parent().unwrap_or(Path::new("")))?.sync_all()
+    open_directory(path.parent().unwrap_or(Path::new("")))?.sync_all()
 }
 
 /// Reads a regular file of at most `limit` bytes. Symbolic links are followed.
@@ -209,7 +209,7 @@ fn describe_error(path: &Path, error: Errno) -> io::Error {
 /// Makes the error for a file that is not a regular file.
 fn not_regular(kind: FileType) -> io::Error {
     let name = match () {
-        () if kind.is_dir() => "a folder",
+        () if kind.is_dir() => "a directory",
         () if kind.is_fifo() => "a named pipe",
         () if kind.is_socket() => "a socket",
         () if kind.is_char_device() || kind.is_block_device() => "a device",
@@ -231,8 +231,8 @@ mod tests {
 
     use super::*;
 
-    fn folder() -> tempfile::TempDir {
-        tempfile::tempdir().expect("a folder")
+    fn directory() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a directory")
     }
 
     type Open = fn(&Path) -> io::Result<File>;
@@ -248,15 +248,15 @@ mod tests {
 
     #[test]
     fn nothing_but_a_regular_file_is_opened_and_nobody_waits() {
-        let folder = folder();
-        let pipe = folder.path().join("pipe");
+        let directory = directory();
+        let pipe = directory.path().join("pipe");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RWXU, 0).expect("mkfifo");
-        let socket = folder.path().join("socket");
+        let socket = directory.path().join("socket");
         let _listener = UnixListener::bind(&socket).expect("a socket");
         let places = [
             (pipe.as_path(), "a named pipe"),
             (socket.as_path(), "a socket"),
-            (folder.path(), "a folder"),
+            (directory.path(), "a directory"),
             (Path::new("/dev/null"), "a device"),
         ];
         for (path, name) in places {
@@ -270,8 +270,8 @@ mod tests {
 
     #[test]
     fn only_reading_follows_a_symbolic_link() {
-        let folder = folder();
-        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        let directory = directory();
+        let (file, link) = (directory.path().join("file"), directory.path().join("link"));
         fs::write(&file, "precious").expect("a file");
         symlink(&file, &link).expect("a link");
         for (how, open) in OPEN {
@@ -282,19 +282,19 @@ mod tests {
                 _ => assert_eq!(opened, Err("it is a symbolic link, which is not followed here".into()), "{how}"),
             }
         }
-        let dangling = folder.path().join("dangling");
-        symlink(folder.path().join("new"), &dangling).expect("a link");
+        let dangling = directory.path().join("dangling");
+        symlink(directory.path().join("new"), &dangling).expect("a link");
         for (how, open) in &OPEN[1..] {
             assert!(open(&dangling).is_err(), "{how}");
         }
-        assert!(!folder.path().join("new").exists());
+        assert!(!directory.path().join("new").exists());
         assert_eq!(fs::read_to_string(&file).expect("the file"), "precious");
     }
 
     #[test]
     fn a_file_of_two_names_is_not_overwritten() {
-        let folder = folder();
-        let (file, other) = (folder.path().join("file"), folder.path().join("other"));
+        let directory = directory();
+        let (file, other) = (directory.path().join("file"), directory.path().join("other"));
         fs::write(&file, "precious").expect("a file");
         fs::hard_link(&file, &other).expect("a link");
         let error = overwrite(&other).expect_err("refused").to_string();
@@ -304,8 +304,8 @@ mod tests {
 
     #[test]
     fn a_file_is_not_read_beyond_the_limit() {
-        let folder = folder();
-        let file = folder.path().join("file");
+        let directory = directory();
+        let file = directory.path().join("file");
         fs::write(&file, "12345").expect("a file");
         assert_eq!(read(&file, 5).expect("five"), b"12345");
         assert_eq!(read_to_string(&file, 4).expect_err("too large").to_string(), "it has more than 4 bytes");

@@ -19,8 +19,8 @@ mod apply_texts;
 mod architecture;
 #[path = "it/backup.rs"]
 mod backup;
-#[path = "it/backup_folder.rs"]
-mod backup_folder;
+#[path = "it/backup_directory.rs"]
+mod backup_directory;
 #[path = "it/backup_identity.rs"]
 mod backup_identity;
 #[path = "it/backup_leftovers.rs"]

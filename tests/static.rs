@@ -63,7 +63,7 @@ fn start_resolver() {
 
 /// Creates a root directory with nothing but the binary, resolv.conf, a CA file and the migrations.
 fn empty_root(authority: &Authority) -> tempfile::TempDir {
-    let root = tempfile::tempdir().expect("a temporary folder");
+    let root = tempfile::tempdir().expect("a temporary directory");
     fs::create_dir_all(root.path().join("etc")).expect("etc");
     fs::create_dir_all(root.path().join("migrations")).expect("migrations");
     fs::copy(binary(), root.path().join("lockkeeper")).expect("the binary");

@@ -13,7 +13,7 @@ pub struct Flags {
     /// is there]
     #[arg(long, global = true, value_name = "FILE")]
     pub env_file: Option<String>,
-    /// Folder of the migrations [env: LOCKKEEPER_DIR]
+    /// Directory of the migrations [env: LOCKKEEPER_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub dir: Option<String>,
     /// How long to wait for readiness [env: LOCKKEEPER_WAIT_TIMEOUT] [default: 60s]
@@ -49,7 +49,7 @@ pub struct Flags {
     /// keep or, for SQLite, restore: what becomes of the database after a failed migration [env: LOCKKEEPER_ON_FAILURE] [default: keep]
     #[arg(long, global = true, value_name = "ACTION")]
     pub on_failure: Option<String>,
-    /// Folder of the backups [env: LOCKKEEPER_BACKUP_DIR]
+    /// Directory of the backups [env: LOCKKEEPER_BACKUP_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub backup_dir: Option<String>,
     /// Verified backups to keep [env: LOCKKEEPER_BACKUP_KEEP] [default: 5]

@@ -63,7 +63,7 @@ struct BackupEntry {
 /// Lists the backups of the configured database, oldest first, on standard output.
 ///
 /// # Errors
-/// Fails when the folder cannot be read (a missing folder counts as an empty list) or when standard output cannot be
+/// Fails when the directory cannot be read (a missing directory counts as an empty list) or when standard output cannot be
 /// written.
 pub async fn list(config: &DatabaseConfig, format: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
     let identity = config.database.identity().map_err(|cause| Failure::new(Stage::Configure, cause))?;
@@ -73,7 +73,7 @@ pub async fn list(config: &DatabaseConfig, format: OutputFormat, cancel: &Cancel
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
             let message = format!("{}: {error}", dir.display());
-            return Err(Failure::new(Stage::Backup, Cause::Backup(BackupError::Folder(message))));
+            return Err(Failure::new(Stage::Backup, Cause::Backup(BackupError::Directory(message))));
         }
     };
     backups.iter().filter(|backup| backup.manifest.is_none()).for_each(|backup| warn_of_another_user(&backup.path));

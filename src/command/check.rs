@@ -24,14 +24,14 @@ pub async fn check(config: &DatabaseConfig, cancel: &Cancel) -> Result<MigratedD
         return Ok(entrypoint::migrated_database(&plan));
     }
     request.inspect(&plan, &applied, database.server().backslash)?;
-    refuse_foreign_history(&mut database, &request.folder).await?;
+    refuse_foreign_history(&mut database, &request.directory).await?;
     for step in &plan.steps {
-        tracing::info!("pending: {}", request.folder.migrations[step.migration].up.file);
+        tracing::info!("pending: {}", request.directory.migrations[step.migration].up.file);
     }
     Err(Failure::new(Stage::Plan, Cause::Pending { steps: plan.steps.len() }))
 }
 
-/// Reads all migration files of every dialect that has a folder to their ends, without a database.
+/// Reads all migration files of every dialect that has a directory to their ends, without a database.
 ///
 /// # Errors
 /// Fails with every problem that would prevent the files from being run, up or down.
@@ -41,12 +41,12 @@ pub fn offline(config: &DatabaseConfig) -> Result<String, Failure> {
     Ok(format!("the files are fine: {}", answers.join("; ")))
 }
 
-/// Checks one dialect's folder, and returns a summary of its revisions and heads if all its files are valid.
+/// Checks one dialect's directory, and returns a summary of its revisions and heads if all its files are valid.
 fn check_offline(config: &DatabaseConfig, dialect: Dialect) -> Result<String, Cause> {
-    let folder = MigrationDir::load(&config.dir, dialect)?;
-    let MigrationDir { graph, migrations, .. } = &folder;
+    let directory = MigrationDir::load(&config.dir, dialect)?;
+    let MigrationDir { graph, migrations, .. } = &directory;
     let mut backslash = Backslash::Ordinary;
-    let inspect_both = |migration| inspect_both_directions(&folder, migration, &mut backslash);
+    let inspect_both = |migration| inspect_both_directions(&directory, migration, &mut backslash);
     let mut problems: Vec<String> = migrations.iter().flat_map(inspect_both).collect();
     match plan::find(graph, migrations, &config.target, Direction::Up) {
         Err(error) if problems.is_empty() => return Err(Cause::objected(&[error])),
@@ -63,11 +63,12 @@ fn check_offline(config: &DatabaseConfig, dialect: Dialect) -> Result<String, Ca
 }
 
 /// Returns the problems of both files of a revision, one line each.
-fn inspect_both_directions(folder: &MigrationDir, migration: &Migration, backslash: &mut Backslash) -> Vec<String> {
-    let mut problems = folder.inspect(&migration.up, Direction::Up, backslash).err().unwrap_or_default();
-    match folder.load_down(migration) {
+fn inspect_both_directions(directory: &MigrationDir, migration: &Migration, backslash: &mut Backslash) -> Vec<String> {
+    let mut problems = directory.inspect(&migration.up, Direction::Up, backslash).err().unwrap_or_default();
+    match directory.load_down(migration) {
         Ok(Some(down)) => {
-            problems.extend(folder.inspect(&down, Direction::Down, &mut backslash.clone()).err().unwrap_or_default());
+            problems
+                .extend(directory.inspect(&down, Direction::Down, &mut backslash.clone()).err().unwrap_or_default());
         }
         Ok(None) => {}
         Err(problem) => problems.push(problem),

@@ -16,15 +16,15 @@ use crate::table::TextTable;
 /// The document that `heads --json` prints. Every key is always present.
 #[derive(Serialize)]
 struct HeadsDocument<'a> {
-    /// The dialect of the folder: `postgresql` or `sqlite`.
+    /// The dialect of the directory: `postgresql` or `sqlite`.
     dialect: &'static str,
-    /// The path of the folder, with the dialect's subfolder if there is one.
-    folder: String,
-    /// The revisions on which no other revision of the folder depends, smallest number first.
+    /// The path of the directory, with the dialect's subdirectory if there is one.
+    directory: String,
+    /// The revisions on which no other revision of the directory depends, smallest number first.
     revisions: Vec<Head<'a>>,
 }
 
-/// A head of the folder.
+/// A head of the directory.
 #[derive(Serialize)]
 struct Head<'a> {
     /// The revision's number as the file name spells it.
@@ -42,8 +42,9 @@ struct Head<'a> {
 /// # Errors
 /// Fails as [`MigrationDir::load`] does, or when standard output cannot be written.
 pub async fn heads(config: &DatabaseConfig, format: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
-    let folder = MigrationDir::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))?;
-    let MigrationDir { path, graph, migrations, .. } = &folder;
+    let directory =
+        MigrationDir::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))?;
+    let MigrationDir { path, graph, migrations, .. } = &directory;
     let id = |index: &usize| migrations[*index].version.as_str();
     let head = |index: usize| Head {
         revision: id(&index),
@@ -59,8 +60,8 @@ pub async fn heads(config: &DatabaseConfig, format: OutputFormat, cancel: &Cance
     };
     let text = match format {
         OutputFormat::Json => {
-            let folder = path.display().to_string();
-            report::document(&HeadsDocument { dialect: kind(config.dialect), folder, revisions })
+            let directory = path.display().to_string();
+            report::document(&HeadsDocument { dialect: kind(config.dialect), directory, revisions })
         }
         OutputFormat::Lines => {
             let mut table = TextTable::new(vec!["REVISION", "DESCRIPTION", "FILE"]);

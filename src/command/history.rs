@@ -9,7 +9,7 @@ use crate::error::{Failure, Stage};
 use crate::report::{self, Colour};
 use crate::signal::Cancel;
 
-/// Prints every revision of the folder and of the history table, oldest first.
+/// Prints every revision of the directory and of the history table, oldest first.
 ///
 /// # Errors
 /// Fails as [`StatusReport::take`] does, or when standard output cannot be written.

@@ -60,9 +60,9 @@ struct RepairComparison {
 /// Fails when the user does not agree, or with the failure of the stage that could not go on. The history is unchanged
 /// then.
 pub async fn repair(config: &DatabaseConfig, consent: Consent, cancel: &Cancel) -> Result<String, Failure> {
-    let folder = load(config)?;
+    let directory = load(config)?;
     let (_, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
-    let comparison = compare(&folder, &applied)?;
+    let comparison = compare(&directory, &applied)?;
     for line in &comparison.not_repairable {
         tracing::warn!("not repaired: {line}");
     }
@@ -92,8 +92,8 @@ async fn run_locked(
     mut canceller: Canceller,
     cancel: &Cancel,
 ) -> Result<String, Failure> {
-    let folder = load(config)?;
-    let repairs = compare(&folder, &history(locked, Stage::Plan).await?)?.repairs;
+    let directory = load(config)?;
+    let repairs = compare(&directory, &history(locked, Stage::Plan).await?)?.repairs;
     if repairs.is_empty() {
         return Ok("nothing to repair any more".into());
     }
@@ -108,7 +108,7 @@ async fn run_locked(
         .chain(repairs.untouched.iter().map(HistoryChange::Remove))
         .collect();
     rewrite_history(locked, &mut canceller, &changes, cancel).await?;
-    let remaining = compare(&folder, &history(locked, Stage::Verify).await?)?.repairs;
+    let remaining = compare(&directory, &history(locked, Stage::Verify).await?)?.repairs;
     match remaining.is_empty() {
         true => Ok(format!("repaired: {}", repairs.summary())),
         false => Err(Failure::new(Stage::Verify, Cause::Mismatch(remaining.lines()))),
@@ -134,7 +134,7 @@ impl Repairs {
     /// Returns the changes as log lines, one for each.
     fn lines(&self) -> Vec<String> {
         let untouched = self.untouched.iter().map(|id| {
-            format!("revision {id} was begun, nothing of it is done, and its file is not in this folder: its row is to be removed")
+            format!("revision {id} was begun, nothing of it is done, and its file is not in this directory: its row is to be removed")
         });
         self.edited.iter().map(EditedFile::describe).chain(untouched).collect()
     }
@@ -188,29 +188,29 @@ fn files(count: usize) -> String {
 ///
 /// # Errors
 /// Fails when files cannot be read.
-fn compare(folder: &MigrationDir, applied: &[Applied]) -> Result<RepairComparison, Failure> {
+fn compare(directory: &MigrationDir, applied: &[Applied]) -> Result<RepairComparison, Failure> {
     let mut rows: Vec<&Applied> = applied.iter().collect();
     rows.sort_by_key(|row| &row.id);
     let mut comparison = RepairComparison::default();
     let mut unreadable = Vec::new();
-    let without_file = plan::unfinished_without_file(&folder.graph, &folder.migrations, applied);
+    let without_file = plan::unfinished_without_file(&directory.graph, &directory.migrations, applied);
     comparison.not_repairable.extend(without_file.iter().map(ToString::to_string));
     for row in rows {
         let id = row.id.clone();
-        let migration = folder.migrations.binary_search_by(|migration| migration.version.cmp(&row.id));
+        let migration = directory.migrations.binary_search_by(|migration| migration.version.cmp(&row.id));
         match (migration, row.state) {
             (Ok(index), RecordedState::Applied) => {
-                let result = comparison.compare(folder, &folder.migrations[index], row);
+                let result = comparison.compare(directory, &directory.migrations[index], row);
                 unreadable.extend(result.err());
             }
             (Ok(index), _) => {
-                let unfinished = plan::unfinished(&folder.graph, &folder.migrations, index, row);
+                let unfinished = plan::unfinished(&directory.graph, &directory.migrations, index, row);
                 comparison.not_repairable.extend(unfinished.map(|error| error.to_string()));
             }
             (Err(_), _) if plan::is_untouched(row) => comparison.repairs.untouched.push(id),
             (Err(_), RecordedState::Partial { .. } | RecordedState::Undoing { .. }) => {}
-            (Err(index), RecordedState::Applied) if index == folder.migrations.len() => {
-                comparison.not_repairable.push(format!("revision {id} is newer than this folder"));
+            (Err(index), RecordedState::Applied) if index == directory.migrations.len() => {
+                comparison.not_repairable.push(format!("revision {id} is newer than this directory"));
             }
             (Err(_), RecordedState::Applied) => comparison.not_repairable.push(PlanError::Missing { id }.to_string()),
         }
@@ -223,7 +223,7 @@ fn compare(folder: &MigrationDir, applied: &[Applied]) -> Result<RepairCompariso
 
 /// Compares both files of one applied revision with its row, and adds the differences.
 impl RepairComparison {
-    fn compare(&mut self, folder: &MigrationDir, migration: &Migration, row: &Applied) -> Result<(), String> {
+    fn compare(&mut self, directory: &MigrationDir, migration: &Migration, row: &Applied) -> Result<(), String> {
         let edited = |direction, file: &str, recorded, current| EditedFile {
             id: row.id.clone(),
             direction,
@@ -238,7 +238,7 @@ impl RepairComparison {
         let Some(recorded) = row.down else {
             return Ok(());
         };
-        match folder.load_down(migration)? {
+        match directory.load_down(migration)? {
             Some(down) if down.checksum != recorded => {
                 self.repairs.edited.push(edited(Direction::Down, &down.file, Some(recorded), down.checksum));
             }

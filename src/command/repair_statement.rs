@@ -32,20 +32,20 @@ pub enum Decision {
 /// Fails when the part of the file that has been done was edited since, or with the failure of the stage that could not
 /// go on. The history is unchanged then.
 pub async fn decide(config: &DatabaseConfig, decision: Decision, cancel: &Cancel) -> Result<String, Failure> {
-    let folder = load(config)?;
+    let directory = load(config)?;
     let (_, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
     if open(&applied).is_none() {
         return Ok("no statement is open".into());
     }
     with_lock(&lock_settings(config), cancel, async |locked: &mut Locked, canceller| {
-        run_locked(&folder, decision, locked, canceller, cancel).await
+        run_locked(&directory, decision, locked, canceller, cancel).await
     })
     .await
 }
 
 /// Writes the decision under the lock, so that no other run can write.
 async fn run_locked(
-    folder: &MigrationDir,
+    directory: &MigrationDir,
     decision: Decision,
     locked: &mut Locked,
     mut canceller: Canceller,
@@ -55,12 +55,12 @@ async fn run_locked(
     let Some((row, direction, resume)) = open(&applied) else {
         return Ok("no statement is open any more".into());
     };
-    let Ok(index) = folder.migrations.binary_search_by(|migration| migration.version.cmp(&row.id)) else {
+    let Ok(index) = directory.migrations.binary_search_by(|migration| migration.version.cmp(&row.id)) else {
         let message =
-            format!("the file of revision {} is not in this folder: run this with the image that has it", row.id);
+            format!("the file of revision {} is not in this directory: run this with the image that has it", row.id);
         return Err(Failure::new(Stage::Load, Cause::Invalid(vec![message])));
     };
-    let statement = statement(folder, &folder.migrations[index], direction, resume)?;
+    let statement = statement(directory, &directory.migrations[index], direction, resume)?;
     let (done, executed, effect) = match decision {
         Decision::Done => (resume.done + 1, statement.executed, "is marked as done, the next run goes on behind it"),
         Decision::Again => (resume.done, resume.executed, "will be run again by the next run"),
@@ -91,7 +91,7 @@ struct OpenStatement {
 
 /// Reads the open statement from its file, after a check that the statements before it are unchanged.
 fn statement(
-    folder: &MigrationDir,
+    directory: &MigrationDir,
     migration: &Migration,
     direction: Direction,
     resume: Resume,
@@ -101,7 +101,7 @@ fn statement(
     let section = match direction {
         Direction::Up => &migration.up,
         Direction::Down => {
-            down = folder.load_down(migration).map_err(invalid)?;
+            down = directory.load_down(migration).map_err(invalid)?;
             let missing = || invalid(format!("{} has no down migration any more", migration.up.file));
             down.as_ref().ok_or_else(missing)?
         }
@@ -109,7 +109,7 @@ fn statement(
     let file = &section.file;
     let step_failure =
         |error: ApplyError| Failure::new(Stage::Plan, Cause::Step { file: file.to_string(), broken: error });
-    let mut batches = folder.open(section).map_err(|error| step_failure(error.into()))?;
+    let mut batches = directory.open(section).map_err(|error| step_failure(error.into()))?;
     let edited_error = ApplyError::ResumeEdited { done: resume.done };
     if batches.skip(resume.done, resume.executed).map_err(|error| step_failure(error.into()))?.is_none() {
         return Err(step_failure(edited_error));

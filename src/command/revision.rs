@@ -1,4 +1,4 @@
-//! The `revision` and `merge` commands: write the files of a new revision for every dialect that has a folder.
+//! The `revision` and `merge` commands: write the files of a new revision for every dialect that has a directory.
 
 use crate::clock;
 use crate::config::DatabaseConfig;
@@ -11,7 +11,7 @@ use crate::revision::Version;
 /// Writes the files of a new revision that depends on the present heads.
 ///
 /// # Errors
-/// Fails when the message makes no file name, when the folder is invalid, or when it cannot be written.
+/// Fails when the message makes no file name, when the directory is invalid, or when it cannot be written.
 pub fn revision(config: &DatabaseConfig, message: &str) -> Result<String, Failure> {
     add(config, NewContent::Change, Some(message)).map_err(|cause| Failure::new(Stage::Load, cause))
 }
@@ -28,21 +28,21 @@ pub fn merge(config: &DatabaseConfig, message: Option<&str>) -> Result<String, F
 fn add(config: &DatabaseConfig, content: NewContent<'_>, message: Option<&str>) -> Result<String, Cause> {
     let dir = &config.dir;
     let _turn = write::lock_directory(dir)?;
-    let folders = dialects::for_each_dialect(dir, config.dialect, |dialect| {
+    let directories = dialects::for_each_dialect(dir, config.dialect, |dialect| {
         MigrationDir::load_or_empty(dir, dialect).map(RevisionBase::from_dir)
     })?;
     let mut joined_heads: Vec<&Version> =
-        folders.iter().filter(|base| base.heads.len() > 1).flat_map(|base| &base.heads).collect();
+        directories.iter().filter(|base| base.heads.len() > 1).flat_map(|base| &base.heads).collect();
     joined_heads.sort();
     joined_heads.dedup();
     if content == NewContent::Join && joined_heads.is_empty() {
-        return Err(Cause::Usage(nothing_to_join(&folders)));
+        return Err(Cause::Usage(nothing_to_join(&directories)));
     }
     let joined_heads = joined_heads.into_iter().map(Version::as_str).collect::<Vec<_>>().join(" and ");
     let message = message.map_or_else(|| format!("merge {joined_heads}"), Into::into);
-    let version = next_version(&folders)?;
+    let version = next_version(&directories)?;
     let mut files = Vec::new();
-    for base in &folders {
+    for base in &directories {
         files.extend(base.scaffold(&version, &message, content)?);
     }
     write::write(&files)?;
@@ -57,36 +57,40 @@ fn add(config: &DatabaseConfig, content: NewContent<'_>, message: Option<&str>) 
     Ok(format!("revision {version} written: {} files{merge_note}; {next_step}", files.len()))
 }
 
-/// A folder and the revisions on which a new revision in it depends.
+/// A directory and the revisions on which a new revision in it depends.
 pub(super) struct RevisionBase {
-    /// The folder.
-    pub folder: MigrationDir,
-    /// The heads of the folder.
+    /// The directory.
+    pub directory: MigrationDir,
+    /// The heads of the directory.
     pub heads: Vec<Version>,
 }
 
 impl RevisionBase {
-    /// Takes the heads of a folder as the base of a new revision.
-    pub fn from_dir(folder: MigrationDir) -> RevisionBase {
-        let heads = folder.graph.heads().into_iter().map(|index| folder.migrations[index].version.clone()).collect();
-        RevisionBase { folder, heads }
+    /// Takes the heads of a directory as the base of a new revision.
+    pub fn from_dir(directory: MigrationDir) -> RevisionBase {
+        let heads =
+            directory.graph.heads().into_iter().map(|index| directory.migrations[index].version.clone()).collect();
+        RevisionBase { directory, heads }
     }
 
-    /// Returns the files of a new revision in this folder.
+    /// Returns the files of a new revision in this directory.
     pub fn scaffold(&self, version: &Version, message: &str, content: NewContent<'_>) -> Result<Vec<NewFile>, Cause> {
         let revision = NewRevision { version, message, parents: &self.heads, content };
-        let scripts = self.folder.layout.scaffold(&revision).ok_or_else(|| {
+        let scripts = self.directory.layout.scaffold(&revision).ok_or_else(|| {
             Cause::Usage(format!("-m {message:?} leaves nothing for a file name: write some ASCII letters or digits"))
         })?;
-        let path = |file: String| self.folder.path.join(file);
+        let path = |file: String| self.directory.path.join(file);
         Ok(scripts.into_iter().map(|script| NewFile { path: path(script.file), text: script.text }).collect())
     }
 }
 
 /// Returns the version of a new revision. It is the same for all dialects, and comes after every existing version.
-pub(super) fn next_version(folders: &[RevisionBase]) -> Result<Version, Cause> {
-    let newest =
-        folders.iter().filter_map(|base| base.folder.migrations.last()).map(|migration| &migration.version).max();
+pub(super) fn next_version(directories: &[RevisionBase]) -> Result<Version, Cause> {
+    let newest = directories
+        .iter()
+        .filter_map(|base| base.directory.migrations.last())
+        .map(|migration| &migration.version)
+        .max();
     let timestamp: String = clock::now().chars().filter(char::is_ascii_digit).collect();
     NATIVE
         .next_version(newest, &timestamp)
@@ -94,10 +98,10 @@ pub(super) fn next_version(folders: &[RevisionBase]) -> Result<Version, Cause> {
 }
 
 /// Returns the reason why a merge is refused.
-fn nothing_to_join(folders: &[RevisionBase]) -> String {
-    let descriptions = folders.iter().map(|base| match base.heads.first() {
-        Some(head) => format!("{} has one head, {head}", base.folder.path.display()),
-        None => format!("{} has no revision yet", base.folder.path.display()),
+fn nothing_to_join(directories: &[RevisionBase]) -> String {
+    let descriptions = directories.iter().map(|base| match base.heads.first() {
+        Some(head) => format!("{} has one head, {head}", base.directory.path.display()),
+        None => format!("{} has no revision yet", base.directory.path.display()),
     });
     format!("nothing is to be merged: {}", descriptions.collect::<Vec<_>>().join("; "))
 }

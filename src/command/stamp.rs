@@ -24,11 +24,11 @@ use crate::stage::with_lock::{LockDecision, with_lock_unless_done};
 /// Fails with the failure of the stage that could not go on; the history is unchanged then.
 pub async fn stamp(config: &DatabaseConfig, target: &Target, context: &RunContext) -> Result<ChangeSummary, Failure> {
     let failed = |cause| Failure::new(Stage::Load, cause);
-    let folder = MigrationDir::load(&config.dir, config.dialect).map_err(failed)?;
-    let positions =
-        plan::resolve(&folder.graph, &folder.migrations, target).map_err(|error| failed(Cause::objected(&[error])))?;
-    let work = StampWork { config, folder, positions };
-    // An empty history table counts as a history: it says that no revision of the folder is in the schema.
+    let directory = MigrationDir::load(&config.dir, config.dialect).map_err(failed)?;
+    let positions = plan::resolve(&directory.graph, &directory.migrations, target)
+        .map_err(|error| failed(Cause::objected(&[error])))?;
+    let work = StampWork { config, directory, positions };
+    // An empty history table counts as a history: it says that no revision of the directory is in the schema.
     let answer = |has_history: &bool, applied: &[Applied]| {
         let stamp = work.plan(applied).ok().filter(|stamp| *has_history && stamp.is_empty())?;
         Some(nothing_to_record(&stamp))
@@ -55,15 +55,15 @@ struct StampWork<'a> {
     /// The configuration of the run.
     config: &'a DatabaseConfig,
     /// The migration directory.
-    folder: MigrationDir,
-    /// The target's positions among the folder's scripts; empty for base.
+    directory: MigrationDir,
+    /// The target's positions among the directory's scripts; empty for base.
     positions: Vec<usize>,
 }
 
 impl StampWork<'_> {
     /// Compares the history with the target, and returns the rows to record and to remove.
     fn plan<'a>(&self, applied: &'a [Applied]) -> Result<Stamp<'a>, Failure> {
-        plan::stamp(&self.folder.graph, &self.folder.migrations, applied, &self.positions)
+        plan::stamp(&self.directory.graph, &self.directory.migrations, applied, &self.positions)
             .map_err(|errors| Failure::new(Stage::Plan, Cause::objected(&errors)))
     }
 
@@ -95,7 +95,7 @@ impl StampWork<'_> {
                 Some(RecordedState::Undoing { .. }) => "what was undone of it",
                 Some(RecordedState::Applied) | None => "it",
             };
-            tracing::info!("recorded {} without running {extent}", self.folder.migrations[*index].up.file);
+            tracing::info!("recorded {} without running {extent}", self.directory.migrations[*index].up.file);
         }
         let backup = safety.file().map(PathBuf::from);
         Ok(ChangeSummary { message: message(&stamp, backup.as_ref()), revision: revision(&stamp), backup })
@@ -103,7 +103,8 @@ impl StampWork<'_> {
 
     /// Reads the down script of each revision to record, because its checksum goes into the row; `None` without one.
     fn down_scripts(&self, stamp: &Stamp<'_>) -> Result<Vec<Option<Section>>, Failure> {
-        let sections = stamp.record.iter().map(|(index, _)| self.folder.load_down(&self.folder.migrations[*index]));
+        let sections =
+            stamp.record.iter().map(|(index, _)| self.directory.load_down(&self.directory.migrations[*index]));
         sections.collect::<Result<_, _>>().map_err(|problem| Failure::new(Stage::Load, Cause::Invalid(vec![problem])))
     }
 
@@ -134,7 +135,7 @@ impl StampWork<'_> {
         let unfinished = stamp.record.iter().filter_map(|(_, row)| *row);
         let removals = stamp.remove.iter().copied().chain(unfinished).map(|row| HistoryChange::Remove(&row.id));
         let records = stamp.record.iter().zip(down_scripts).map(|((index, _), down)| {
-            let migration = &self.folder.migrations[*index];
+            let migration = &self.directory.migrations[*index];
             HistoryChange::Record(HistoryRow {
                 direction: Direction::Up,
                 id: &migration.version,
@@ -158,7 +159,7 @@ impl StampWork<'_> {
         let applied = locked.database().history().await.map_err(|fault| failed(Cause::Database(fault)))?;
         let remaining = self.plan(&applied).map_err(|failure| failed(failure.cause))?;
         let missing = remaining.record.iter().map(|(index, _)| {
-            format!("revision {} is not recorded as applied", self.folder.migrations[*index].version)
+            format!("revision {} is not recorded as applied", self.directory.migrations[*index].version)
         });
         let extra = remaining.remove.iter().map(|row| format!("revision {} is still recorded", row.id));
         let mismatches: Vec<String> = missing.chain(extra).collect();
@@ -194,7 +195,7 @@ fn message(stamp: &Stamp<'_>, backup: Option<&PathBuf>) -> String {
     }
     parts.extend(backup.map(|file| format!("backup {}", file.display())));
     let assumed = match (&current_revision, stamp.at.len()) {
-        (None, _) => "nothing of the folder is in the schema".into(),
+        (None, _) => "nothing of the directory is in the schema".into(),
         (Some(current_revision), 1) => format!("the schema is what {current_revision} leaves"),
         (Some(current_revision), _) => format!("the schema is what {current_revision} leave"),
     };

@@ -69,7 +69,7 @@ fn on_error(config: &DatabaseConfig, args: &Transfer) -> Result<OnBadRow, Failur
     }
     let destination = match &args.rejects {
         Some(file) => RejectDestination::File(file.clone()),
-        None => RejectDestination::Folder(config.backup.dir.clone()),
+        None => RejectDestination::Directory(config.backup.dir.clone()),
     };
     let failed = |error| Failure::new(Stage::Configure, Cause::Transfer(error));
     let rejects = RejectFile::create(&destination).map_err(failed)?;

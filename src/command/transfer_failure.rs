@@ -50,8 +50,8 @@ pub(super) fn log_advice(failure: Failure, args: &Transfer) -> Failure {
 
 /// Warns when the file is in the container's own layer, because it is removed with the container.
 fn warn_of_the_layer(file: &Path) {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if is_on_container_layer(folder.unwrap_or(Path::new("."))) {
+    let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty());
+    if is_on_container_layer(directory.unwrap_or(Path::new("."))) {
         tracing::warn!("{} is in the container's own layer and goes with it: mount a volume there", file.display());
     }
 }

@@ -27,12 +27,12 @@ use crate::transfer::source::SourceContents;
 /// Writes the files of the revision.
 ///
 /// # Errors
-/// Fails when the source cannot be read, when PostgreSQL cannot hold its data as it is, or when the folder is invalid.
+/// Fails when the source cannot be read, when PostgreSQL cannot hold its data as it is, or when the directory is invalid.
 /// No file is left then.
 pub async fn write(config: &DatabaseConfig, args: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
     let options = transfer_options(&args.rows.casts, For::Load).map_err(usage)?;
     let path = source(&args.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
-    // The folder is checked before the source is read, so that a missing one is found first.
+    // The directory is checked before the source is read, so that a missing one is found first.
     drop(files::lock_directory(&config.dir).map_err(|cause| Failure::new(Stage::Load, cause))?);
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let opened = read(config, path, cancel).await?;
@@ -90,21 +90,21 @@ fn about(name: &str, args: &CastArgs, revision: &DraftedRevision) -> String {
     text + "\n"
 }
 
-/// Writes both files into the folder of PostgreSQL's revisions.
+/// Writes both files into the directory of PostgreSQL's revisions.
 fn save(config: &DatabaseConfig, revision: &DraftedRevision, about: &str) -> Result<String, Cause> {
     let dir = &config.dir;
     let _turn = files::lock_directory(dir)?;
-    let created_dir = folder_of_postgres(dir)?;
+    let created_dir = directory_of_postgres(dir)?;
     let result = write_files(dir, revision, about);
     if let (true, Err(_)) = (created_dir.is_some(), &result) {
-        // The folder is removed if it is empty.
+        // The directory is removed if it is empty.
         created_dir.iter().for_each(|path| drop(fs::remove_dir(path)));
     }
     result
 }
 
-/// Creates PostgreSQL's folder if only SQLite's exists. Returns its path if it was created.
-fn folder_of_postgres(dir: &Path) -> Result<Option<std::path::PathBuf>, Cause> {
+/// Creates PostgreSQL's directory if only SQLite's exists. Returns its path if it was created.
+fn directory_of_postgres(dir: &Path) -> Result<Option<std::path::PathBuf>, Cause> {
     let dialect_dir = |dialect| dir.join(dialects::name(dialect));
     let (postgres_dir, sqlite_dir) = (dialect_dir(Dialect::Postgres), dialect_dir(Dialect::Sqlite));
     if postgres_dir.is_dir() || !sqlite_dir.is_dir() {
@@ -116,12 +116,12 @@ fn folder_of_postgres(dir: &Path) -> Result<Option<std::path::PathBuf>, Cause> {
 
 /// Numbers the revision and writes its files; returns the last line.
 fn write_files(dir: &Path, revision: &DraftedRevision, about: &str) -> Result<String, Cause> {
-    let folders = dialects::for_each_dialect(dir, Dialect::Postgres, |dialect| {
+    let directories = dialects::for_each_dialect(dir, Dialect::Postgres, |dialect| {
         MigrationDir::load_or_empty(dir, dialect).map(RevisionBase::from_dir)
     })?;
-    let version = next_version(&folders)?;
-    let base = folders.iter().find(|base| base.folder.dialect == Dialect::Postgres);
-    let base = base.ok_or_else(|| Cause::Internal("a folder for PostgreSQL is there by now".into()))?;
+    let version = next_version(&directories)?;
+    let base = directories.iter().find(|base| base.directory.dialect == Dialect::Postgres);
+    let base = base.ok_or_else(|| Cause::Internal("a directory for PostgreSQL is there by now".into()))?;
     let (up, down) = ([about, &revision.draft.up].concat(), ["\n", &revision.draft.down].concat());
     let new = base.scaffold(&version, "from sqlite", NewContent::Written { up: &up, down: &down })?;
     files::write(&new)?;

@@ -54,7 +54,7 @@ pub(super) fn on_failure(
     }
 }
 
-/// Returns the backup folder if none is set: beside the SQLite file, or else `/backups` if it exists, or `backups`.
+/// Returns the backup directory if none is set: beside the SQLite file, or else `/backups` if it exists, or `backups`.
 fn default_backup_dir(url: &Url) -> PathBuf {
     match url {
         Url::Sqlite(url::SqliteTarget { place: SqliteLocation::File(path) }) => path.with_file_name("backups"),

@@ -36,7 +36,7 @@ impl EnvFile {
             Some(name) => Path::new(name),
             None => Path::new(DEFAULT_PATH),
         };
-        // A folder is skipped, because Python's virtual environments are often folders of this name.
+        // A directory is skipped, because Python's virtual environments are often directories of this name.
         let is_optional =
             |error: &io::Error| given_path.is_none() && (error.kind() == ErrorKind::NotFound || path.is_dir());
         match safe_file::read(path, MAX_BYTES) {

@@ -84,7 +84,7 @@ pub enum MissingDatabase {
     Create,
 }
 
-/// The treatment of revisions in the database that the folder does not have.
+/// The treatment of revisions in the database that the directory does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AheadPolicy {
     /// Log a warning.
@@ -116,7 +116,7 @@ pub enum RehearsalMode {
 pub struct BackupPolicy {
     /// The mode.
     pub mode: BackupMode,
-    /// The backup folder.
+    /// The backup directory.
     pub dir: PathBuf,
     /// The number of verified backups that are kept per database, at least one.
     pub keep: usize,
@@ -140,7 +140,7 @@ pub enum BackupMode {
 pub enum DatabaseNeed {
     /// The database URL.
     Url,
-    /// The dialect of the migrations: from the URL, unless the folder has subfolders for dialects.
+    /// The dialect of the migrations: from the URL, unless the directory has subdirectories for dialects.
     Dialect,
     /// Nothing.
     Nothing,
@@ -155,7 +155,7 @@ impl DatabaseConfig {
         let Environment { raw, libpq, hint, .. } = environment;
         let mut database = DatabaseUrlSource::new(flags, &raw, libpq, hint)?;
         let dir = dir(pick(&flags.dir, "--dir", &raw.lockkeeper_dir, "LOCKKEEPER_DIR"));
-        // A missing folder counts here, because it has an error of its own later.
+        // A missing directory counts here, because it has an error of its own later.
         let needs_no_url = || !dir.is_dir() || ["postgres", "sqlite"].iter().any(|dialect| dir.join(dialect).is_dir());
         let url = match need {
             DatabaseNeed::Nothing if !database.is_given() => {

@@ -12,9 +12,10 @@ pub mod sqlite;
 mod table_names;
 pub mod url;
 
-use crate::dialect::Dialect;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use crate::dialect::Dialect;
 
 pub use apply_error::ApplyError;
 pub use error::{DatabaseError, DatabaseErrorKind};
@@ -235,7 +236,7 @@ impl Database {
     /// Tries to take the lock once, without waiting.
     ///
     /// # Errors
-    /// The session is lost, a pooler does not keep sessions, or the folder of the lock file is not writable.
+    /// The session is lost, a pooler does not keep sessions, or the directory of the lock file is not writable.
     pub async fn try_lock(mut self, applied_by: &str, limits: SessionLimits) -> Result<LockAttempt, DatabaseError> {
         let is_locked = match &mut self {
             Database::Postgres(database) => database.try_lock().await?,

@@ -8,7 +8,7 @@ use crate::revision::Backslash;
 pub struct DatabaseIdentity {
     /// Dialect, which backups write as `postgresql` or `sqlite`.
     pub dialect: Dialect,
-    /// Database name, or the file's name without its folder.
+    /// Database name, or the file's name without its directory.
     pub name: String,
 }
 

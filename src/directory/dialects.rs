@@ -1,8 +1,8 @@
 //! The layout of the directory: one for every database, or one subdirectory for each dialect.
 
-use crate::dialect::Dialect;
 use std::path::{Path, PathBuf};
 
+use crate::dialect::Dialect;
 use crate::error::Cause;
 
 /// Returns the name of a dialect, which is also that of its subdirectory.
@@ -24,7 +24,7 @@ pub(super) fn dialect_dir(path: &Path, dialect: Dialect) -> Result<PathBuf, Caus
         return Ok(path.join(ours));
     }
     if path.join(other).is_dir() {
-        let message = format!("{} has a folder {other} but none named {ours}", path.display());
+        let message = format!("{} has a directory {other} but none named {ours}", path.display());
         return Err(Cause::NoMigrations(message));
     }
     Ok(path.to_owned())

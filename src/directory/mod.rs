@@ -39,12 +39,12 @@ impl MigrationDir {
     /// # Errors
     /// Fails if there is no directory or no migration in it, or with all problems of the directory at once.
     pub fn load(path: &Path, dialect: Dialect) -> Result<MigrationDir, Cause> {
-        let folder = MigrationDir::load_or_empty(path, dialect)?;
-        if folder.migrations.is_empty() {
-            let reason = folder.layout.describe_empty(&listing::subdirectories(&folder.path));
-            return Err(Cause::NoMigrations(format!("{} {reason}", folder.path.display())));
+        let directory = MigrationDir::load_or_empty(path, dialect)?;
+        if directory.migrations.is_empty() {
+            let reason = directory.layout.describe_empty(&listing::subdirectories(&directory.path));
+            return Err(Cause::NoMigrations(format!("{} {reason}", directory.path.display())));
         }
-        Ok(folder)
+        Ok(directory)
     }
 
     /// Reads a directory as [`MigrationDir::load`] does, but accepts one without migrations: the first is about to be

@@ -23,7 +23,7 @@ pub struct NewFile {
 /// An exclusive lock of a directory, held while new files are numbered and written. Dropping it ends the lock.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    _folder: File,
+    _directory: File,
 }
 
 /// Waits for the lock of a directory: two runs at once would use the same number.
@@ -31,15 +31,15 @@ pub struct DirectoryLock {
 /// # Errors
 /// Fails if the directory does not exist or cannot be opened.
 pub fn lock_directory(path: &Path) -> Result<DirectoryLock, Cause> {
-    let folder = safe_file::open_folder(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Cause::NoFolder(path.to_owned()),
+    let directory = safe_file::open_directory(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Cause::NoDirectory(path.to_owned()),
         _ => read_error(path, &error),
     })?;
     // Some network file systems have no such lock. Even there, no file replaces another.
-    if let Err(error) = folder.lock() {
+    if let Err(error) = directory.lock() {
         tracing::debug!("{} cannot be locked: {error}", path.display());
     }
-    Ok(DirectoryLock { _folder: folder })
+    Ok(DirectoryLock { _directory: directory })
 }
 
 /// Writes the files in this order. Each file gets its name when its whole text is written.
@@ -64,13 +64,13 @@ pub fn write(files: &[NewFile]) -> Result<(), Cause> {
 /// Writes the text to a hidden temporary file, which is removed when the value is dropped. The hidden file that a
 /// killed run leaves is ignored like all hidden files.
 fn prepare(file: &NewFile) -> Result<NamedTempFile, Cause> {
-    let folder = file.path.parent().unwrap_or(Path::new("."));
+    let directory = file.path.parent().unwrap_or(Path::new("."));
     let name = file.path.file_name().unwrap_or_default().to_string_lossy();
     let mut hidden = Builder::new()
         .prefix(&format!(".{name}."))
         // Temporary files are usually private to their user; here the umask decides.
-        .make_in(folder, |path| safe_file::create_new(path, 0o666))
-        .map_err(write_error(folder))?;
+        .make_in(directory, |path| safe_file::create_new(path, 0o666))
+        .map_err(write_error(directory))?;
     let written = hidden.as_file_mut().write_all(file.text.as_bytes());
     written.and_then(|()| hidden.as_file().sync_all()).map_err(write_error(&file.path))?;
     Ok(hidden)
@@ -85,9 +85,9 @@ fn publish<'a>(
         hidden.persist_noclobber(&file.path).map_err(|refused| write_error(&file.path)(refused.error))?;
         named.push(&file.path);
     }
-    let folders: BTreeSet<&Path> = files.iter().filter_map(|file| file.path.parent()).collect();
-    for folder in folders {
-        safe_file::open_folder(folder).and_then(|open| open.sync_all()).map_err(write_error(folder))?;
+    let directories: BTreeSet<&Path> = files.iter().filter_map(|file| file.path.parent()).collect();
+    for directory in directories {
+        safe_file::open_directory(directory).and_then(|open| open.sync_all()).map_err(write_error(directory))?;
     }
     Ok(())
 }
@@ -104,8 +104,8 @@ mod tests {
         NewFile { path, text: "-- new\n".into() }
     }
 
-    fn names(folder: &Path) -> Vec<String> {
-        let entries = fs::read_dir(folder).unwrap();
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
         let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
@@ -113,8 +113,8 @@ mod tests {
 
     #[test]
     fn a_name_that_is_taken_keeps_its_file_and_takes_the_others_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
         fs::write(path("b"), "old").unwrap();
         let refused = write(&[file(path("a")), file(path("b")), file(path("c"))]).unwrap_err();
         assert!(
@@ -122,14 +122,14 @@ mod tests {
                 if path.ends_with("b") && error.kind() == io::ErrorKind::AlreadyExists),
             "{refused}"
         );
-        assert_eq!(names(folder.path()), ["b"]);
+        assert_eq!(names(directory.path()), ["b"]);
         assert_eq!(fs::read_to_string(path("b")).unwrap(), "old");
     }
 
     #[test]
-    fn a_folder_that_is_not_there_leaves_nothing_in_the_others() {
-        let folder = tempfile::tempdir().unwrap();
-        write(&[file(folder.path().join("a")), file(folder.path().join("gone/b"))]).unwrap_err();
-        assert_eq!(names(folder.path()), [""; 0]);
+    fn a_directory_that_is_not_there_leaves_nothing_in_the_others() {
+        let directory = tempfile::tempdir().unwrap();
+        write(&[file(directory.path().join("a")), file(directory.path().join("gone/b"))]).unwrap_err();
+        assert_eq!(names(directory.path()), [""; 0]);
     }
 }

@@ -29,7 +29,7 @@ impl Cause {
             Cause::Config(_) => "correct the setting and run again".into(),
             Cause::Secret(_) => "make the file readable for this user, with the secret in it".into(),
             Cause::NoMigrations(_) => "mount or copy the migrations there, or set LOCKKEEPER_DIR".into(),
-            Cause::NoFolder(dir) => folder_advice(dir),
+            Cause::NoDirectory(dir) => directory_advice(dir),
             Cause::Unwritten { error, .. } => unwritten_advice(error.kind()).into(),
             Cause::Invalid(_) => "fix the problems above, then run lockkeeper check".into(),
             Cause::NeverReady { fault, .. } if fault.kind == DatabaseErrorKind::Busy => {
@@ -73,8 +73,8 @@ fn stopped_advice(reason: CancelReason) -> &'static str {
     }
 }
 
-fn folder_advice(dir: &Path) -> String {
-    // This is the default folder of the image, used because `migrations` does not exist here.
+fn directory_advice(dir: &Path) -> String {
+    // This is the default directory of the image, used because `migrations` does not exist here.
     match dir == Path::new("/migrations") {
         true => "mkdir -p migrations, or set LOCKKEEPER_DIR".into(),
         false => format!("mkdir -p {}", dir.display()),
@@ -92,7 +92,7 @@ fn unrecorded_advice(error: &ApplyError) -> &'static str {
 fn unwritten_advice(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            "make the folder writable for this user, or set LOCKKEEPER_DIR"
+            "make the directory writable for this user, or set LOCKKEEPER_DIR"
         }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room, then run again",
         // Another process has just created this file: the next run takes the next number.
@@ -117,7 +117,7 @@ fn readiness_advice(kind: DatabaseErrorKind) -> &'static str {
         }
         DatabaseErrorKind::NoDatabase => "create the database, or give --create-database",
         DatabaseErrorKind::NoPrivilege => {
-            "grant the privilege named, or make the file or folder writable for this user"
+            "grant the privilege named, or make the file or directory writable for this user"
         }
         DatabaseErrorKind::Tls => "check sslmode and sslrootcert against the server's certificate",
         DatabaseErrorKind::Protocol => {
@@ -140,11 +140,11 @@ fn readiness_advice(kind: DatabaseErrorKind) -> &'static str {
 
 fn backup_advice(error: &BackupError) -> &'static str {
     match error {
-        BackupError::Folder(_) => {
-            "make the folder writable (in a container, mount a volume there), or set LOCKKEEPER_BACKUP_DIR"
+        BackupError::Directory(_) => {
+            "make the directory writable (in a container, mount a volume there), or set LOCKKEEPER_BACKUP_DIR"
         }
         BackupError::NoRoom { needed, free, .. } if free >= needed => {
-            "check quota, file size limit and disk of the backup folder, or set LOCKKEEPER_BACKUP_DIR"
+            "check quota, file size limit and disk of the backup directory, or set LOCKKEEPER_BACKUP_DIR"
         }
         error if error.is_no_room() => "make room, or set LOCKKEEPER_BACKUP_DIR",
         BackupError::Tool(error) if error.is_contended() => "run again when nobody holds that table's lock",
@@ -158,8 +158,8 @@ fn backup_advice(error: &BackupError) -> &'static str {
         BackupError::Tool(_) => "fix what the tool reports; LOCKKEEPER_BACKUP=off goes without a backup",
         BackupError::Empty(_) => "check LOCKKEEPER_PG_DUMP",
         BackupError::TimedOut(_) => "raise LOCKKEEPER_BACKUP_TIMEOUT",
-        BackupError::Copy(_) => "check the database file and the backup folder",
-        BackupError::Unverified(_) => "check the disk of the backup folder, then run again",
+        BackupError::Copy(_) => "check the database file and the backup directory",
+        BackupError::Unverified(_) => "check the disk of the backup directory, then run again",
     }
 }
 
@@ -190,7 +190,7 @@ fn transfer_advice(error: &TransferError) -> &'static str {
             "move that file away, or give another name"
         }
         TransferError::Unkept { .. } => {
-            "make room and the folder writable (in a container, mount a volume there), or give --rejects FILE"
+            "make room and the directory writable (in a container, mount a volume there), or give --rejects FILE"
         }
         TransferError::Refused { .. } => "correct the row, or the constraint",
         TransferError::Violated(_) => "correct those rows in the source, or leave them out",

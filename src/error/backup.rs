@@ -9,20 +9,20 @@ use crate::database::{DatabaseError, DatabaseErrorKind};
 /// The reason why there is no verified backup.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// The backup folder cannot be used.
+    /// The backup directory cannot be used.
     #[error("{0}")]
-    Folder(String),
+    Directory(String),
     /// The disk, the quota or the limit of the file size is exhausted.
     #[error("{0}")]
     Full(String),
-    /// The folder has not enough room, both in bytes. `cause` ends with a colon, or is empty when the room was too
+    /// The directory has not enough room, both in bytes. `cause` ends with a colon, or is empty when the room was too
     /// small from the beginning.
-    #[error("{cause}{folder} has {free} bytes free, the backup may need {needed}", folder = folder.display())]
+    #[error("{cause}{directory} has {free} bytes free, the backup may need {needed}", directory = directory.display())]
     NoRoom {
         /// An earlier error that says so, followed by a colon; or empty.
         cause: String,
         /// The directory of the backups.
-        folder: PathBuf,
+        directory: PathBuf,
         /// The bytes that the backup takes at most.
         needed: u64,
         /// The bytes that are free.

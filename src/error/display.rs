@@ -21,7 +21,7 @@ impl fmt::Display for Cause {
             | Cause::NoMigrations(text)
             | Cause::Internal(text)
             | Cause::Panic(text) => f.write_str(text),
-            Cause::NoFolder(dir) => write!(f, "there is no folder {}", dir.display()),
+            Cause::NoDirectory(dir) => write!(f, "there is no directory {}", dir.display()),
             Cause::Unwritten { path, error } => unwritten(f, path, error),
             Cause::Invalid(lines) | Cause::Mismatch(lines) => f.write_str(&lines.join("; ")),
             Cause::NeverReady { target, fault, attempts, waited } => {

@@ -39,11 +39,11 @@ impl ExportError {
         match self {
             ExportError::Taken(_) => "remove it, or give another name: nothing is ever overwritten",
             ExportError::InUse(_) => "let the other export finish, or give another name",
-            ExportError::Unwritten { .. } => "give a path in a folder that this user can write and that has room",
+            ExportError::Unwritten { .. } => "give a path in a directory that this user can write and that has room",
             ExportError::Unread { .. } => "give the path of an export that this user can read",
             ExportError::Malformed(_) => "correct the file there, or export it again",
             ExportError::Staging(_) => {
-                "set TMPDIR to a folder that can be written and has room for about the size of the file"
+                "set TMPDIR to a directory that can be written and has room for about the size of the file"
             }
         }
     }

@@ -112,11 +112,11 @@ pub enum Cause {
     Secret(String),
     /// The migration directory does not exist or has no migrations.
     NoMigrations(String),
-    /// The folder for new migrations does not exist.
-    NoFolder(PathBuf),
-    /// A new migration, or the folder for it, cannot be written.
+    /// The directory for new migrations does not exist.
+    NoDirectory(PathBuf),
+    /// A new migration, or the directory for it, cannot be written.
     Unwritten {
-        /// The path of the file or folder.
+        /// The path of the file or directory.
         path: PathBuf,
         /// The error of the system.
         error: io::Error,
@@ -174,7 +174,7 @@ pub enum Cause {
         /// The advice for the user.
         instead: &'static str,
     },
-    /// The database has these revisions, which the folder does not have.
+    /// The database has these revisions, which the directory does not have.
     Ahead(Vec<String>),
     /// The verification found these differences, one line each.
     Mismatch(Vec<String>),

@@ -16,7 +16,7 @@ impl Exit {
             Cause::Usage(_) | Cause::Target(_) | Cause::Declined { .. } => Exit::Usage,
             Cause::Config(_) | Cause::Foreign(_) => Exit::Config,
             Cause::Secret(_) => Exit::Denied,
-            Cause::NoMigrations(_) | Cause::NoFolder(_) => Exit::NoMigrations,
+            Cause::NoMigrations(_) | Cause::NoDirectory(_) => Exit::NoMigrations,
             Cause::Unwritten { error, .. } => match error.kind() {
                 ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Exit::Denied,
                 _ => Exit::Io,
@@ -138,7 +138,7 @@ fn for_backup_error(error: &BackupError) -> Exit {
         error if error.is_no_room() => Exit::BackupTarget,
         BackupError::Tool(error) if error.is_contended() => Exit::Contended,
         BackupError::Tool(error) if error.is_lost() => Exit::Unavailable,
-        BackupError::Folder(_) | BackupError::Full(_) | BackupError::NoRoom { .. } => Exit::BackupTarget,
+        BackupError::Directory(_) | BackupError::Full(_) | BackupError::NoRoom { .. } => Exit::BackupTarget,
         BackupError::Source(fault) => for_database_error(Stage::Backup, fault),
         BackupError::Tool(_) | BackupError::Empty(_) | BackupError::TimedOut(_) | BackupError::Copy(_) => {
             Exit::BackupFailed
@@ -176,7 +176,7 @@ fn for_restore_error(error: &RestoreError) -> Exit {
     }
 }
 
-/// Returns the exit for an error of the file for rejected rows, which is in the backup folder unless a flag names it.
+/// Returns the exit for an error of the file for rejected rows, which is in the backup directory unless a flag names it.
 fn for_unwritten_file(kind: ErrorKind) -> Exit {
     use ErrorKind::{
         FileTooLarge, NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,

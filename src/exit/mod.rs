@@ -21,7 +21,7 @@ pub enum Exit {
     Unavailable,
     /// The code has a bug (70).
     Internal,
-    /// The backup folder or the file for rejected rows cannot be written (73).
+    /// The backup directory or the file for rejected rows cannot be written (73).
     BackupTarget,
     /// A disk error (74).
     Io,
@@ -114,7 +114,7 @@ pub const TABLE: [ExitMeaning; 26] = {
             Permanent,
             "migrations: edited, missing, duplicate, out of order, several heads, cycle, cannot be parsed; or the database file is corrupt or no database; or values and rows do not fit where they are transferred to",
         ),
-        row(Exit::NoMigrations, 66, "no-migrations", Permanent, "folder missing, unreadable or empty"),
+        row(Exit::NoMigrations, 66, "no-migrations", Permanent, "directory missing, unreadable or empty"),
         row(
             Exit::Unavailable,
             69,
@@ -128,7 +128,7 @@ pub const TABLE: [ExitMeaning; 26] = {
             73,
             "backup-target",
             Permanent,
-            "the backup folder, or the file for rejected rows, cannot be created or written, or has no room",
+            "the backup directory, or the file for rejected rows, cannot be created or written, or has no room",
         ),
         row(Exit::Io, 74, "io", Transient, "disk errors: on the database file, on our own files, on the server"),
         row(

@@ -33,8 +33,8 @@ pub trait Layout: Debug + Sync {
     /// Fails with a line that describes the problem of the file.
     fn read_down(&self, migration: &Migration, files: &mut dyn TextFiles) -> Result<Option<Section>, String>;
 
-    /// Returns the reason why a directory has no migrations. `folders` are its subdirectories.
-    fn describe_empty(&self, folders: &[Subdirectory]) -> String;
+    /// Returns the reason why a directory has no migrations. `directories` are its subdirectories.
+    fn describe_empty(&self, directories: &[Subdirectory]) -> String;
 
     /// Returns the version of the next revision, which comes after the newest one; `now` is the present time in the
     /// form `YYYYMMDDhhmmss`. Returns `None` if no version is left.

@@ -1,6 +1,5 @@
 //! Cuts a script into batches of whole statements, so that memory stays bounded for a file of any size.
 
-use crate::dialect::Dialect;
 use std::io::Read;
 
 use sha2::{Digest, Sha256};
@@ -8,6 +7,8 @@ use sha2::{Digest, Sha256};
 use super::backslash::Backslash;
 use super::classify::Classified;
 use super::literals::Literals;
+use crate::dialect::Dialect;
+
 pub use super::place::SourcePosition;
 use super::script_problem::ScriptProblem;
 use super::sections::{FilePart, SectionMarker, SectionMarkers};

@@ -35,7 +35,7 @@ impl GraphError {
     pub fn describe<'a>(&self, name: impl Fn(usize) -> &'a str) -> String {
         match self {
             GraphError::UnknownParent { child, parent } => {
-                format!("{} depends on {parent}, which is not in the folder", name(*child))
+                format!("{} depends on {parent}, which is not in the directory", name(*child))
             }
             GraphError::Cycle { members } => {
                 let names: Vec<&str> = members.iter().map(|&at| name(at)).collect();
@@ -286,7 +286,7 @@ pub(super) mod tests {
         let (own, one_parent) = ([one.clone(), nine[0].clone()], nine.clone());
         let problems = Graph::new(&[(&one, Some(&own)), (&two, Some(&one_parent))]).unwrap_err();
         let told: Vec<String> = problems.iter().map(|problem| problem.describe(|at| ["a.sql", "b.sql"][at])).collect();
-        let missing = "depends on 9, which is not in the folder";
+        let missing = "depends on 9, which is not in the directory";
         let circle = "these revisions depend on each other in a circle: a.sql";
         assert_eq!(told, [format!("a.sql {missing}"), format!("b.sql {missing}"), circle.to_owned()]);
     }

@@ -172,8 +172,8 @@ mod tests {
 
     #[test]
     fn a_file_that_another_run_took_for_a_leftover_before_it_was_locked_is_not_ours() {
-        let folder = tempfile::tempdir().expect("a directory");
-        let partial = folder.path().join("rows.partial");
+        let directory = tempfile::tempdir().expect("a directory");
+        let partial = directory.path().join("rows.partial");
         let first = File::create_new(&partial).expect("our file");
         lock(&first, &partial).expect("it is ours");
         first.unlock().expect("as before it was locked");
@@ -186,8 +186,8 @@ mod tests {
 
     #[test]
     fn a_file_has_its_name_when_it_is_published_and_no_other_name_before() {
-        let folder = tempfile::tempdir().expect("a directory");
-        let path = folder.path().join("rows");
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("rows");
         let mut file = AtomicFile::create(&path, PARTIAL).expect("a new file");
         assert!(matches!(AtomicFile::create(&path, PARTIAL), Err(AtomicFileError::InUse)));
         file.write_all(b"all").expect("some bytes");
@@ -195,17 +195,17 @@ mod tests {
         file.publish().expect("a free name");
         assert_eq!(fs::read(&path).expect("the file"), b"all");
         assert!(matches!(AtomicFile::create(&path, PARTIAL), Err(AtomicFileError::Taken)));
-        assert_eq!(fs::read_dir(folder.path()).expect("the directory").count(), 1);
+        assert_eq!(fs::read_dir(directory.path()).expect("the directory").count(), 1);
     }
 
     #[test]
     fn a_name_that_was_taken_meanwhile_keeps_its_file() {
-        let folder = tempfile::tempdir().expect("a directory");
-        let path = folder.path().join("rows");
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("rows");
         let file = AtomicFile::create(&path, PARTIAL).expect("a new file");
         fs::write(&path, "theirs").expect("another file");
         assert!(matches!(file.publish(), Err(AtomicFileError::Taken)));
         assert_eq!(fs::read(&path).expect("the file"), b"theirs");
-        assert_eq!(fs::read_dir(folder.path()).expect("the directory").count(), 1);
+        assert_eq!(fs::read_dir(directory.path()).expect("the directory").count(), 1);
     }
 }

@@ -12,7 +12,7 @@ use crate::revision::{Applied, Direction, Migration, RecordedState};
 ///
 /// # Errors
 /// Fails with the histories of the other tools and the way to begin Lockkeeper's history, or when the session is lost.
-pub async fn refuse_foreign_history(database: &mut Database, folder: &MigrationDir) -> Result<(), Failure> {
+pub async fn refuse_foreign_history(database: &mut Database, directory: &MigrationDir) -> Result<(), Failure> {
     let failed = |cause| Failure::new(Stage::Plan, cause);
     if database.has_history() {
         return Ok(());
@@ -21,8 +21,9 @@ pub async fn refuse_foreign_history(database: &mut Database, folder: &MigrationD
     match histories.is_empty() {
         true => Ok(()),
         false => {
-            let adoption =
-                Adoption::new(histories, &folder.graph, &folder.migrations, &|text| folder.layout.version(text));
+            let adoption = Adoption::new(histories, &directory.graph, &directory.migrations, &|text| {
+                directory.layout.version(text)
+            });
             Err(failed(Cause::Foreign(Box::new(adoption))))
         }
     }
@@ -49,7 +50,7 @@ pub async fn warn_of_unrecorded_tables(
         return Ok(false);
     }
     tracing::warn!(
-        "this database has {tables} but no revision is recorded as applied, so all of them are applied; if revisions of this folder have created those tables, record them with lockkeeper stamp REVISION instead"
+        "this database has {tables} but no revision is recorded as applied, so all of them are applied; if revisions of this directory have created those tables, record them with lockkeeper stamp REVISION instead"
     );
     Ok(true)
 }

@@ -47,7 +47,7 @@ pub struct Inspection {
 /// A migration directory with the inspections of its scripts.
 pub struct InspectedDir<'a> {
     /// The migration directory.
-    pub folder: &'a MigrationDir,
+    pub directory: &'a MigrationDir,
     /// The inspections, by position in the directory; only the scripts of the plan have one.
     pub inspections: Vec<Option<Inspection>>,
 }
@@ -55,7 +55,7 @@ pub struct InspectedDir<'a> {
 impl InspectedDir<'_> {
     /// Returns the script that a step runs. The step must be one of the inspected plan.
     pub fn way(&self, step: &Step, direction: Direction) -> DirectedScript<'_> {
-        let migration = &self.folder.migrations[step.migration];
+        let migration = &self.directory.migrations[step.migration];
         let inspection = self.inspections[step.migration].as_ref().expect("every step of the plan was inspected");
         let (statements, down) = (inspection.statements, inspection.back.as_ref());
         match direction {
@@ -91,7 +91,7 @@ pub async fn migrate(
     let mut migrated = Migrated { done: Completed { direction, ..Completed::default() }, defects };
     locked.create_history().await.map_err(failed)?;
     for step in &plan.steps {
-        let (migration, script) = (&inspected.folder.migrations[step.migration], inspected.way(step, direction));
+        let (migration, script) = (&inspected.directory.migrations[step.migration], inspected.way(step, direction));
         let span = tracing::info_span!("step", file = &*script.section.file);
         let run = StepRun { inspected, step, migration, script, safety, retries, cancel };
         match run.with_retries(locked, canceller).instrument(span).await {
@@ -175,7 +175,7 @@ impl StepRun<'_> {
             migration: self.migration,
             id: self.step.id(self.migration),
             way: self.script,
-            batches: self.inspected.folder.open(self.script.section)?,
+            batches: self.inspected.directory.open(self.script.section)?,
             resume: *resume,
             backup: self.safety.name(),
             cancel: self.cancel,

@@ -23,14 +23,14 @@ pub async fn warn_of_missing_parents(database: &mut Database) {
 /// code 87), or when the session is lost.
 pub async fn verify(
     locked: &mut Locked,
-    folder: &MigrationDir,
+    directory: &MigrationDir,
     goal: &Goal,
     defects_before: &SchemaDefects,
 ) -> Result<Plan, Failure> {
     let failed = |cause| Failure::new(Stage::Verify, cause);
     let database_failure = |fault| failed(Cause::Database(fault));
     let applied = locked.database().history().await.map_err(database_failure)?;
-    let remaining = plan::plan(&folder.graph, &folder.migrations, &applied, goal)
+    let remaining = plan::plan(&directory.graph, &directory.migrations, &applied, goal)
         .map_err(|objections| failed(Cause::Mismatch(objections.iter().map(ToString::to_string).collect())))?;
     let mut problems: Vec<String> = remaining
         .steps
@@ -38,7 +38,7 @@ pub async fn verify(
         .map(|step| {
             format!(
                 "revision {} is not recorded as {}",
-                folder.migrations[step.migration].version,
+                directory.migrations[step.migration].version,
                 goal.direction().done()
             )
         })

@@ -8,8 +8,8 @@ use crate::project::Project;
 
 const FILE: &str = "secrets/db_password";
 
-/// Creates a project with its own folder for the secrets.
-fn with_folder() -> Project {
+/// Creates a project with its own directory for the secrets.
+fn with_directory() -> Project {
     Project::new().with_variable("DEVOPS_HUB_SECRETS", "./secrets")
 }
 
@@ -28,7 +28,7 @@ fn the_password_is_in_no_environment() {
 
 #[test]
 fn a_provided_password_may_have_any_character() {
-    let project = with_folder();
+    let project = with_directory();
     project.write(FILE, &format!("{PASSWORD}:\\\n"));
     project.up().expect_code(0);
     assert_eq!(project.state("migrate"), "exited 0");
@@ -36,15 +36,15 @@ fn a_provided_password_may_have_any_character() {
 }
 
 #[test]
-fn a_password_is_generated_when_the_folder_has_none() {
-    let project = with_folder();
+fn a_password_is_generated_when_the_directory_has_none() {
+    let project = with_directory();
     project.up().expect_code(0);
     assert_eq!(fs::read_to_string(project.path(FILE)).expect("a file").len(), 48);
 }
 
 #[test]
 fn an_interrupted_generation_of_the_password_is_repeated() {
-    let project = with_folder();
+    let project = with_directory();
     project.write("secrets/db_password.new", "half");
     fs::set_permissions(project.path("secrets/db_password.new"), Permissions::from_mode(0o444)).expect("chmod");
     project.up().expect_code(0);
@@ -55,7 +55,7 @@ fn an_interrupted_generation_of_the_password_is_repeated() {
 /// was created with a valid one.
 #[track_caller]
 fn expect_run_with_file(code: i32, spoil: impl Fn(&Project), says: &[&str]) {
-    let project = with_folder();
+    let project = with_directory();
     project.write(FILE, PASSWORD);
     project.up().expect_code(0);
     spoil(&project);

@@ -9,8 +9,8 @@ pub const PASSWORD: &str = "bG9ja2tlZXBlcg==";
 
 /// Renders a kustomization of ours, with the Secret that it expects.
 #[track_caller]
-pub fn rendered(folder: &str) -> Vec<Value> {
-    let mut documents = [manifests::kustomize(folder), manifests::example_secret()].concat();
+pub fn rendered(directory: &str) -> Vec<Value> {
+    let mut documents = [manifests::kustomize(directory), manifests::example_secret()].concat();
     let mut maps = Vec::new();
     for document in &mut documents {
         match document["kind"].as_str() {

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::engine::{Container, Finished, PASSWORD, client_output, docker, run_client};
 use crate::image::server_with_tls;
 use crate::support::guide::{Block, Line, blocks};
-use crate::support::{temporary_folder, unique};
+use crate::support::{temporary_directory, unique};
 
 const GUIDE: &str = "containers.md";
 
@@ -30,7 +30,7 @@ fn root() -> &'static Path {
 
 /// A clone of the repository, as far as the commands need it, and a Compose project.
 struct Clone {
-    folder: TempDir,
+    directory: TempDir,
     project: String,
     /// The newest backup that was listed.
     backup: String,
@@ -38,7 +38,7 @@ struct Clone {
 
 impl Clone {
     fn new() -> Clone {
-        let clone = Clone { folder: temporary_folder("clone"), project: unique("lk"), backup: String::new() };
+        let clone = Clone { directory: temporary_directory("clone"), project: unique("lk"), backup: String::new() };
         let names = [
             ".cargo",
             ".dockerignore",
@@ -50,7 +50,7 @@ impl Clone {
             "src",
         ];
         let mut copy = Command::new("cp");
-        copy.arg("-a").args(names.map(|name| root().join(name))).arg(clone.folder.path());
+        copy.arg("-a").args(names.map(|name| root().join(name))).arg(clone.directory.path());
         assert!(copy.status().expect("cp").success());
         // The engine of the tests has no bridge network to build on.
         let wrapper = "#!/bin/bash\n[ \"$1\" != build ] || set -- build --network host \"${@:2}\"\n\
@@ -61,12 +61,12 @@ impl Clone {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
         fs::write(path, text).expect("a file");
     }
 
@@ -75,7 +75,7 @@ impl Clone {
         let bin = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").expect("PATH"));
         bash.envs(docker().get_envs().filter_map(|(name, value)| Some((name, value?))));
         bash.env("PATH", bin).env("COMPOSE_PROJECT_NAME", &self.project).env("DOCKER_BUILDKIT", "1");
-        bash.args(["-o", "pipefail", "-c", line]).current_dir(self.folder.path());
+        bash.args(["-o", "pipefail", "-c", line]).current_dir(self.directory.path());
         bash.stdin(std::process::Stdio::null());
         Finished::of(bash.output().expect("bash"))
     }
@@ -101,11 +101,11 @@ impl Clone {
         match name {
             "pgbouncer.yml" => Some(Box::new(self.pooler(&network))),
             "managed.yml" => {
-                let (database, folder) = server_with_tls("DNS:db.example.com");
+                let (database, directory) = server_with_tls("DNS:db.example.com");
                 database.join(&network, "db.example.com");
-                fs::copy(folder.path().join("ca.crt"), self.path("ca.pem")).expect("a copy");
+                fs::copy(directory.path().join("ca.crt"), self.path("ca.pem")).expect("a copy");
                 self.write("secrets/db_password", PASSWORD);
-                Some(Box::new((database, folder)))
+                Some(Box::new((database, directory)))
             }
             _ => None,
         }
@@ -182,11 +182,11 @@ fn expect_built(block: &Block) {
     }
 }
 
-/// Returns whether a command uses a file: by its name, by its folder, or because Compose finds it by itself.
+/// Returns whether a command uses a file: by its name, by its directory, or because Compose finds it by itself.
 fn uses(line: &Line, file: &str) -> bool {
-    let folder = file.split_once('/').map_or(file, |(folder, _)| folder);
+    let directory = file.split_once('/').map_or(file, |(directory, _)| directory);
     let by_itself = file == "docker-compose.override.yml" && line.command.starts_with("docker compose up --build");
-    line.command.contains(folder) || by_itself
+    line.command.contains(directory) || by_itself
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use crate::engine::{Database, EXAMPLE, Finished, MINIMAL, PASSWORD, TOOLS, Volume, client_output, docker, run_client};
-use crate::support::temporary_folder;
+use crate::support::temporary_directory;
 use crate::support::tls::Authority;
 
 /// The option that selects the example's SQLite file.
@@ -21,7 +21,7 @@ const RESTRICTED: [&str; 7] = [
     "--ipc=none",
 ];
 
-/// Returns the files and folders of an image, without those that the engine puts into each container.
+/// Returns the files and directories of an image, without those that the engine puts into each container.
 fn content(image: &str) -> Vec<String> {
     const ENGINE: [&str; 9] = [
         ".dockerenv",
@@ -171,32 +171,32 @@ fn minimal_does_the_main_job_on_sqlite_and_asks_for_pg_dump_on_postgresql() {
     database.run(&waived, MINIMAL, &[]).expect_code(0).says("up to date at 0005");
 }
 
-/// Starts a server with a certificate for these names; returns it and the folder with the authority's certificate.
+/// Starts a server with a certificate for these names; returns it and the directory with the authority's certificate.
 pub fn server_with_tls(names: &str) -> (Database, tempfile::TempDir) {
     let authority = Authority::new();
     let certificate = authority.issue(names, "20200101000000Z", "20491231235959Z");
-    let folder = temporary_folder("tls");
+    let directory = temporary_directory("tls");
     for (from, to) in
         [(&certificate.certificate, "server.crt"), (&certificate.key, "server.key"), (&authority.root(), "ca.crt")]
     {
-        fs::copy(from, folder.path().join(to)).expect("a copy");
-        fs::set_permissions(folder.path().join(to), fs::Permissions::from_mode(0o644)).expect("chmod");
+        fs::copy(from, directory.path().join(to)).expect("a copy");
+        fs::set_permissions(directory.path().join(to), fs::Permissions::from_mode(0o644)).expect("chmod");
     }
     // Sourced by the entrypoint before the server listens; the key must belong to the server's user.
     let script = "cp /tls/server.crt /tls/server.key $PGDATA && chmod 600 $PGDATA/server.key && echo ssl=on >>$PGDATA/postgresql.conf \
         && sed -i '/^host /d' $PGDATA/pg_hba.conf && echo hostssl all all all scram-sha-256 >>$PGDATA/pg_hba.conf\n";
-    fs::write(folder.path().join("tls.sh"), script).expect("the script");
-    let path = folder.path().display();
+    fs::write(directory.path().join("tls.sh"), script).expect("the script");
+    let path = directory.path().display();
     let mounts =
         [format!("--volume={path}:/tls:ro"), format!("--volume={path}/tls.sh:/docker-entrypoint-initdb.d/tls.sh:ro")];
     let database = Database::start(&[&mounts[0], &mounts[1], "--network-alias=other"], &[]);
-    (database, folder)
+    (database, directory)
 }
 
 #[test]
 fn tls_is_verified_by_host_name_also_by_pg_dump() {
-    let (database, folder) = server_with_tls("DNS:db");
-    let authority = format!("--volume={}/ca.crt:/etc/database/ca.crt:ro", folder.path().display());
+    let (database, directory) = server_with_tls("DNS:db");
+    let authority = format!("--volume={}/ca.crt:/etc/database/ca.crt:ro", directory.path().display());
     let backups = Volume::new();
     let mount = format!("--volume={}:/backups", backups.0);
     let run = |host: &str, arguments: &[&str]| -> Finished {

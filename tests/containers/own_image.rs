@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::engine::{Finished, TOOLS, client_output, docker, run_client};
 use crate::project::{Project, copy_migrations};
-use crate::support::{temporary_folder, unique};
+use crate::support::{temporary_directory, unique};
 
 /// The Dockerfile for a one-shot service, an init container or a Job: pg_dump and the other tools are in it.
 const SEPARATE_IMAGE: &str = "FROM lockkeeper:0.1.0
@@ -25,15 +25,15 @@ struct Image(String);
 impl Image {
     #[track_caller]
     fn build(dockerfile: &str) -> Image {
-        let folder = temporary_folder("image");
-        fs::write(folder.path().join("Dockerfile"), dockerfile).expect("a file");
+        let directory = temporary_directory("image");
+        fs::write(directory.path().join("Dockerfile"), dockerfile).expect("a file");
         for dialect in ["postgres", "sqlite"] {
-            copy_migrations(dialect, &folder.path().join("migrations"));
+            copy_migrations(dialect, &directory.path().join("migrations"));
         }
         let image = Image(unique("lk"));
         let mut build = docker();
         build.env("DOCKER_BUILDKIT", "1");
-        build.args(["build", "--quiet", "--network", "host", "--tag", &image.0]).arg(folder.path());
+        build.args(["build", "--quiet", "--network", "host", "--tag", &image.0]).arg(directory.path());
         Finished::of(build.output().expect("docker")).expect_code(0);
         image
     }

@@ -1,4 +1,4 @@
-//! Runs podman, each instance on its own: containers, volumes and secrets are in folders that are removed with it; the
+//! Runs podman, each instance on its own: containers, volumes and secrets are in directories that are removed with it; the
 //! images are in one store, which all instances read. No other podman of the machine is seen or changed.
 
 use std::ffi::OsStr;
@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use serde_json::Value;
 
 use crate::engine::{self, EXAMPLE, Finished, SERVER};
-use crate::support::{DEFAULT_TIMEOUT, temporary_folder, unique, wait_for_text, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, temporary_directory, unique, wait_for_text, wait_until};
 
 /// The image that the examples deploy as the application.
 const APPLICATION: &str = "devops-hub:1.0.0";
@@ -44,7 +44,7 @@ impl PodmanDirs {
         let run = Path::new(&run);
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/containers/podman").join(name);
         let dirs = PodmanDirs { root, run: run.join(name) };
-        fs::create_dir_all(&dirs.run).expect("a folder");
+        fs::create_dir_all(&dirs.run).expect("a directory");
         let images = images.map(|images| format!("{:?}", images.root)).unwrap_or_default();
         let storage = format!(
             "[storage]\ndriver = \"overlay\"\ngraphroot = {:?}\nrunroot = {:?}\n[storage.options]\nadditionalimagestores = [{images}]\n",
@@ -97,13 +97,13 @@ network_config_dir = {networks:?}
     /// Builds an image from these lines and files.
     #[track_caller]
     fn build(&self, image: &str, dockerfile: &str, files: &[(&str, &str)]) {
-        let folder = temporary_folder("image");
-        fs::write(folder.path().join("Dockerfile"), dockerfile).expect("a file");
+        let directory = temporary_directory("image");
+        fs::write(directory.path().join("Dockerfile"), dockerfile).expect("a file");
         for (name, text) in files {
-            fs::write(folder.path().join(name), text).expect("a file");
+            fs::write(directory.path().join(name), text).expect("a file");
         }
-        let folder = folder.path().to_str().expect("UTF-8");
-        self.output_of(&["build", "--quiet", "--pull=never", "--tag", image, folder]);
+        let directory = directory.path().to_str().expect("UTF-8");
+        self.output_of(&["build", "--quiet", "--pull=never", "--tag", image, directory]);
     }
 
     /// Copies an image from Docker's engine, unless it is in the store already.
@@ -256,9 +256,9 @@ impl Drop for Podman {
         self.execute(&["pod", "rm", "--all", "--force", "--time=0"]);
         self.execute(&["rm", "--all", "--force", "--time=0"]);
         self.execute(&["network", "rm", &self.network]);
-        for folder in [&self.dirs.root, &self.dirs.run] {
-            if let Err(error) = fs::remove_dir_all(folder) {
-                eprintln!("{} stays: {error}", folder.display());
+        for directory in [&self.dirs.root, &self.dirs.run] {
+            if let Err(error) = fs::remove_dir_all(directory) {
+                eprintln!("{} stays: {error}", directory.display());
             }
         }
     }

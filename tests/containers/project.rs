@@ -1,4 +1,4 @@
-//! A Compose project: our docker-compose.yml in a folder of the test, with override files.
+//! A Compose project: our docker-compose.yml in a directory of the test, with override files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,21 +7,21 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 use crate::engine::{Finished, client_output, docker, run_client};
-use crate::support::{DEFAULT_TIMEOUT, temporary_folder, unique, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, temporary_directory, unique, wait_until};
 
 /// A Compose project. Its containers, networks and volumes are removed when it is dropped.
 pub struct Project {
     name: String,
-    folder: TempDir,
-    /// The override files in the folder, in this order.
+    directory: TempDir,
+    /// The override files in the directory, in this order.
     over: Vec<String>,
     environment: Vec<(String, String)>,
 }
 
 impl Project {
     pub fn new() -> Project {
-        let folder = temporary_folder("project");
-        Project { name: unique("lk"), folder, over: Vec::new(), environment: Vec::new() }
+        let directory = temporary_directory("project");
+        Project { name: unique("lk"), directory, over: Vec::new(), environment: Vec::new() }
     }
 
     /// Adds an override file for docker-compose.yml.
@@ -38,17 +38,17 @@ impl Project {
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
-    /// Writes a file of its folder, and creates the folders that it is in.
+    /// Writes a file of its directory, and creates the directories that it is in.
     pub fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
         fs::write(path, text).expect("a file");
     }
 
-    /// Mounts a folder with DevOps Hub's migrations over those of the image, for revisions of the test.
+    /// Mounts a directory with DevOps Hub's migrations over those of the image, for revisions of the test.
     pub fn with_own_migrations(self) -> Project {
         copy_migrations("postgres", &self.path("release"));
         self.with_override("release.yml", "services:\n  migrate:\n    volumes: [\"./release:/migrations:ro\"]\n")
@@ -57,7 +57,7 @@ impl Project {
     /// Builds a `docker compose` command with these arguments.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = docker();
-        command.args(["compose", "--project-name", &self.name, "--project-directory"]).arg(self.folder.path());
+        command.args(["compose", "--project-name", &self.name, "--project-directory"]).arg(self.directory.path());
         command.arg("--file").arg(root().join("docker-compose.yml"));
         for name in &self.over {
             command.arg("--file").arg(self.path(name));
@@ -173,7 +173,7 @@ fn root() -> &'static Path {
 /// Copies the example's revisions for a dialect into a directory of migrations.
 pub fn copy_migrations(dialect: &str, migrations: &Path) {
     let to = migrations.join(dialect);
-    fs::create_dir_all(&to).expect("a folder");
+    fs::create_dir_all(&to).expect("a directory");
     for file in fs::read_dir(root().join("migrations").join(dialect)).expect("the example").flatten() {
         fs::copy(file.path(), to.join(file.file_name())).expect("a copy");
     }

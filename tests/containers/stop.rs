@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 use crate::engine::{Container, Database, EXAMPLE, Network, client_output};
-use crate::support::temporary_folder;
+use crate::support::temporary_directory;
 
 const SLEEP: (&str, &str) = ("0002_sleep.sql", "CREATE TABLE t (a int);\nSELECT pg_sleep(seconds) FROM pace;");
 const FIRST: (&str, &str) = ("0001_first.sql", "CREATE TABLE pace (seconds int);\nINSERT INTO pace VALUES (600);");
@@ -20,13 +20,13 @@ const NO_SESSION: &str =
 
 /// Creates a migration directory; returns it and the option that mounts it.
 fn migrations(files: &[(&str, &str)]) -> (TempDir, String) {
-    let folder = temporary_folder("migrations");
+    let directory = temporary_directory("migrations");
     for (name, text) in files {
-        fs::write(folder.path().join(name), text).expect("a migration");
+        fs::write(directory.path().join(name), text).expect("a migration");
     }
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
-    let mount = format!("--volume={}:/migrations:ro", folder.path().display());
-    (folder, mount)
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
+    let mount = format!("--volume={}:/migrations:ro", directory.path().display());
+    (directory, mount)
 }
 
 /// Runs `docker stop` and expects the exit code and these words in the last line.
@@ -52,7 +52,7 @@ fn stop_ends_the_wait_for_a_server() {
 #[test]
 fn stop_ends_the_wait_for_the_lock_and_the_statement_of_the_holder() {
     let database = Database::new();
-    let (_folder, mount) = migrations(&[FIRST, SLEEP]);
+    let (_directory, mount) = migrations(&[FIRST, SLEEP]);
     let holder = database.spawn(&[&mount], EXAMPLE, &[]);
     database.wait_for(SLEEPS);
     let waiter = database.spawn(&[&mount], EXAMPLE, &[]);
@@ -70,14 +70,14 @@ fn stop_ends_pg_dump_and_leaves_no_partial_file() {
     // pg_dump waits for this lock.
     database.session("BEGIN; LOCK before; SELECT pg_sleep(600)");
     database.wait_for("select count(*) > 0 from pg_locks where mode = 'AccessExclusiveLock' and granted");
-    let backups = temporary_folder("backups");
+    let backups = temporary_directory("backups");
     fs::set_permissions(backups.path(), fs::Permissions::from_mode(0o777)).expect("chmod");
     let mount = format!("--volume={}:/backups", backups.path().display());
     let run = database.spawn(&[&mount], EXAMPLE, &[]);
     database.wait_for("select count(*) > 0 from pg_stat_activity where application_name = 'lockkeeper pg_dump'");
     stop(&run, 143, &["backup: stopped by SIGTERM", "nothing was changed"]);
     let remaining: Vec<_> =
-        fs::read_dir(backups.path()).expect("the folder").flatten().map(|entry| entry.file_name()).collect();
+        fs::read_dir(backups.path()).expect("the directory").flatten().map(|entry| entry.file_name()).collect();
     assert!(remaining.is_empty(), "{remaining:?}");
     database.wait_for(NO_SESSION);
 }
@@ -89,7 +89,7 @@ fn stop_in_a_file_without_a_transaction_says_how_far_it_got() {
         "0001_steps.sql",
         "-- no-transaction\nCREATE TABLE one (a int);\nSELECT pg_sleep(600);\nCREATE TABLE three (a int);",
     );
-    let (_folder, mount) = migrations(&[steps]);
+    let (_directory, mount) = migrations(&[steps]);
     let run = database.spawn(&[&mount], EXAMPLE, &[]);
     database.wait_for(SLEEPS);
     stop(&run, 81, &["stopped by SIGTERM", "1 of its statements is already committed"]);
@@ -100,7 +100,7 @@ fn stop_in_a_file_without_a_transaction_says_how_far_it_got() {
 #[test]
 fn a_killed_run_is_finished_by_the_next_one() {
     let database = Database::new();
-    let (_folder, mount) = migrations(&[FIRST, SLEEP]);
+    let (_directory, mount) = migrations(&[FIRST, SLEEP]);
     let killed = database.spawn(&[&mount], EXAMPLE, &[]);
     database.wait_for(SLEEPS);
     client_output(&["kill", &killed.name]);

@@ -11,15 +11,15 @@ use crate::engine::{Database, EXAMPLE, Finished, PASSWORD, TOOLS, Volume};
 use crate::for_podman::{mount, rendered, set_variable};
 use crate::kube_play::expect_not_started;
 use crate::podman::Podman;
-use crate::support::temporary_folder;
+use crate::support::temporary_directory;
 
 /// Creates an empty file. The kubelet creates it as root, writable for everybody.
 fn log(mode: u32) -> TempDir {
-    let folder = temporary_folder("termination");
-    let file = folder.path().join("log");
+    let directory = temporary_directory("termination");
+    let file = directory.path().join("log");
     fs::write(&file, "").expect("a file");
     fs::set_permissions(&file, Permissions::from_mode(mode)).expect("chmod");
-    folder
+    directory
 }
 
 /// Runs an image with that file where the kubelet mounts it, in a container that can write nothing but backups.
@@ -46,17 +46,17 @@ fn message(database: &Database, code: i32, options: &[&str], image: &str, argume
 
 /// Creates a directory with one migration; returns it and the option that mounts it.
 fn migrations(sql: &str) -> (TempDir, String) {
-    let folder = temporary_folder("migrations");
-    fs::write(folder.path().join("0001_only.sql"), sql).expect("a migration");
-    let option = format!("--volume={}:/migrations:ro", folder.path().display());
-    (folder, option)
+    let directory = temporary_directory("migrations");
+    fs::write(directory.path().join("0001_only.sql"), sql).expect("a migration");
+    let option = format!("--volume={}:/migrations:ro", directory.path().display());
+    (directory, option)
 }
 
 #[test]
 fn each_class_of_exit_code_writes_its_last_line() {
     let database = Database::new();
     let long = format!("DO $$ BEGIN RAISE EXCEPTION '{}'; END $$;", "\u{e4}\u{1f6a2}".repeat(500));
-    let (_folder, fails) = migrations(&long);
+    let (_directory, fails) = migrations(&long);
     for (code, options, image, arguments, words) in [
         (64, vec![], EXAMPLE, vec!["--wrong"], "--wrong"),
         (66, vec![], TOOLS, vec![], "/migrations"),

@@ -31,7 +31,7 @@ impl Source {
 
     fn is_in(&self, places: &[&str]) -> bool {
         places.iter().any(|place| match place.strip_suffix('/') {
-            Some(folder) => self.name.starts_with(&format!("{folder}/")),
+            Some(directory) => self.name.starts_with(&format!("{directory}/")),
             None => self.name == *place,
         })
     }
@@ -52,8 +52,8 @@ impl Source {
 }
 
 /// Collects every file below a directory.
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("a folder of the repository").flatten() {
+fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("a directory of the repository").flatten() {
         match entry.path() {
             path if path.is_dir() => walk(&path, found),
             path => found.push(path),
@@ -583,8 +583,8 @@ fn project_specific_terms_are_not_used() {
         "fight\u{20}for locks",
     ];
     let mut paths = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")];
-    for folder in ["src", "tests/it", "tests/containers", "docs", "k8s"] {
-        walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut paths);
+    for directory in ["src", "tests/it", "tests/containers", "docs", "k8s"] {
+        walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), &mut paths);
     }
     let mut broken = Vec::new();
     for path in paths {

@@ -15,25 +15,25 @@ use crate::support::process::{clean_command, run_with_input};
 /// The pending revision, which a run would apply if nothing stopped it.
 pub const NEXT: (&str, &str) = ("0002_next.sql", "create table next (id int);");
 
-/// Returns the names of all entries of a folder, sorted. A missing folder has none.
-pub fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+/// Returns the names of all entries of a directory, sorted. A missing directory has none.
+pub fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }
 
-/// Returns the backups in a folder, by their final names.
-pub fn backups(folder: &Path) -> Vec<PathBuf> {
+/// Returns the backups in a directory, by their final names.
+pub fn backups(directory: &Path) -> Vec<PathBuf> {
     let is_backup = |name: &String| name.ends_with(".dump") || name.ends_with(".db");
-    names(folder).into_iter().filter(is_backup).map(|name| folder.join(name)).collect()
+    names(directory).into_iter().filter(is_backup).map(|name| directory.join(name)).collect()
 }
 
-/// Returns the only backup in a folder.
+/// Returns the only backup in a directory.
 #[track_caller]
-pub fn only(folder: &Path) -> PathBuf {
-    let found = backups(folder);
-    assert_eq!(found.len(), 1, "{:?}", names(folder));
+pub fn only(directory: &Path) -> PathBuf {
+    let found = backups(directory);
+    assert_eq!(found.len(), 1, "{:?}", names(directory));
     found[0].clone()
 }
 
@@ -109,7 +109,7 @@ fn an_empty_database_and_one_with_nothing_pending_need_no_backup_and_no_pg_dump(
     let run = Run::new()
         .url(&database.url())
         .env("LOCKKEEPER_PG_DUMP", "/nowhere/pg_dump")
-        .env("LOCKKEEPER_BACKUP_DIR", "/proc/no-such-folder")
+        .env("LOCKKEEPER_BACKUP_DIR", "/proc/no-such-directory")
         .migrations(&[("0001_first.sql", "create table first (id int);")]);
     run.output().expect_code(0).says("no backup: the database is empty");
     assert_eq!(database.value("select backup is null from lockkeeper_history"), "t");
@@ -133,17 +133,17 @@ fn a_pending_revision_is_preceded_by_exactly_one_verified_private_backup() {
     let clock = "select to_char(clock_timestamp() at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')";
     let before = database.value(clock);
     let run = run.migrations(&[NEXT, ("0003_last.sql", "create table last (id int);")]);
-    let folder = run.dir().join("backups");
+    let directory = run.dir().join("backups");
     let replicas: Vec<_> = (0..4).map(|_| run.spawn()).collect();
     for replica in replicas {
         replica.finish().expect_code(0).does_not_say(PASSWORD);
     }
-    let backup = only(&folder);
+    let backup = only(&directory);
     let name = backup.file_name().expect("a name").to_str().expect("UTF-8");
-    assert_eq!(names(&folder), [name.to_owned(), format!("{name}.json")]);
+    assert_eq!(names(&directory), [name.to_owned(), format!("{name}.json")]);
     let rows = database.query("select revision, backup from lockkeeper_history order by revision");
     assert_eq!(rows, format!("0001|\n0002|{name}\n0003|{name}\n"));
-    assert_eq!((mode(&folder), mode(&backup), mode(&manifest_path(&backup))), (0o700, 0o600, 0o600));
+    assert_eq!((mode(&directory), mode(&backup), mode(&manifest_path(&backup))), (0o700, 0o600, 0o600));
 
     let manifest = manifest(&backup);
     let mut sum = clean_command("sha256sum");

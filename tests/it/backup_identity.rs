@@ -15,11 +15,11 @@ use crate::support::binary::Run;
 use crate::support::either::{Database, SqliteFile};
 use crate::support::postgres::{PASSWORD, Postgres, Setup, quoted};
 use crate::support::process::must_run;
-use crate::support::{sqlite, temporary_folder, unique};
+use crate::support::{sqlite, temporary_directory, unique};
 
-/// Runs with one backup to keep, in a folder that other databases use as well.
-fn keeping_one(run: Run, folder: &Path) -> Run {
-    run.env("LOCKKEEPER_BACKUP_KEEP", "1").env("LOCKKEEPER_BACKUP_DIR", folder.display().to_string())
+/// Runs with one backup to keep, in a directory that other databases use as well.
+fn keeping_one(run: Run, directory: &Path) -> Run {
+    run.env("LOCKKEEPER_BACKUP_KEEP", "1").env("LOCKKEEPER_BACKUP_DIR", directory.display().to_string())
 }
 
 /// Changes a field of a manifest.
@@ -42,16 +42,16 @@ fn id(backup: &Path) -> String {
 #[test]
 fn servers_of_one_name_with_databases_of_one_name_keep_each_others_backups() {
     let (one, two) = (Postgres::start(Setup::default()), Postgres::start(Setup::default()));
-    let folder = temporary_folder("shared");
+    let directory = temporary_directory("shared");
     let mut first: Option<PathBuf> = None;
     for server in [&one, &two] {
         let database = server.database_named("app");
         database.execute("create table kept (id int)");
-        let run = keeping_one(Run::new().url(&database.url()), folder.path());
+        let run = keeping_one(Run::new().url(&database.url()), directory.path());
         for _ in 0..2 {
             expect_end(&run.clone().arg("backup"), 0, &["backup taken and verified"]);
         }
-        let taken = backups(folder.path());
+        let taken = backups(directory.path());
         match &first {
             None => {
                 assert_eq!(taken.len(), 1, "its own are retired: {taken:?}");
@@ -62,7 +62,7 @@ fn servers_of_one_name_with_databases_of_one_name_keep_each_others_backups() {
                 let newest = taken.iter().find(|backup| *backup != first).expect("another one");
                 edit(first, "source", Some(manifest(newest)["source"].clone()));
                 expect_end(&run.clone().arg("backup"), 0, &[]);
-                let taken = backups(folder.path());
+                let taken = backups(directory.path());
                 assert_eq!(taken.len(), 2, "{taken:?}");
                 assert!(taken.contains(first));
                 let restored = expect_end(&restore(&run, &name(first)).arg("--yes"), 0, &["restored"]);
@@ -78,11 +78,11 @@ fn a_recreated_database_keeps_the_backups_of_the_previous_one() {
     let server = Postgres::shared();
     let database = server.database("identity");
     let _relatives = KeptDatabases(&database);
-    let folder = temporary_folder("shared");
-    let run = keeping_one(run_on(&database, &[ONE]), folder.path()).env("LOCKKEEPER_BACKUP", "required");
+    let directory = temporary_directory("shared");
+    let run = keeping_one(run_on(&database, &[ONE]), directory.path()).env("LOCKKEEPER_BACKUP", "required");
     expect_end(&run, 0, &[]);
     expect_end(&run.clone().arg("backup"), 0, &[]);
-    let before = backups(folder.path());
+    let before = backups(directory.path());
     let db = quoted(database.name());
     server.execute(&format!("drop database {db}"));
     server.execute(&format!("create database {db}"));
@@ -90,7 +90,7 @@ fn a_recreated_database_keeps_the_backups_of_the_previous_one() {
     for _ in 0..2 {
         expect_end(&run.clone().arg("backup"), 0, &[]).says("are never deleted: 1");
     }
-    let after = backups(folder.path());
+    let after = backups(directory.path());
     assert_eq!(after.len(), 2, "{after:?}");
     assert!(after.contains(&before[0]));
     let restored = expect_end(&restore(&run, &name(&before[0])).arg("--yes"), 0, &["restored"]);
@@ -103,30 +103,30 @@ fn a_recreated_database_keeps_the_backups_of_the_previous_one() {
 fn a_restored_database_is_the_same_as_before() {
     let database = Postgres::shared().database("identity");
     let _relatives = KeptDatabases(&database);
-    let folder = temporary_folder("shared");
-    let run = keeping_one(run_on(&database, &[ONE]), folder.path());
+    let directory = temporary_directory("shared");
+    let run = keeping_one(run_on(&database, &[ONE]), directory.path());
     expect_end(&run, 0, &[]);
     expect_end(&run.clone().arg("backup"), 0, &[]);
-    let before = backups(folder.path()).remove(0);
+    let before = backups(directory.path()).remove(0);
     let restored = expect_end(&restore(&run, &name(&before)).arg("--yes"), 0, &["restored"]);
     restored.does_not_say("another database that has the same name");
     expect_end(&run.clone().arg("backup"), 0, &[]).does_not_say("are never deleted");
-    assert_eq!(backups(folder.path()).len(), 1);
+    assert_eq!(backups(directory.path()).len(), 1);
 
     let other = Postgres::shared().database("identity");
     let _relatives = KeptDatabases(&other);
     other.execute(&format!("comment on database {} is 'the one'", quoted(other.name())));
-    let folder = temporary_folder("shared");
-    let run = keeping_one(run_on(&other, &[ONE]), folder.path());
+    let directory = temporary_directory("shared");
+    let run = keeping_one(run_on(&other, &[ONE]), directory.path());
     expect_end(&run, 0, &[]);
     for _ in 0..2 {
         expect_end(&run.clone().arg("backup"), 0, &[]);
     }
-    let before = backups(folder.path());
+    let before = backups(directory.path());
     assert_eq!(before.len(), 1);
     expect_end(&restore(&run, &name(&before[0])).arg("--yes"), 0, &["restored"]);
     expect_end(&run.clone().arg("backup"), 0, &[]).says("are never deleted: 1");
-    assert!(backups(folder.path()).contains(&before[0]));
+    assert!(backups(directory.path()).contains(&before[0]));
     let comment = "select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()";
     assert_eq!(other.value(comment), "the one");
 }
@@ -136,16 +136,16 @@ fn a_restored_database_is_the_same_as_before() {
 fn what_has_no_id_is_never_retired_and_can_be_restored() {
     let server = Postgres::start(Setup::default());
     let database = server.database("identity");
-    let folder = temporary_folder("shared");
-    let run = keeping_one(Run::new().url(&database.url()).migrations(&[ONE]), folder.path());
+    let directory = temporary_directory("shared");
+    let run = keeping_one(Run::new().url(&database.url()).migrations(&[ONE]), directory.path());
     expect_end(&run, 0, &[]);
     expect_end(&run.clone().arg("backup"), 0, &[]);
-    let old = backups(folder.path()).remove(0);
+    let old = backups(directory.path()).remove(0);
     edit(&old, "database_id", None);
     for _ in 0..2 {
         expect_end(&run.clone().arg("backup"), 0, &[]);
     }
-    assert_eq!(backups(folder.path()).len(), 2);
+    assert_eq!(backups(directory.path()).len(), 2);
     expect_end(&restore(&run, &name(&old)).arg("--yes"), 0, &["restored"]);
 
     let role = unique("plain");
@@ -154,12 +154,12 @@ fn what_has_no_id_is_never_retired_and_can_be_restored() {
         "grant all on all tables in schema public to {role}; grant all on schema public to {role};
          revoke execute on function pg_control_system() from public"
     ));
-    let before = backups(folder.path()).len();
+    let before = backups(directory.path()).len();
     let plain = run.url(&database.url_as(&role, PASSWORD));
     for _ in 0..2 {
         expect_end(&plain.clone().arg("backup"), 0, &[]);
     }
-    assert_eq!(backups(folder.path()).len(), before + 2);
+    assert_eq!(backups(directory.path()).len(), before + 2);
     database.execute(&format!("drop owned by {role}"));
     server.execute(&format!("drop role {role}"));
 }
@@ -167,11 +167,11 @@ fn what_has_no_id_is_never_retired_and_can_be_restored() {
 /// Two containers have the same path, and one volume for the backups.
 #[test]
 fn files_of_one_path_keep_each_others_backups_and_a_restored_one_is_the_same() {
-    let (database, folder) = (SqliteFile::create("identity"), temporary_folder("shared"));
-    let run = keeping_one(run_on(&database, &[ONE]), folder.path());
+    let (database, directory) = (SqliteFile::create("identity"), temporary_directory("shared"));
+    let run = keeping_one(run_on(&database, &[ONE]), directory.path());
     let take = || {
         expect_end(&run.clone().arg("backup"), 0, &[]);
-        backups(folder.path())
+        backups(directory.path())
     };
     expect_end(&run, 0, &[]);
     take();
@@ -197,7 +197,7 @@ fn files_of_one_path_keep_each_others_backups_and_a_restored_one_is_the_same() {
         fs::rename(&elsewhere, &database.path).expect("rename");
         let restored = expect_end(&restore(&run, &name(&first[0])).arg("--yes"), 0, &["restored"]);
         restored.does_not_say("another database that has the same name");
-        for backup in backups(folder.path()).iter().filter(|backup| **backup != first[0]) {
+        for backup in backups(directory.path()).iter().filter(|backup| **backup != first[0]) {
             if id(backup) == id(&first[0]) {
                 fs::remove_file(backup).expect("remove");
             }
@@ -218,7 +218,7 @@ fn a_run_that_restores_its_backup_again_and_again_respects_retention() {
     let run = run_on(&database, &[ONE]).env("LOCKKEEPER_BACKUP", "required");
     expect_end(&run, 0, &[]);
     let run = run.migrations(&[("0002_two.up.sql", "create table two (a);"), ("0003_bad.up.sql", "fail;")]);
-    let folder = run.dir().join("safe");
+    let directory = run.dir().join("safe");
     let run = run
         .env("LOCKKEEPER_ON_FAILURE", "restore")
         .env("LOCKKEEPER_BACKUP_DIR", "safe")
@@ -226,5 +226,5 @@ fn a_run_that_restores_its_backup_again_and_again_respects_retention() {
     for _ in 0..4 {
         expect_end(&run, 80, &["was put back"]);
     }
-    assert_eq!(backups(&folder).len(), 2);
+    assert_eq!(backups(&directory).len(), 2);
 }

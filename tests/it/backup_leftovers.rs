@@ -1,4 +1,4 @@
-//! Tests of what is removed from the backup folder: the oldest verified backups, leftovers of killed runs, and nothing
+//! Tests of what is removed from the backup directory: the oldest verified backups, leftovers of killed runs, and nothing
 //! else.
 
 use std::fs;
@@ -18,10 +18,10 @@ fn file_name(path: &Path) -> String {
 /// Takes a backup and returns its path.
 #[track_caller]
 fn take(run: &Run) -> PathBuf {
-    let folder = run.dir().join("backups");
+    let directory = run.dir().join("backups");
     let finished = run.clone().arg("backup").output();
     let line = last_line(finished.expect_code(0)).to_owned();
-    let found = backups(&folder).into_iter().find(|backup| line.contains(&format!("/{} ", file_name(backup))));
+    let found = backups(&directory).into_iter().find(|backup| line.contains(&format!("/{} ", file_name(backup))));
     found.unwrap_or_else(|| panic!("no backup of that name: {finished}"))
 }
 
@@ -37,7 +37,7 @@ fn set_time(backup: &Path, time: &str) {
 fn retention_removes_the_oldest_verified_backups_and_nothing_else() {
     let (_, run) = backup_sqlite::with_data();
     let run = run.env("LOCKKEEPER_BACKUP_KEEP", "2");
-    let folder = run.dir().join("backups");
+    let directory = run.dir().join("backups");
     let first = take(&run);
     set_time(&first, "2001-01-01T00:00:00Z");
     // Files of others, backups of other databases, and one without a manifest.
@@ -52,7 +52,7 @@ fn retention_removes_the_oldest_verified_backups_and_nothing_else() {
         "app.db-20000101T000000Z-from-0001-2.db",
         "app.db-20000101T000000Z-from-0001-3.db",
     ] {
-        fs::write(folder.join(name), &copy).expect("write");
+        fs::write(directory.join(name), &copy).expect("write");
         others.push(name.to_owned());
     }
     // A verified backup of another database whose name gives the same file name, and one whose size differs from the
@@ -65,7 +65,7 @@ fn retention_removes_the_oldest_verified_backups_and_nothing_else() {
         other_manifest["database"] = database.into();
         other_manifest["file"] = name.into();
         other_manifest["bytes"] = (copy.len() as u64 + bytes).into();
-        fs::write(manifest_path(&folder.join(name)), other_manifest.to_string()).expect("write");
+        fs::write(manifest_path(&directory.join(name)), other_manifest.to_string()).expect("write");
         others.push(format!("{name}.json"));
     }
     let second = take(&run);
@@ -74,7 +74,7 @@ fn retention_removes_the_oldest_verified_backups_and_nothing_else() {
     let mut expected: Vec<String> = others.clone();
     expected.extend([&second, &third].into_iter().flat_map(|backup| [file_name(backup), file_name(backup) + ".json"]));
     expected.sort();
-    assert_eq!(names(&folder), expected);
+    assert_eq!(names(&directory), expected);
     // Two backups of one second: the later one is newer.
     for backup in [&second, &third] {
         set_time(backup, "2001-01-01T00:00:00Z");
@@ -133,25 +133,25 @@ fn waiting_tool(run: &Run) -> (Run, PathBuf, PathBuf) {
 #[test]
 fn what_a_killed_run_left_is_removed_by_the_next() {
     let (_database, run) = with_data("backup_killed");
-    let folder = run.dir().join("backups");
+    let directory = run.dir().join("backups");
     let (patient, started, _) = waiting_tool(&run);
     let running = patient.spawn();
     wait_until("pg_dump runs", DEFAULT_TIMEOUT, || fs::read_to_string(&started).is_ok_and(|pid| pid.ends_with('\n')));
     running.kill();
-    assert!(backups(&folder).is_empty() && names(&folder).iter().any(|name| name.ends_with(".partial")));
+    assert!(backups(&directory).is_empty() && names(&directory).iter().any(|name| name.ends_with(".partial")));
     let pid = fs::read_to_string(&started).expect("a pid");
     let command_line = Path::new("/proc").join(pid.trim()).join("cmdline");
     wait_until("its pg_dump has ended too", DEFAULT_TIMEOUT, || fs::read(&command_line).unwrap_or_default().is_empty());
     run.output().expect_code(0).says("removed what a stopped run left");
-    let backup = only(&folder);
-    assert_eq!(names(&folder), [file_name(&backup), file_name(&backup) + ".json"]);
+    let backup = only(&directory);
+    assert_eq!(names(&directory), [file_name(&backup), file_name(&backup) + ".json"]);
 }
 
-/// Every state of the folder that a SIGKILL can leave, built by hand.
+/// Every state of the directory that a SIGKILL can leave, built by hand.
 #[test]
 fn every_unfinished_backup_is_removed_and_finished_ones_are_kept() {
     let (_, run) = backup_sqlite::with_data();
-    let folder = run.dir().join("backups");
+    let directory = run.dir().join("backups");
     let finished = take(&run);
     let stem = "app.db-20000101T000000Z-from-0001";
     let unfinished = [
@@ -174,16 +174,16 @@ fn every_unfinished_backup_is_removed_and_finished_ones_are_kept() {
         "somebody.partial",
     ];
     for name in unfinished.iter().map(String::as_str).chain(others) {
-        fs::write(folder.join(name), "{}").expect("write");
+        fs::write(directory.join(name), "{}").expect("write");
     }
     let new = take(&run);
     let mut expected: Vec<String> = others.map(str::to_owned).into();
     expected.extend([&finished, &new].into_iter().flat_map(|backup| [file_name(backup), file_name(backup) + ".json"]));
     expected.sort();
-    assert_eq!(names(&folder), expected);
+    assert_eq!(names(&directory), expected);
 }
 
-/// Two databases may share a folder, and even the part of the file name that comes from their names.
+/// Two databases may share a directory, and even the part of the file name that comes from their names.
 #[test]
 fn a_backup_that_another_database_is_writing_is_not_removed() {
     let server = Postgres::shared();
@@ -211,9 +211,9 @@ fn a_backup_that_another_database_is_writing_is_not_removed() {
     assert_eq!(of, expected);
 }
 
-/// Two files of one name share a folder for their backups; neither retires the other's.
+/// Two files of one name share a directory for their backups; neither retires the other's.
 #[test]
-fn a_database_of_the_same_name_in_another_folder_keeps_its_backup() {
+fn a_database_of_the_same_name_in_another_directory_keeps_its_backup() {
     let (_, first) = backup_sqlite::with_data();
     let (_, second) = backup_sqlite::with_data();
     let shared = first.dir().join("shared");
@@ -232,10 +232,10 @@ fn a_database_of_the_same_name_in_another_folder_keeps_its_backup() {
 #[test]
 fn an_unfinished_manifest_is_removed_by_the_next_run() {
     let (_, run) = backup_sqlite::with_data();
-    let folder = run.dir().join("backups");
-    fs::create_dir(&folder).expect("a folder");
-    let begun = folder.join("app.db-20260112T093000Z-from-unversioned.db.json.partial");
+    let directory = run.dir().join("backups");
+    fs::create_dir(&directory).expect("a directory");
+    let begun = directory.join("app.db-20260112T093000Z-from-unversioned.db.json.partial");
     fs::write(&begun, "").expect("a file");
     run.clone().arg("backup").output().expect_code(0).says("removed what a stopped run left");
-    assert!(!begun.exists(), "{:?}", names(&folder));
+    assert!(!begun.exists(), "{:?}", names(&directory));
 }

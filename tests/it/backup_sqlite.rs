@@ -119,14 +119,14 @@ fn a_copy_has_every_row_that_an_active_writer_committed_before_it() {
     wait_until("the writer still writes", DEFAULT_TIMEOUT, || writer.committed() > before);
     writer.finish();
     finished.expect_code(0);
-    let folder = run.dir().join("backups");
-    let copy = only(&folder);
+    let directory = run.dir().join("backups");
+    let copy = only(&directory);
     // The backup consists of one file and the manifest.
     assert_eq!(
-        names(&folder),
+        names(&directory),
         [copy.clone(), manifest_path(&copy)].map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
     );
-    // The copy is opened in another folder, without any other file.
+    // The copy is opened in another directory, without any other file.
     let alone = run.dir().join("alone.db");
     fs::copy(&copy, &alone).expect("copy");
     assert_eq!(sqlite::value(&alone, "pragma integrity_check"), "ok");
@@ -142,12 +142,12 @@ fn a_copy_has_every_row_that_an_active_writer_committed_before_it() {
 fn a_copy_of_sqlite_has_a_complete_manifest_and_is_private() {
     let run = Run::new().url("sqlite:///data/app.db").migrations(&[("0001_kept.sql", "create table kept (id int);")]);
     run.output().expect_code(0).says("no backup: the database is empty");
-    let folder = run.dir().join("data/backups");
+    let directory = run.dir().join("data/backups");
     run.output().expect_code(0).says("nothing pending");
-    assert_eq!(names(&folder), [""; 0]);
+    assert_eq!(names(&directory), [""; 0]);
     let run = run.migrations(&[NEXT]);
     run.output().expect_code(0);
-    let copy = only(&folder);
+    let copy = only(&directory);
     let manifest = manifest(&copy);
     assert_eq!((mode(&copy), mode(&manifest_path(&copy))), (0o600, 0o600));
     assert_eq!(manifest["kind"], "sqlite");
@@ -214,18 +214,18 @@ fn a_file_that_is_no_database_or_a_damaged_one_is_not_touched() {
     run.output().expect_code(0);
 }
 
-/// A file or folder without write permission is a missing privilege.
+/// A file or directory without write permission is a missing privilege.
 #[test]
-fn a_file_or_folder_that_may_not_be_written_is_a_missing_privilege() {
+fn a_file_or_directory_that_may_not_be_written_is_a_missing_privilege() {
     let uid = other_uid();
     for (name, path, permissions) in
-        [("file", "app.db", 0o444), ("folder", "", 0o555), ("unreadable file", "app.db", 0o000)]
+        [("file", "app.db", 0o444), ("directory", "", 0o555), ("unreadable file", "app.db", 0o000)]
     {
         let (_, run) = with_data();
         let run = as_other_user(run).env("LOCKKEEPER_BACKUP_DIR", "elsewhere/backups");
-        let other_folder = run.dir().join("elsewhere");
-        fs::create_dir(&other_folder).expect("a folder");
-        for owned in [run.dir().join("app.db"), other_folder] {
+        let other_directory = run.dir().join("elsewhere");
+        fs::create_dir(&other_directory).expect("a directory");
+        for owned in [run.dir().join("app.db"), other_directory] {
             std::os::unix::fs::chown(owned, Some(uid), Some(uid)).expect("chown");
         }
         let before = fs::read(run.dir().join("app.db")).expect("the file");
@@ -233,16 +233,16 @@ fn a_file_or_folder_that_may_not_be_written_is_a_missing_privilege() {
         let finished = run.output();
         fs::set_permissions(run.dir(), fs::Permissions::from_mode(0o755)).expect("chmod");
         finished.expect_code(77).says("app.db");
-        assert!(last_line(&finished).contains("make the file or folder writable"), "{name}: {finished}");
+        assert!(last_line(&finished).contains("make the file or directory writable"), "{name}: {finished}");
         expect_untouched(&run, &before, &finished);
     }
 }
 
-/// A folder at the path of the database is a configuration error.
+/// A directory at the path of the database is a configuration error.
 #[test]
-fn a_folder_in_place_of_the_file_is_a_configuration_error() {
+fn a_directory_in_place_of_the_file_is_a_configuration_error() {
     let run = Run::new().url("sqlite:///app.db").migrations(&[NEXT]).file("app.db/inside", "");
-    run.output().expect_code(78).says("app.db is a folder, not a database file");
+    run.output().expect_code(78).says("app.db is a directory, not a database file");
     assert_eq!(names(&run.dir().join("app.db")), ["inside"]);
 }
 
@@ -272,7 +272,7 @@ fn a_file_that_is_replaced_during_the_run_gets_nothing() {
 #[test]
 fn backups_of_a_database_behind_a_link_are_found_again() {
     let (path, run) = with_data();
-    fs::create_dir(run.dir().join("real")).expect("a folder");
+    fs::create_dir(run.dir().join("real")).expect("a directory");
     fs::rename(&path, run.dir().join("real/store.db")).expect("rename");
     std::os::unix::fs::symlink("real/store.db", &path).expect("a link");
     run.output().expect_code(0);

@@ -67,9 +67,9 @@ fn a_pg_dump_that_does_not_do_its_work_stops_the_run_before_any_change() {
     let missing = run.clone().env("LOCKKEEPER_PG_DUMP", "/nowhere/pg_dump").output();
     missing.expect_code(84).says("/nowhere/pg_dump was not found").says("install the client tools");
     expect_unchanged(&database, &missing);
-    let folder = run.clone().env("LOCKKEEPER_PG_DUMP", "/").output();
-    folder.expect_code(84).says("/ could not be run");
-    expect_unchanged(&database, &folder);
+    let directory = run.clone().env("LOCKKEEPER_PG_DUMP", "/").output();
+    directory.expect_code(84).says("/ could not be run");
+    expect_unchanged(&database, &directory);
     // The real pg_dump works.
     run.output().expect_code(0);
     only(&run.dir().join("backups"));
@@ -241,7 +241,7 @@ fn a_pg_dump_that_does_not_stop_telling_its_version_ends_the_run() {
     running.finish().expect_code(143).within(DEFAULT_TIMEOUT);
 }
 
-/// A user who can write to the backup folder replaces the file that pg_dump is to write.
+/// A user who can write to the backup directory replaces the file that pg_dump is to write.
 #[test]
 fn pg_dump_does_not_write_through_a_link_that_somebody_has_made() {
     let (database, run) = with_data("backup_link");

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use crate::support::chart::{Release, Rendered, external_objects, folder, merge, render};
+use crate::support::chart::{Release, Rendered, directory, external_objects, merge, render};
 use crate::support::manifests::{self, broken_rules, check_rules, check_schemas, yaml};
 
 const CANARY: &str = "s3same-c4nary";
@@ -198,7 +198,7 @@ fn every_supported_release_accepts_the_rendered_chart_and_no_rule_is_broken() {
 
 #[test]
 fn chart_and_app_version_are_those_of_the_program() {
-    let text = fs::read_to_string(folder().join("Chart.yaml")).expect("the chart");
+    let text = fs::read_to_string(directory().join("Chart.yaml")).expect("the chart");
     let chart = &yaml(&text)[0];
     assert_eq!(chart["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
@@ -226,7 +226,7 @@ fn every_value_is_in_the_schema_and_every_key_of_the_schema_among_the_values() {
         let pairs = properties.into_iter().flatten();
         pairs.map(|(key, node)| (key.clone(), shape(schema, node))).collect()
     }
-    let file = |name: &str| fs::read_to_string(folder().join(name)).expect("a file of the chart");
+    let file = |name: &str| fs::read_to_string(directory().join(name)).expect("a file of the chart");
     let values = &yaml(&file("values.yaml"))[0];
     let schema: Value = serde_json::from_str(&file("values.schema.json")).expect("JSON");
     let mut schema_keys = keys(&shape(&schema, &schema), "");

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::chart::{Release, folder};
+use crate::support::chart::{Release, directory};
 use crate::support::manifests::yaml;
 
 const MODES: [&str; 3] = ["initContainer", "job", "hook"];
@@ -261,11 +261,11 @@ fn changed_files_of_a_config_map_restart_the_pods_that_run_them() {
 
 #[test]
 fn the_chart_has_an_icon_and_maintainers() {
-    let chart = yaml(&fs::read_to_string(folder().join("Chart.yaml")).expect("the chart")).remove(0);
+    let chart = yaml(&fs::read_to_string(directory().join("Chart.yaml")).expect("the chart")).remove(0);
     let icon = chart["icon"].as_str().expect("an icon");
     let home = chart["home"].as_str().and_then(|home| home.strip_prefix("https://github.com/")).expect("a home");
     let file = icon.strip_prefix(&format!("https://raw.githubusercontent.com/{home}/main/k8s/chart/"));
-    let file = folder().join(file.unwrap_or_else(|| panic!("{icon} is elsewhere")));
+    let file = directory().join(file.unwrap_or_else(|| panic!("{icon} is elsewhere")));
     assert!(fs::read_to_string(file).expect("the icon").starts_with("<svg "));
     let maintainers = chart["maintainers"].as_array().expect("maintainers");
     assert!(!maintainers.is_empty() && maintainers.iter().all(|it| it["name"].is_string()), "{maintainers:?}");
@@ -274,7 +274,7 @@ fn the_chart_has_an_icon_and_maintainers() {
 /// In a row such as `| `value` | `default` | ...`, the default is that of values.yaml.
 #[test]
 fn the_readme_lists_the_defaults_of_the_values() {
-    let read = |name: &str| fs::read_to_string(folder().join(name)).expect("a file of the chart");
+    let read = |name: &str| fs::read_to_string(directory().join(name)).expect("a file of the chart");
     let values = yaml(&read("values.yaml")).remove(0);
     let readme = read("README.md");
     let rows = readme.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | `"));

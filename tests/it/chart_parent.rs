@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::chart::{Release, Rendered, external_objects, folder, merge};
+use crate::support::chart::{Release, Rendered, directory, external_objects, merge};
 use crate::support::manifests::{check_rules, check_schemas, yaml};
 use crate::support::process::must_run;
 
@@ -21,8 +21,8 @@ struct Parent {
 
 impl Parent {
     fn new(change: impl Fn(&str, String) -> String) -> Parent {
-        let place = TempDir::new().expect("a folder");
-        let readme = fs::read_to_string(folder().join("README.md")).expect("the chart's README");
+        let place = TempDir::new().expect("a directory");
+        let readme = fs::read_to_string(directory().join("README.md")).expect("the chart's README");
         let (_, section) = readme.split_once("## In your own chart").expect("its section");
         for block in section.split("```yaml\n# ").skip(1) {
             let (name, text) = block.split_once('\n').expect("a file's name");
@@ -30,9 +30,9 @@ impl Parent {
             write(&place.path().join(name), &change(name, text));
         }
         let charts = place.path().join("charts");
-        fs::create_dir(&charts).expect("a folder");
+        fs::create_dir(&charts).expect("a directory");
         let mut copy = Command::new("cp");
-        copy.arg("-r").arg(folder()).arg(charts.join("lockkeeper"));
+        copy.arg("-r").arg(directory()).arg(charts.join("lockkeeper"));
         must_run(copy);
         Parent { place }
     }
@@ -43,7 +43,7 @@ impl Parent {
 }
 
 fn write(path: &Path, text: &str) {
-    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
     fs::write(path, format!("{text}\n")).expect("a file");
 }
 
@@ -84,20 +84,20 @@ fn the_parent_chart_of_the_readme_works_in_every_mode() {
 
 #[test]
 fn the_values_that_the_readme_prints_are_accepted() {
-    let readme = fs::read_to_string(folder().join("README.md")).expect("the chart's README");
+    let readme = fs::read_to_string(directory().join("README.md")).expect("the chart's README");
     let (above, _) = readme.split_once("## In your own chart").expect("a section");
     let block = |text: &str| yaml(text.split("\n```").next().expect("its end")).remove(0);
     let blocks: Vec<Value> = above.split("```yaml\n").skip(1).map(block).collect();
     let [values, more @ ..] = blocks.as_slice() else { panic!("there are no blocks") };
     assert_eq!(more.len(), 3, "{more:?}");
     let without_a_url = json!({"database": {"url": ""}});
-    let mut documents = Release::from_chart(folder(), values.clone()).render().expect("a rendering").documents;
+    let mut documents = Release::from_chart(directory(), values.clone()).render().expect("a rendering").documents;
     for block in more {
         let under = match block["database"].is_object() {
             true => merge(values.clone(), without_a_url.clone()),
             false => values.clone(),
         };
-        let release = Release::from_chart(folder(), merge(under, block.clone()));
+        let release = Release::from_chart(directory(), merge(under, block.clone()));
         documents.extend(release.render().unwrap_or_else(|error| panic!("{block}: {error}")).documents);
     }
     check_schemas(&documents);

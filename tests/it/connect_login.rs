@@ -76,7 +76,7 @@ fn every_kind_of_address_is_supported() {
         format!("postgresql://{user}@/{name}?host={socket}&port={port}"),
         format!("postgresql://{user}@{}:{port}/{name}", encoded(&socket)),
         format!("postgresql://{user}@127.0.0.1:{dead},[::1]:{port}/{name}"),
-        format!("postgresql://{user}@{},127.0.0.1:{port}/{name}", encoded("/no/such/folder")),
+        format!("postgresql://{user}@{},127.0.0.1:{port}/{name}", encoded("/no/such/directory")),
         format!("postgresql://{user}@/{name}?host=127.0.0.1:{dead}&host=127.0.0.1:{port}"),
         format!("postgresql://{user}@no-such-host.invalid:{port},127.0.0.1:{port}/{name}"),
         format!("postgresql://{user}@name-for-certificates:{port}/{name}?hostaddr=127.0.0.1"),

@@ -20,7 +20,7 @@ fn spawn_with_many_attempts(database: &PgDatabase) -> Running {
 
 /// Readers queue behind a blocked ALTER TABLE, and never for longer than its lock timeout.
 #[test]
-fn readers_beside_a_blocked_alter_wait_no_longer_than_the_lock_timeout() {
+fn readers_behind_a_blocked_alter_wait_no_longer_than_the_lock_timeout() {
     const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
     // The margin is far shorter than the time for which the table stays blocked, and far longer than a busy machine
     // needs for a SELECT.
@@ -133,7 +133,7 @@ fn a_signal_between_two_attempts_is_reported_as_a_signal() {
 
 /// A serialization failure is retried, with and without a transaction.
 #[test]
-fn a_serialization_failure_is_tried_again_with_and_without_a_transaction() {
+fn a_serialization_failure_is_retried_with_and_without_a_transaction() {
     for directive in ["", "-- no-transaction\n"] {
         let database = Postgres::shared().database("serial");
         database.execute("create table t (n int); insert into t values (0)");
@@ -160,7 +160,7 @@ fn a_serialization_failure_is_tried_again_with_and_without_a_transaction() {
 /// Of several blocking sessions the oldest is named. A session that does not release its lock, or is a backup, is
 /// described.
 #[test]
-fn whoever_blocks_is_named_for_what_it_is() {
+fn blocking_sessions_are_named_and_described() {
     let database = Postgres::shared().database("who");
     database.execute("create table t (id int)");
     let hold = "begin; lock table t in access share mode";
@@ -218,7 +218,7 @@ fn a_prepared_transaction_that_blocks_is_named() {
 
 /// The second session does not run the migration: when it was ended, it is opened again.
 #[test]
-fn a_second_session_that_was_ended_comes_again() {
+fn a_second_session_that_was_ended_is_opened_again() {
     let database = Postgres::shared().database("watch");
     database.execute("create table t (id int)");
     let mut holder = database.session();

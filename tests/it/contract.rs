@@ -14,7 +14,7 @@ pub const THREE: (&str, &str) = ("0003_three.up.sql", "create table three (id in
 /// Runs these files on a database, without a backup.
 pub fn run_on(database: &impl Database, files: &[(&str, &str)]) -> Run {
     let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
-    fs::create_dir_all(run.dir().join("migrations")).expect("a folder");
+    fs::create_dir_all(run.dir().join("migrations")).expect("a directory");
     run.migrations(files)
 }
 
@@ -67,7 +67,7 @@ fn only_pending_revisions_are_applied<D: Database>() {
 }
 
 /// The third of five files fails: the first two stay applied, and the message names the failing line.
-fn a_failing_third_of_five_leaves_two_and_names_its_place<D: Database>() {
+fn a_failing_third_file_leaves_two_applied_and_names_its_line<D: Database>() {
     let database = D::create("contract");
     let failing = "-- fäil\ncreate table three (id integer);\n  insert into nowhere values (1);\n";
     let four = ("0004_four.up.sql", "create table four (id integer);");
@@ -116,7 +116,7 @@ fn edited_missing_and_late_files_are_named_all_at_once<D: Database>() {
 }
 
 /// An older image accepts a newer database, unless `--strict` is set.
-fn a_database_ahead_of_the_image_is_settled_unless_strict<D: Database>() {
+fn a_database_ahead_of_the_image_is_up_to_date_unless_strict<D: Database>() {
     let database = D::create("contract");
     let run = run_on(&database, &[ONE, TWO, THREE]);
     expect_end(&run, 0, &[]);
@@ -176,7 +176,7 @@ fn a_target_is_compared_by_its_number<D: Database>() {
 }
 
 /// A file without a transaction is resumed at the statement that failed.
-fn without_a_transaction_a_rerun_goes_on_where_it_failed<D: Database>() {
+fn without_a_transaction_a_rerun_resumes_at_the_failed_statement<D: Database>() {
     let database = D::create("contract");
     let text = |second: &str| {
         format!("-- no-transaction\ncreate table a (id integer);\n\n{second};\ncreate table c (id integer);\n")
@@ -308,13 +308,13 @@ fn the_history_table_may_have_another_name<D: Database>() {
 on_either!(
     a_new_database_is_migrated_and_a_second_run_changes_nothing,
     only_pending_revisions_are_applied,
-    a_failing_third_of_five_leaves_two_and_names_its_place,
+    a_failing_third_file_leaves_two_applied_and_names_its_line,
     edited_missing_and_late_files_are_named_all_at_once,
-    a_database_ahead_of_the_image_is_settled_unless_strict,
+    a_database_ahead_of_the_image_is_up_to_date_unless_strict,
     a_revision_older_than_one_that_is_ahead_is_out_of_order,
     a_target_may_be_a_revision_or_its_prefix,
     a_target_is_compared_by_its_number,
-    without_a_transaction_a_rerun_goes_on_where_it_failed,
+    without_a_transaction_a_rerun_resumes_at_the_failed_statement,
     without_a_transaction_the_statements_that_failed_may_be_removed,
     files_without_a_statement_are_applied,
     line_ends_and_the_byte_order_mark_do_not_change_the_checksum,

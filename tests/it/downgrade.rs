@@ -91,7 +91,7 @@ fn with_nothing_to_undo_there_is_no_lock_no_backup_and_no_write<D: Database>() {
         finished.does_not_say("lock").does_not_say("backup");
     }
     assert_eq!(database.query(rows), before);
-    assert!(!run.dir().join("safe").exists(), "a folder for backups");
+    assert!(!run.dir().join("safe").exists(), "a directory for backups");
 
     // Base is where a new database is; it is not even created.
     let fresh = D::create("either");
@@ -111,9 +111,9 @@ fn an_invalid_target_is_a_usage_error_and_changes_nothing<D: Database>() {
         (["downgrade", "000"], ["000 fits several revisions: 0001, 0002, 0003, 0004, 0005", "more digits"]),
         (["downgrade", "0009"], ["no revision", "0009"]),
         (["downgrade", "+1"], ["downgrade goes back", "lockkeeper upgrade +1"]),
-        (["downgrade", "0001-2"], ["0001-2 lies beyond", "folder"]),
-        (["downgrade", "0005+1"], ["0005+1 lies beyond", "folder"]),
-        (["downgrade", "base-1"], ["base-1 lies beyond", "folder"]),
+        (["downgrade", "0001-2"], ["0001-2 lies beyond", "directory"]),
+        (["downgrade", "0005+1"], ["0005+1 lies beyond", "directory"]),
+        (["downgrade", "base-1"], ["base-1 lies beyond", "directory"]),
         (["downgrade", "-0"], ["\"-0\" is not a target", "-N"]),
         (["downgrade", "--jsn"], ["unexpected argument '--jsn' found", "a similar argument exists: '--json'"]),
         (["stamp", "--jsn"], ["unexpected argument '--jsn' found", "a similar argument exists: '--json'"]),

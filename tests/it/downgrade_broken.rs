@@ -15,7 +15,7 @@ use crate::support::{DEFAULT_TIMEOUT, wait_until};
 
 const ALL: [&str; 5] = ["0001", "0002", "0003", "0004", "0005"];
 
-fn a_failing_way_back_is_rolled_back_and_what_was_undone_before_is_named<D: Database>() {
+fn a_failing_down_migration_is_rolled_back_and_earlier_ones_are_named<D: Database>() {
     let database = D::create("either");
     let failing = "-- zurück\ndrop table three;\n  drop table nowhere;\n";
     let run = run_on(&database, &FIVE).migrations(&[("0003_three.down.sql", failing)]);
@@ -169,7 +169,7 @@ fn journal(database: &impl Database) -> String {
     database.query("select revision, state, statements_done, statements_total from lockkeeper_history order by 1")
 }
 
-fn a_half_undone_revision_is_in_everybodys_way_until_it_is_finished<D: Database>() {
+fn a_partially_undone_revision_blocks_every_run_until_it_is_finished<D: Database>() {
     let database = D::create("either");
     let run = partially_undone(&database);
     let parts = ["revision 0002 is half undone", "lockkeeper downgrade 0002-1", "nothing was changed"];
@@ -195,7 +195,7 @@ fn a_half_undone_revision_is_in_everybodys_way_until_it_is_finished<D: Database>
 }
 
 /// The completed statements must not be edited; the later ones may be corrected.
-fn what_is_undone_already_must_stay_as_it_was<D: Database>() {
+fn completed_down_statements_must_not_be_edited<D: Database>() {
     let database = D::create("either");
     let run = partially_undone(&database);
     let with = |text: &str| run.clone().migrations(&[("0002_two.down.sql", text)]);
@@ -270,11 +270,11 @@ fn two_runs_at_once_undo_a_revision_once<D: Database>() {
 }
 
 on_either!(
-    a_failing_way_back_is_rolled_back_and_what_was_undone_before_is_named,
+    a_failing_down_migration_is_rolled_back_and_earlier_ones_are_named,
     after_some_of_the_steps_the_target_that_finishes_them_is_named,
     a_down_migration_whose_first_statement_fails_leaves_its_row_unchanged,
-    a_half_undone_revision_is_in_everybodys_way_until_it_is_finished,
-    what_is_undone_already_must_stay_as_it_was,
+    a_partially_undone_revision_blocks_every_run_until_it_is_finished,
+    completed_down_statements_must_not_be_edited,
     a_partial_upgrade_can_be_undone,
     a_partial_upgrade_can_be_undone_without_a_transaction,
     a_down_migration_that_drops_the_history_fails,
@@ -347,7 +347,7 @@ fn a_signal_in_a_down_migration_without_a_transaction_leaves_a_correct_journal()
 
 /// A run is killed in the middle of a down migration, and a rerun converges.
 #[test]
-fn a_killed_way_back_is_gone_through_by_a_rerun() {
+fn a_killed_down_migration_is_finished_by_a_rerun() {
     for header in ["", "-- no-transaction"] {
         let database = Postgres::shared().database("back_killed");
         let run = slow(&database, header);

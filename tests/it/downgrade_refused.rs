@@ -9,7 +9,7 @@ use crate::support::either::Database;
 const ALL: [&str; 5] = ["0001", "0002", "0003", "0004", "0005"];
 
 /// One message names every revision of the range that has no down migration.
-fn every_step_without_a_way_back_is_named_before_the_first_is_undone<D: Database>() {
+fn every_revision_without_a_down_migration_is_named_before_the_first_is_undone<D: Database>() {
     let database = D::create("either");
     let run = run_on(&database, &FIVE).migrations(&[
         ("0002_two.up.sql", "-- irreversible: the rows of one are merged\ncreate table two (id integer);\n"),
@@ -83,7 +83,7 @@ fn invalid_down_statements_are_found_before_the_first_is_undone<D: Database>() {
     expect_applied(&database, &ALL);
 }
 
-fn edited_files_are_noticed<D: Database>() {
+fn edited_down_migrations_are_noticed<D: Database>() {
     let database = D::create("either");
     let run = at_five(&database);
     let recorded = |column: &str, revision: &str| {
@@ -130,19 +130,19 @@ fn a_down_migration_that_was_added_or_removed_is_noticed<D: Database>() {
     expect_applied(&database, &ALL[..4]);
 }
 
-/// A down file that exists but cannot be read, because of its mode or because it is a folder.
+/// A down file that exists but cannot be read, because of its mode or because it is a directory.
 #[test]
 fn an_unreadable_down_migration_is_named() {
     let run = Run::new().url("sqlite:///app.db").env("LOCKKEEPER_BACKUP", "off").migrations(&FIVE);
     expect_end(&run, 0, &[]);
     remove(&run, "0005_five.down.sql");
-    std::fs::create_dir(run.dir().join("migrations/0005_five.down.sql")).expect("a folder");
+    std::fs::create_dir(run.dir().join("migrations/0005_five.down.sql")).expect("a directory");
     remove(&run, "0003_three.down.sql");
     let link = run.dir().join("migrations/0003_three.down.sql");
     std::os::unix::fs::symlink("gone.sql", link).expect("a link");
     let parts = [
         "0005_five.down.sql",
-        "it is a folder, not a regular file",
+        "it is a directory, not a regular file",
         "0003_three.down.sql",
         "No such file",
         "nothing was changed",
@@ -153,10 +153,10 @@ fn an_unreadable_down_migration_is_named() {
 }
 
 on_either!(
-    every_step_without_a_way_back_is_named_before_the_first_is_undone,
+    every_revision_without_a_down_migration_is_named_before_the_first_is_undone,
     an_irreversible_revision_needs_no_file,
     an_empty_down_migration_undoes_an_empty_up_migration,
     invalid_down_statements_are_found_before_the_first_is_undone,
-    edited_files_are_noticed,
+    edited_down_migrations_are_noticed,
     a_down_migration_that_was_added_or_removed_is_noticed,
 );

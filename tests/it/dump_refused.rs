@@ -182,9 +182,9 @@ fn without_room_for_the_temporary_database_nothing_is_changed() {
     let full = run.clone().under(["prlimit", "--fsize=8388608", "--"]).env("TMPDIR", run.dir().display().to_string());
     let text = format!(r#"{{"parent": [{{"id": 1, "name": "{name}", "n": 1}}, {{"id": 2, "name": "b", "n": 1}}]}}"#);
     let finished = import(&full, "sqlite:///app.db", &text);
-    expect_last_line(&finished, 74, &["the temporary database", "nothing was changed", "set TMPDIR to a folder"]);
+    expect_last_line(&finished, 74, &["the temporary database", "nothing was changed", "set TMPDIR to a directory"]);
     let mut remaining: Vec<_> =
-        fs::read_dir(run.dir()).expect("the folder").flatten().map(|entry| entry.file_name()).collect();
+        fs::read_dir(run.dir()).expect("the directory").flatten().map(|entry| entry.file_name()).collect();
     remaining.sort();
     assert_eq!(remaining, ["rows.json", "schema"]);
 }
@@ -226,7 +226,7 @@ fn an_import_that_is_killed_is_complete_or_absent<D: Database>() {
     let run = tables();
     many(&run);
     let temporary = at(&run, "tmp");
-    fs::create_dir(&temporary).expect("a folder");
+    fs::create_dir(&temporary).expect("a directory");
     let database = D::create("killed");
     let run = run.url(&database.url()).env("TMPDIR", temporary.display().to_string());
     run.clone().output().expect_code(0);
@@ -243,7 +243,7 @@ fn an_import_that_is_killed_is_complete_or_absent<D: Database>() {
         // The tables of a dead client are locked until the server has noticed its end.
         let counts = rows(&database);
         assert!(["0|0\n", "10000|10000\n"].contains(&&*counts), "{counts}: {ended}");
-        assert_eq!(fs::read_dir(&temporary).expect("the folder").count(), 0, "{ended}");
+        assert_eq!(fs::read_dir(&temporary).expect("the directory").count(), 0, "{ended}");
         if counts != "0|0\n" {
             database.query("delete from child");
             database.query("delete from parent");

@@ -39,7 +39,7 @@ fn applied(database: &PgDatabase<'_>) -> String {
 }
 
 #[test]
-fn what_a_run_has_reported_survives_a_crash_of_the_server() {
+fn a_reported_upgrade_survives_a_crash_of_the_server() {
     let server = start_without_flushes();
     for (name, script, history) in [
         ("transaction", "create table t (a int);\n", "0001 applied 1"),
@@ -95,7 +95,7 @@ fn a_printed_script_survives_a_crash_of_the_server() {
 }
 
 #[test]
-fn what_a_restore_has_reported_survives_a_crash_of_the_server() {
+fn a_reported_restore_survives_a_crash_of_the_server() {
     let server = start_without_flushes();
     for how in [&["--yes"][..], &["--yes", "--in-place"]] {
         let database = server.database("restored");
@@ -127,7 +127,7 @@ fn a_stricter_synchronous_commit_is_kept() {
 }
 
 #[test]
-fn settings_that_make_a_success_untrue_are_refused() {
+fn settings_that_could_lose_a_reported_commit_are_refused() {
     for (setting, value, safe, why) in [
         ("session_replication_role", "replica", "origin", "without checking foreign keys"),
         ("zero_damaged_pages", "on", "off", "would lack the rows of damaged pages"),

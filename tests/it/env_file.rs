@@ -37,7 +37,7 @@ fn without_a_url_nothing_is_migrated_and_no_program_is_started() {
         let finished = run.output();
         finished.expect_code(78).says(words).says("nothing was changed").does_not_say("canary7secret");
         let remaining: Vec<_> =
-            fs::read_dir(run.dir()).expect("the folder").flatten().map(|it| it.file_name()).collect();
+            fs::read_dir(run.dir()).expect("the directory").flatten().map(|it| it.file_name()).collect();
         assert_eq!(remaining, ["migrations"]);
     }
 }
@@ -89,7 +89,7 @@ fn commands_that_need_no_database_need_no_url() {
     both.args(["check", "--offline"]).output().expect_code(0).says("postgres 1 revision");
     sqlite::query(&run.dir().join("source.db"), "create table t (id integer primary key);");
     let draft = ["transfer", "--write-revision", "--from", "sqlite:///source.db", "--dir", "draft"];
-    fs::create_dir(run.dir().join("draft")).expect("a folder");
+    fs::create_dir(run.dir().join("draft")).expect("a directory");
     run.args(draft).output().expect_code(0);
 }
 
@@ -138,7 +138,7 @@ fn nothing_of_the_file_reaches_the_program_or_a_tool() {
     let tool = run.dir().join("tools/pg_dump");
     fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).expect("chmod");
     let programs = crate::support::process::postgres_program("pg_dump");
-    let path = format!("{}:/usr/bin:/bin", programs.parent().expect("a folder").display());
+    let path = format!("{}:/usr/bin:/bin", programs.parent().expect("a directory").display());
     let run = run.env("PATH", path).env("LOCKKEEPER_PG_DUMP", tool.display().to_string());
     let finished = run.clone().args(["--", "env"]).output();
     finished.expect_code(0).says("read from .env: DATABASE_URL, PGAPPNAME, PGPASSWORD, PGUSER\n");
@@ -169,7 +169,7 @@ fn a_file_that_cannot_be_read_is_refused_and_never_waited_for() {
     run.clone().args(["--env-file", "/dev/zero"]).output().expect_code(78).says("not a regular file");
     run.clone().args(["--env-file", "missing"]).output().expect_code(78).says("missing cannot be read: No such file");
     // A Python environment of that name is not read.
-    fs::create_dir(run.dir().join(".env")).expect("a folder");
+    fs::create_dir(run.dir().join(".env")).expect("a directory");
     run.clone().args(["--env-file", ".env"]).output().expect_code(78).says("not a regular file");
     run.output().expect_code(0);
 }

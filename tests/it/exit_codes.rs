@@ -114,7 +114,7 @@ codes! {
         fails(&finished, 70, "cache lookup failed");
     }
 
-    73 backup_target_when_the_folder_cannot_be_made => {
+    73 backup_target_when_the_directory_cannot_be_made => {
         let database = database("target");
         database.execute("create table precious (a int)");
         let run = run(&database).env("LOCKKEEPER_BACKUP", "required").migrations(&[TABLE_T]);
@@ -217,7 +217,7 @@ codes! {
         let script = r#""$REAL" "$@" || exit; [ "$1" = --version ] || truncate -s 20000 /proc/$$/fd/1"#;
         let run = with_pg_dump(run(&database).migrations(&[TABLE_T]), script);
         fails(&run.output(), 85, "cannot be read back");
-        assert_eq!(fs::read_dir(run.dir().join("backups")).expect("the folder").count(), 0);
+        assert_eq!(fs::read_dir(run.dir().join("backups")).expect("the directory").count(), 0);
         assert_eq!(database.value("select to_regclass('t') is null"), "t");
     }
 

@@ -1,4 +1,4 @@
-//! Tests of named pipes, sockets, folders, devices and symbolic links in place of a file: no run waits for them or
+//! Tests of named pipes, sockets, directories, devices and symbolic links in place of a file: no run waits for them or
 //! writes through them. A read that does not end is ended by a signal and by the deadline.
 
 use std::fs;
@@ -57,9 +57,9 @@ fn a_migration_that_is_no_regular_file_is_invalid() {
         expect_end(&run, 65, &["0002_more.sql", "it is a socket"]);
         drop(listener);
         fs::remove_file(&place).expect("the socket");
-        fs::create_dir(&place).expect("a folder");
-        expect_end(&run, 65, &["0002_more.sql", "it is a folder"]);
-        fs::remove_dir(&place).expect("the folder");
+        fs::create_dir(&place).expect("a directory");
+        expect_end(&run, 65, &["0002_more.sql", "it is a directory"]);
+        fs::remove_dir(&place).expect("the directory");
         symlink("/dev/zero", &place).expect("a link");
         expect_end(&run, 65, &["0002_more.sql", "it is a device"]);
         assert!(!run.dir().join("some.db").exists());
@@ -94,7 +94,7 @@ fn a_secret_that_is_no_regular_file_is_denied() {
     let run = run_without_server();
     pipe(&run.dir().join("pipe"));
     for name in ["DATABASE_PASSWORD_FILE", "LOCKKEEPER_DIRECT_URL_FILE", "PGPASSFILE"] {
-        for (place, what) in [("pipe", "a named pipe"), (".", "a folder"), ("/dev/zero", "a device")] {
+        for (place, what) in [("pipe", "a named pipe"), (".", "a directory"), ("/dev/zero", "a device")] {
             expect_end(&run.clone().env(name, place), 77, &[what, "not a regular file"]);
         }
     }
@@ -198,7 +198,7 @@ fn a_manifest_that_is_a_pipe_vouches_for_nothing() {
     expect_end(&run, 0, &["up to date at 0001"]);
     expect_end(&run.clone().arg("backup"), 0, &["backup taken and verified"]);
     let backups = run.dir().join("backups");
-    let entries = fs::read_dir(&backups).expect("the folder").map(|entry| entry.expect("an entry").path());
+    let entries = fs::read_dir(&backups).expect("the directory").map(|entry| entry.expect("an entry").path());
     let manifest = entries.into_iter().find(|path| path.extension().is_some_and(|it| it == "json"));
     let manifest = manifest.expect("a manifest");
     pipe(&manifest);

@@ -14,7 +14,7 @@ const SQL: &str = "create table t (id integer);";
 /// A run on a SQLite file in its own directory.
 fn run(files: &[(&str, &str)]) -> Run {
     let run = Run::new().url("sqlite:///app.db").env("LOCKKEEPER_BACKUP", "off");
-    fs::create_dir_all(run.dir().join("migrations")).expect("a folder");
+    fs::create_dir_all(run.dir().join("migrations")).expect("a directory");
     run.migrations(files)
 }
 
@@ -101,7 +101,7 @@ fn names_that_cannot_be_read_say_why() {
 }
 
 #[test]
-fn a_folder_in_the_layout_of_prisma_or_diesel_is_named() {
+fn a_directory_in_the_layout_of_prisma_or_diesel_is_named() {
     for (file, tool) in [("migration.sql", "Prisma"), ("up.sql", "Diesel")] {
         let run = run(&[]).file(format!("migrations/20240101000000_init/{file}"), SQL);
         let run = run.file(format!("migrations/20240102000000_more/{file}"), SQL);
@@ -121,7 +121,7 @@ fn a_down_file_needs_its_up_file() {
 
 /// One message names everything that is wrong with the directory.
 #[test]
-fn everything_wrong_with_a_folder_is_said_at_once() {
+fn everything_wrong_with_a_directory_is_said_at_once() {
     let files = [
         ("0001_a.sql", SQL),
         ("0001_b.sql", SQL),
@@ -184,12 +184,12 @@ fn an_empty_migration_directory_has_its_own_error() {
     for run in [run(&[]), run(&[("README.md", "x"), (".0001_a.sql", SQL)])] {
         expect_refused(&run, 66, &["migrations holds no migrations", "LOCKKEEPER_DIR"]);
     }
-    let missing = run(&[("0001_a.sql", SQL)]).env("LOCKKEEPER_DIR", "no/such/folder");
-    expect_refused(&missing, 66, &["no/such/folder cannot be read", "No such file", "LOCKKEEPER_DIR"]);
+    let missing = run(&[("0001_a.sql", SQL)]).env("LOCKKEEPER_DIR", "no/such/directory");
+    expect_refused(&missing, 66, &["no/such/directory cannot be read", "No such file", "LOCKKEEPER_DIR"]);
     let file = run(&[("0001_a.sql", SQL)]).env("LOCKKEEPER_DIR", "migrations/0001_a.sql");
     expect_refused(&file, 66, &["migrations/0001_a.sql", "Not a directory"]);
     let other = run(&[]).file("migrations/postgres/0001_a.sql", SQL);
-    expect_refused(&other, 66, &["has a folder postgres but none named sqlite"]);
+    expect_refused(&other, 66, &["has a directory postgres but none named sqlite"]);
     expect_refused(&run_without_server(&[]), 66, &["holds no migrations"]);
 }
 
@@ -226,14 +226,14 @@ fn a_config_map_volume_is_read_once() {
 }
 
 #[test]
-fn a_link_that_leads_nowhere_and_a_folder_called_sql_are_refused() {
+fn a_link_that_leads_nowhere_and_a_directory_called_sql_are_refused() {
     let run = run(&[("0001_a.sql", SQL)]);
     symlink("gone.sql", run.dir().join("migrations/0002_b.sql")).expect("a link");
-    fs::create_dir(run.dir().join("migrations/0003_c.sql")).expect("a folder");
+    fs::create_dir(run.dir().join("migrations/0003_c.sql")).expect("a directory");
     expect_refused(
         &run,
         65,
-        &["0002_b.sql: cannot be read", "No such file", "0003_c.sql: cannot be read", "it is a folder"],
+        &["0002_b.sql: cannot be read", "No such file", "0003_c.sql: cannot be read", "it is a directory"],
     );
 }
 
@@ -247,11 +247,11 @@ fn errors_of_the_graph_are_found_without_a_database() {
     for files in [&two_heads[..], &cycle, &self_reference, &unknown] {
         let parts: &[&str] = match files {
             _ if files == two_heads => {
-                &["the folder has 2 heads: 0002_b.sql, 0003_c.sql", "lockkeeper merge -m \"merge 0002 and 0003\""]
+                &["the directory has 2 heads: 0002_b.sql, 0003_c.sql", "lockkeeper merge -m \"merge 0002 and 0003\""]
             }
             _ if files == cycle => &["depend on each other in a circle: 0001_a.sql, 0003_c.sql, 0002_b.sql"],
             _ if files == self_reference => &["in a circle: 0002_b.sql"],
-            _ => &["0002_b.sql depends on 0007, which is not in the folder", "0002_b.sql depends on 9"],
+            _ => &["0002_b.sql depends on 0007, which is not in the directory", "0002_b.sql depends on 9"],
         };
         for command in ["upgrade", "check"] {
             expect_refused(&run_without_server(files).arg(command), 65, parts);

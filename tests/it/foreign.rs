@@ -395,7 +395,7 @@ const GOOSE: &str = "create table goose_db_version (id integer primary key, vers
     is_applied boolean not null, tstamp timestamp default current_timestamp)";
 
 /// No command is suggested that would record revisions that never ran, or run applied ones again.
-fn what_no_stamp_records_exactly_is_listed<D: Database>() {
+fn versions_that_no_stamp_records_exactly_are_listed<D: Database>() {
     for (made_by, rows, parts) in [
         (
             "create table schema_migrations (version varchar(50) primary key)",
@@ -465,7 +465,7 @@ fn two_histories_of_one_tool_are_ambiguous<D: Database>() {
 
 on_either!(
     the_newest_version_is_the_greatest_number,
-    what_no_stamp_records_exactly_is_listed,
+    versions_that_no_stamp_records_exactly_are_listed,
     versions_before_a_baseline_are_no_difference,
     two_histories_of_one_tool_are_ambiguous,
     each_tools_history_is_named_with_the_stamp_that_adopts_it,

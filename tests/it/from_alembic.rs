@@ -96,7 +96,7 @@ fn must_run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A project of two revisions in a folder of its own, with `lockkeeper` and `alembic` on its PATH.
+/// A project of two revisions in a directory of its own, with `lockkeeper` and `alembic` on its PATH.
 struct Project {
     workspace: Workspace,
     url: String,
@@ -112,7 +112,7 @@ impl Project {
             ("alembic/versions/b2_events.py", EVENTS),
         ] {
             let path = workspace.path().join(name);
-            fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
             fs::write(path, text).expect("a file of the project");
         }
         workspace.program("alembic", &alembic().join("alembic"));

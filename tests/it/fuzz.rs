@@ -36,19 +36,19 @@ const PROPERTIES: [(&str, Property); 8] = [
     ("url", url::check),
 ];
 
-fn fuzz_folder(name: &str) -> PathBuf {
+fn fuzz_directory(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(name)
 }
 
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    entries.map(|entry| entry.expect("an entry of the folder").path()).collect()
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    entries.map(|entry| entry.expect("an entry of the directory").path()).collect()
 }
 
 #[test]
 fn every_property_holds_for_its_corpus() {
     for (name, check) in PROPERTIES {
-        let inputs = entries(&fuzz_folder("corpus").join(name));
+        let inputs = entries(&fuzz_directory("corpus").join(name));
         assert!(inputs.len() >= 4, "{name} has {} inputs", inputs.len());
         for input in inputs {
             eprintln!("{}", input.display());
@@ -59,17 +59,17 @@ fn every_property_holds_for_its_corpus() {
 
 #[test]
 fn every_target_has_a_property_that_is_tested_here() {
-    let names = |folder: &str| -> BTreeSet<String> {
+    let names = |directory: &str| -> BTreeSet<String> {
         let stem = |path: PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        entries(&fuzz_folder(folder)).into_iter().filter_map(stem).collect()
+        entries(&fuzz_directory(directory)).into_iter().filter_map(stem).collect()
     };
     let tested: BTreeSet<String> = PROPERTIES.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(names("fuzz_targets"), tested);
     assert_eq!(names("properties"), tested);
     assert_eq!(names("corpus"), tested);
-    let manifest = fs::read_to_string(fuzz_folder("Cargo.toml")).expect("the targets' manifest");
+    let manifest = fs::read_to_string(fuzz_directory("Cargo.toml")).expect("the targets' manifest");
     for name in tested {
-        let target = fs::read_to_string(fuzz_folder("fuzz_targets").join(format!("{name}.rs"))).expect("a target");
+        let target = fs::read_to_string(fuzz_directory("fuzz_targets").join(format!("{name}.rs"))).expect("a target");
         let checks = target.contains(&format!("properties/{name}.rs"))
             && target.contains(&format!("fuzz_target!(|data: &[u8]| {name}::check(data))"));
         assert!(checks, "the target {name} checks another property");

@@ -57,7 +57,7 @@ fn all_errors_of_a_graph_and_its_files_are_named_at_once_without_a_server() {
     let parts = [
         "0002_b.sql, 0002_c.sql",
         "in a circle: 0003_d.sql, 0005_f.sql, 0004_e.sql",
-        "0006_g.sql depends on 0077, which is not in the folder",
+        "0006_g.sql depends on 0077, which is not in the directory",
         "0008_h.sql:1: ",
         "0010_j.sql:1: ",
         "did you mean depends?",
@@ -106,7 +106,7 @@ fn several_heads_are_named_with_the_command_that_merges_them() {
     let files =
         [("0001_a.sql", ""), ("0002_b.sql", ""), ("0003_c.sql", "-- depends: 1\n"), ("0004_d.sql", "-- depends: 1\n")];
     let parts = [
-        "the folder has 3 heads: 0002_b.sql, 0003_c.sql, 0004_d.sql",
+        "the directory has 3 heads: 0002_b.sql, 0003_c.sql, 0004_d.sql",
         "lockkeeper merge -m \"merge 0002 and 0003 and 0004\"",
     ];
     let commands: [&[&str]; 5] =

@@ -14,7 +14,7 @@ use crate::support::process::{clean_command, postgres_program, run_with_input};
 use crate::support::proxy::{Peer, Proxy};
 use crate::support::scripted::{Answer, Scripted};
 use crate::support::tls::{Authority, Certificate};
-use crate::support::{DEFAULT_TIMEOUT, free_port, sqlite, temporary_folder, unique, wait_until};
+use crate::support::{DEFAULT_TIMEOUT, free_port, sqlite, temporary_directory, unique, wait_until};
 
 /// Runs psql with a URL, as users do: returns its rows or its error message.
 fn psql(url: &str, sql: &str) -> Result<String, String> {
@@ -192,8 +192,8 @@ fn a_pooler_answers_in_each_mode() {
 
 #[test]
 fn sqlite_files_can_be_queried() {
-    let folder = temporary_folder("sqlite");
-    let path = folder.path().join("some.db");
+    let directory = temporary_directory("sqlite");
+    let path = directory.path().join("some.db");
     sqlite::query(&path, "create table t (a, b); insert into t values (1, 'x');");
     assert_eq!(sqlite::rows(&path, "select * from t;"), [["1", "x"]]);
     assert_eq!(sqlite::value(&path, "select a from t;"), "1");
@@ -259,10 +259,10 @@ fn servers_die_with_the_test_process_and_leave_no_files() {
     let text = String::from_utf8_lossy(&output.stdout);
     let line =
         text.lines().find_map(|line| line.split_once("server ")).unwrap_or_else(|| panic!("no server: {output:?}")).1;
-    let (pid, folder) = line.split_once(' ').expect("a pid and a folder");
+    let (pid, directory) = line.split_once(' ').expect("a pid and a directory");
     // A process that is dead but not reaped yet has no command line either.
     let command_line = Path::new("/proc").join(pid).join("cmdline");
     wait_until("the server has died", DEFAULT_TIMEOUT, || fs::read(&command_line).unwrap_or_default().is_empty());
-    let scratch = Path::new(folder).parent().expect("the folder of the process");
+    let scratch = Path::new(directory).parent().expect("the directory of the process");
     wait_until("its files are gone", DEFAULT_TIMEOUT, || !scratch.exists());
 }

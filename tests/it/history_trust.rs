@@ -181,7 +181,7 @@ fn a_trigger_of_another_role_is_refused_before_it_fires() {
 
 /// The table is checked again in the transaction that writes.
 #[test]
-fn what_takes_the_historys_place_during_a_run_gets_no_row() {
+fn a_relation_that_replaces_the_history_during_a_run_gets_no_row() {
     let execute_untrusted =
         |shared: &Shared, sql: &str| format!("set local role {}; {sql}; reset role", shared.stranger);
     let trigger =

@@ -1,15 +1,15 @@
-//! The rule that the files of a folder do not import each other in a circle, so that each of them can be read on its
+//! The rule that the files of a directory do not import each other in a circle, so that each of them can be read on its
 //! own.
 //!
-//! A folder counts as one with everything below it. A module and the modules inside it may import each other: what a
+//! A directory counts as one with everything below it. A module and the modules inside it may import each other: what a
 //! module takes from its parent is followed to the file that defines it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Source, expect_none, sources};
 
-/// The folders that the rule is for, with all folders inside them.
-const FOLDERS: [&str; 9] =
+/// The directories that the rule is for, with all directories inside them.
+const DIRECTORYS: [&str; 9] =
     ["command", "config", "directory", "error", "exit", "layout", "revision", "stage", "transfer"];
 
 /// The path of a module below the crate.
@@ -121,10 +121,10 @@ fn resolve(modules: &BTreeMap<Path, Module>, from: &Path, path: &str, depth: usi
     Some(base)
 }
 
-/// Who imports whom among the members of one folder, each with an example.
+/// Who imports whom among the members of one directory, each with an example.
 type Graph = BTreeMap<String, BTreeMap<String, String>>;
 
-/// The members of a folder that can be reached from one of them.
+/// The members of a directory that can be reached from one of them.
 fn reachable<'g>(graph: &'g Graph, from: &'g str) -> BTreeSet<&'g str> {
     let mut found = BTreeSet::new();
     let mut open: Vec<&str> = vec![from];
@@ -135,7 +135,7 @@ fn reachable<'g>(graph: &'g Graph, from: &'g str) -> BTreeSet<&'g str> {
     found
 }
 
-/// The circles of one folder: the members of each, and the imports among them.
+/// The circles of one directory: the members of each, and the imports among them.
 fn circles(graph: &Graph) -> Vec<(BTreeSet<&str>, Vec<&str>)> {
     let mut found: Vec<(BTreeSet<&str>, Vec<&str>)> = Vec::new();
     for member in graph.keys() {
@@ -152,7 +152,7 @@ fn circles(graph: &Graph) -> Vec<(BTreeSet<&str>, Vec<&str>)> {
     found
 }
 
-/// The graphs of all folders.
+/// The graphs of all directories.
 fn graphs(modules: &BTreeMap<Path, Module>) -> BTreeMap<Path, Graph> {
     let mut graphs: BTreeMap<Path, Graph> = BTreeMap::new();
     for (from, module) in modules {
@@ -178,13 +178,13 @@ fn files_do_not_import_each_other_in_a_circle() {
     let modules: BTreeMap<Path, Module> =
         sources().iter().map(|source| (path(&source.name), Module::of_source(source))).collect();
     let mut broken = Vec::new();
-    for (folder, graph) in graphs(&modules) {
-        if !folder.first().is_some_and(|first| FOLDERS.contains(&first.as_str())) {
+    for (directory, graph) in graphs(&modules) {
+        if !directory.first().is_some_and(|first| DIRECTORYS.contains(&first.as_str())) {
             continue;
         }
         for (circle, imports) in circles(&graph) {
             let members: Vec<&str> = circle.into_iter().collect();
-            broken.push(format!("src/{}: {}: {}", folder.join("/"), members.join(", "), imports.join("; ")));
+            broken.push(format!("src/{}: {}: {}", directory.join("/"), members.join(", "), imports.join("; ")));
         }
     }
     expect_none("one of two files imports the other", &broken);

@@ -115,12 +115,12 @@ fn manifest(backup: &Path) -> BTreeMap<String, serde_json::Value> {
 /// Checks that every backup with a final name is verified, that nothing unfinished remains, and that each can be
 /// restored.
 fn check_backups(run: &Run, subject: &Subject<'_>) {
-    let folder = run.dir().join("backups");
+    let directory = run.dir().join("backups");
     for left in [".partial", ".partial-wal", ".partial-shm", ".partial-journal"] {
-        assert_eq!(files(&folder, left), [""; 0], "{:?}", files(&folder, ""));
+        assert_eq!(files(&directory, left), [""; 0], "{:?}", files(&directory, ""));
     }
     let ending = if matches!(subject, Subject::Postgres(_)) { ".dump" } else { ".db" };
-    let backups: Vec<PathBuf> = files(&folder, ending).iter().map(|name| folder.join(name)).collect();
+    let backups: Vec<PathBuf> = files(&directory, ending).iter().map(|name| directory.join(name)).collect();
     assert!(!backups.is_empty(), "the database was not empty, so there must be a backup");
     for backup in &backups {
         let sum: String =

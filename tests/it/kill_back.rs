@@ -29,7 +29,7 @@ fn files(busy: &str) -> Vec<(String, String)> {
     (1..=REVISIONS).flat_map(both).collect()
 }
 
-fn a_way_back_converges_however_often_it_is_killed<D: Database>() {
+fn a_downgrade_converges_however_often_it_is_killed<D: Database>() {
     let mut kills = Kills::new(KILLS);
     let busy = match D::DIALECT {
         "sqlite" => {
@@ -60,4 +60,4 @@ fn a_way_back_converges_however_often_it_is_killed<D: Database>() {
     }
 }
 
-on_either!(a_way_back_converges_however_often_it_is_killed);
+on_either!(a_downgrade_converges_however_often_it_is_killed);

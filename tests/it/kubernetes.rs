@@ -8,28 +8,28 @@ use tempfile::TempDir;
 
 use crate::support::manifests::{self, OLDEST, check_rules, check_schemas, kustomize, one};
 use crate::support::process::{clean_command, must_run};
-use crate::support::temporary_folder;
+use crate::support::temporary_directory;
 
 const JOB: &str = "k8s/overlays/job";
 const SQLITE: &str = "k8s/overlays/sqlite";
 const WITH_POSTGRES: [&str; 2] = ["k8s/base", JOB];
-const FOLDERS: [&str; 3] = ["k8s/base", JOB, SQLITE];
+const DIRECTORYS: [&str; 3] = ["k8s/base", JOB, SQLITE];
 
 /// Returns the objects after `kubectl apply -k`, with the Secret that existed before if the manifests need one.
-pub fn installation(folder: &str) -> Vec<Value> {
-    let mut documents = kustomize(folder);
-    if folder != SQLITE {
+pub fn installation(directory: &str) -> Vec<Value> {
+    let mut documents = kustomize(directory);
+    if directory != SQLITE {
         documents.extend(manifests::example_secret());
     }
     documents
 }
 
 /// Returns the objects with both components added in a kustomization on top, as a reader would write it.
-pub fn with_components(folder: &str) -> Vec<Value> {
+pub fn with_components(directory: &str) -> Vec<Value> {
     let place = copy();
     let components = ["../k8s/components/backup-schedule", "../k8s/components/pull-secret"];
-    let top = json!({"resources": [format!("../{folder}")], "components": components});
-    fs::create_dir(place.path().join("top")).expect("a folder");
+    let top = json!({"resources": [format!("../{directory}")], "components": components});
+    fs::create_dir(place.path().join("top")).expect("a directory");
     fs::write(place.path().join("top/kustomization.yaml"), top.to_string()).expect("a kustomization");
     [kustomize(place.path().join("top")), manifests::example_secret()].concat()
 }
@@ -38,18 +38,18 @@ fn file(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a file of ours")
 }
 
-/// Copies `k8s/` into a temporary folder.
+/// Copies `k8s/` into a temporary directory.
 fn copy() -> TempDir {
-    let folder = temporary_folder("k8s");
+    let directory = temporary_directory("k8s");
     let mut copy = clean_command("cp");
-    copy.args(["-r", concat!(env!("CARGO_MANIFEST_DIR"), "/k8s")]).arg(folder.path());
+    copy.args(["-r", concat!(env!("CARGO_MANIFEST_DIR"), "/k8s")]).arg(directory.path());
     must_run(copy);
-    folder
+    directory
 }
 
 #[test]
 fn every_supported_release_accepts_all_manifests() {
-    let documents = FOLDERS.iter().flat_map(|folder| installation(folder));
+    let documents = DIRECTORYS.iter().flat_map(|directory| installation(directory));
     let documents: Vec<Value> = documents.chain(WITH_POSTGRES.into_iter().flat_map(with_components)).collect();
     check_schemas(&documents);
     let message = format!("needs Kubernetes {OLDEST} or newer");
@@ -58,18 +58,18 @@ fn every_supported_release_accepts_all_manifests() {
 
 #[test]
 fn no_rule_is_broken() {
-    for folder in FOLDERS {
-        check_rules(&installation(folder));
+    for directory in DIRECTORYS {
+        check_rules(&installation(directory));
     }
-    for folder in WITH_POSTGRES {
-        check_rules(&with_components(folder));
+    for directory in WITH_POSTGRES {
+        check_rules(&with_components(directory));
     }
 }
 
 #[test]
 fn no_manifest_contains_a_secret() {
-    for folder in FOLDERS {
-        assert!(kustomize(folder).iter().all(|document| document["kind"] != "Secret"), "{folder}");
+    for directory in DIRECTORYS {
+        assert!(kustomize(directory).iter().all(|document| document["kind"] != "Secret"), "{directory}");
     }
 }
 
@@ -93,11 +93,11 @@ fn the_job_migrates_with_the_settings_of_the_init_container() {
     assert_eq!(deployment, job);
 }
 
-/// The nightly backups have a folder of their own, so that they do not retire the backups of migrations.
+/// The nightly backups have a directory of their own, so that they do not retire the backups of migrations.
 #[test]
-fn the_nightly_backup_is_the_job_with_another_command_and_folder() {
-    for folder in WITH_POSTGRES {
-        let documents = with_components(folder);
+fn the_nightly_backup_is_the_job_with_another_command_and_directory() {
+    for directory in WITH_POSTGRES {
+        let documents = with_components(directory);
         let mut pod_spec_of_backup =
             one(&documents, "CronJob/devops-hub-backup")["spec"]["jobTemplate"]["spec"].clone();
         let mut job = one(&installation(JOB), "Job/devops-hub-migrate")["spec"].clone();
@@ -124,22 +124,22 @@ fn the_nightly_backup_is_the_job_with_another_command_and_folder() {
 
 #[test]
 fn every_pod_has_the_credentials_of_the_registry() {
-    for folder in WITH_POSTGRES {
-        let documents = with_components(folder);
+    for directory in WITH_POSTGRES {
+        let documents = with_components(directory);
         let account = one(&documents, "ServiceAccount/devops-hub");
         assert_eq!(account["imagePullSecrets"], json!([{"name": "devops-hub-registry"}]));
         let pods = ["/spec/template/spec", "/spec/jobTemplate/spec/template/spec"];
         let pods = documents.iter().flat_map(|document| pods.map(|pod| document.pointer(pod)));
         let accounts: Vec<&Value> = pods.flatten().map(|pod| &pod["serviceAccountName"]).collect();
         assert!(accounts.len() > 1 && accounts.iter().all(|name| *name == "devops-hub"), "{accounts:?}");
-        assert_eq!(one(&installation(folder), "ServiceAccount/").get("imagePullSecrets"), None);
+        assert_eq!(one(&installation(directory), "ServiceAccount/").get("imagePullSecrets"), None);
     }
 }
 
 #[test]
 fn a_drained_node_takes_one_pod_and_the_pods_are_on_several_nodes() {
-    for folder in FOLDERS {
-        let documents = installation(folder);
+    for directory in DIRECTORYS {
+        let documents = installation(directory);
         let deployment = &one(&documents, "Deployment/devops-hub")["spec"];
         let budget = &one(&documents, "PodDisruptionBudget/devops-hub")["spec"];
         assert_eq!((&budget["maxUnavailable"], &budget["selector"]), (&json!(1), &deployment["selector"]));
@@ -152,7 +152,7 @@ fn a_drained_node_takes_one_pod_and_the_pods_are_on_several_nodes() {
 /// A server-side apply does not remove what the server has filled in, and refuses `Recreate` with it.
 #[test]
 fn the_deployment_strategy_is_explicit_so_that_it_can_be_changed_later() {
-    let strategy = |folder: &str| one(&installation(folder), "Deployment/devops-hub")["spec"]["strategy"].clone();
+    let strategy = |directory: &str| one(&installation(directory), "Deployment/devops-hub")["spec"]["strategy"].clone();
     let rolling = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}});
     assert_eq!(strategy("k8s/base"), rolling);
     assert_eq!(strategy(SQLITE), json!({"type": "Recreate"}));
@@ -172,20 +172,20 @@ fn with_a_job_the_init_container_only_waits() {
 
 #[test]
 fn only_dns_and_the_database_can_be_reached_and_nothing_with_sqlite() {
-    let ports = |folder: &str| -> Vec<Value> {
-        let documents = kustomize(folder);
+    let ports = |directory: &str| -> Vec<Value> {
+        let documents = kustomize(directory);
         let policies: Vec<&Value> = documents.iter().filter(|document| document["kind"] == "NetworkPolicy").collect();
         let all = json!({"matchLabels": {"app.kubernetes.io/name": "devops-hub"}});
         let denies =
             |policy: &&&Value| policy["spec"] == json!({"podSelector": all, "policyTypes": ["Ingress", "Egress"]});
-        assert_eq!(policies.iter().filter(denies).count(), 1, "{folder} does not begin with nothing");
+        assert_eq!(policies.iter().filter(denies).count(), 1, "{directory} does not begin with nothing");
         let rules = policies.iter().filter_map(|policy| policy["spec"]["egress"].as_array()).flatten();
         rules.flat_map(|rule| rule["ports"].as_array().expect("ports")).cloned().collect()
     };
     let tcp = |port: u16| json!({"port": port, "protocol": "TCP"});
     let dns = [json!({"port": 53, "protocol": "UDP"}), tcp(53)];
-    for folder in ["k8s/base", JOB] {
-        assert_eq!(ports(folder), [&[tcp(5432)], &dns[..]].concat());
+    for directory in ["k8s/base", JOB] {
+        assert_eq!(ports(directory), [&[tcp(5432)], &dns[..]].concat());
     }
     assert_eq!(ports(SQLITE), [json!(null); 0]);
 }
@@ -200,14 +200,14 @@ fn images(documents: &[Value]) -> Vec<String> {
 
 #[test]
 fn a_release_is_set_in_one_place_and_the_previous_job_is_deleted() {
-    let folder = copy();
-    let place = folder.path().join("k8s/images/kustomization.yaml");
+    let directory = copy();
+    let place = directory.path().join("k8s/images/kustomization.yaml");
     let release = "newName: registry.example.com:5000/devops-hub-migrate\n    newTag: 1.1.0";
     let text = fs::read_to_string(&place).expect("the images");
     let (before, after) = text.rsplit_once("newTag: 1.0.0").expect("a tag");
     fs::write(&place, format!("{before}{release}{after}")).expect("the images");
 
-    let (first, second) = (kustomize(JOB), kustomize(folder.path().join(JOB)));
+    let (first, second) = (kustomize(JOB), kustomize(directory.path().join(JOB)));
     let image_of_migrations = "registry.example.com:5000/devops-hub-migrate:1.1.0";
     assert_eq!(images(&first), ["devops-hub-migrate:1.0.0", "devops-hub:1.0.0", "devops-hub-migrate:1.0.0"]);
     assert_eq!(images(&second), [image_of_migrations, "devops-hub:1.0.0", image_of_migrations]);
@@ -224,15 +224,15 @@ fn a_release_is_set_in_one_place_and_the_previous_job_is_deleted() {
 /// People add a kustomization of their own on top.
 #[test]
 fn a_kustomization_on_top_sets_namespace_registry_and_host() {
-    let folder = copy();
+    let directory = copy();
     let top = "resources: [../k8s/overlays/job]\nnamespace: shop\nimages:\n\
         - {name: devops-hub, newName: registry.example.com/hub, newTag: 2.0.0}\n\
         - {name: devops-hub-migrate, newName: registry.example.com/hub-migrate, newTag: 2.0.0}\n\
         configMapGenerator:\n- name: devops-hub\n  behavior: merge\n  literals:\n  \
         - DATABASE_URL=postgresql://hub@db.example.com/hub?sslmode=verify-full\n";
-    fs::create_dir(folder.path().join("top")).expect("a folder");
-    fs::write(folder.path().join("top/kustomization.yaml"), top).expect("a kustomization");
-    let documents = [kustomize(folder.path().join("top")), manifests::example_secret()].concat();
+    fs::create_dir(directory.path().join("top")).expect("a directory");
+    fs::write(directory.path().join("top/kustomization.yaml"), top).expect("a kustomization");
+    let documents = [kustomize(directory.path().join("top")), manifests::example_secret()].concat();
     check_schemas(&documents);
     check_rules(&documents);
     let migrate = "registry.example.com/hub-migrate:2.0.0";

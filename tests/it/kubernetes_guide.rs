@@ -3,9 +3,9 @@
 //!
 //! The info string of a fence says how; anything else fails:
 //!
-//! - `yaml file=FOLDER/kustomization.yaml`: built in a folder next to `k8s/`.
-//! - `yaml patch=FOLDER`: a patch in a kustomization on top of `k8s/base` or `k8s/overlays/FOLDER`.
-//! - `yaml with=FOLDER`: additional documents of that installation; with `file=NAME` for commands that name it.
+//! - `yaml file=DIRECTORY/kustomization.yaml`: built in a directory next to `k8s/`.
+//! - `yaml patch=DIRECTORY`: a patch in a kustomization on top of `k8s/base` or `k8s/overlays/DIRECTORY`.
+//! - `yaml with=DIRECTORY`: additional documents of that installation; with `file=NAME` for commands that name it.
 //! - `yaml values`: values of the chart, merged into the minimal ones.
 //! - `yaml argocd`, `yaml flux`: custom resources. There is no schema: the test asserts what their documentation
 //!   requires, and what they deploy is rendered.
@@ -21,24 +21,24 @@ use crate::support::chart::{Release, external_objects_named};
 use crate::support::guide::{Block, blocks};
 use crate::support::manifests::{self, broken_rules, check_schemas, kustomize, one, yaml};
 use crate::support::process::{clean_command, must_run};
-use crate::support::temporary_folder;
+use crate::support::temporary_directory;
 
 pub const GUIDE: &str = "kubernetes.md";
 
-/// Returns the folder of `k8s/` that a marker means.
-fn folder(name: &str) -> String {
+/// Returns the directory of `k8s/` that a marker means.
+fn directory(name: &str) -> String {
     match name {
         "base" => "k8s/base".into(),
         other => format!("k8s/overlays/{other}"),
     }
 }
 
-/// A reader's folder: `k8s/`, and the files of the guide next to it.
+/// A reader's directory: `k8s/`, and the files of the guide next to it.
 struct Repository(TempDir);
 
 impl Repository {
     fn new() -> Repository {
-        let repository = Repository(temporary_folder("guide"));
+        let repository = Repository(temporary_directory("guide"));
         let mut copy = clean_command("cp");
         copy.args(["-r", concat!(env!("CARGO_MANIFEST_DIR"), "/k8s")]).arg(repository.0.path());
         must_run(copy);
@@ -54,18 +54,18 @@ impl Repository {
 
     fn write(&self, name: &str, text: &str) {
         let path = self.0.path().join(name);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
         fs::write(path, text).expect("a file");
     }
 
-    /// Renders a folder of it, with the Secret that existed before.
-    fn build(&self, folder: &str) -> Vec<Value> {
-        [kustomize(self.0.path().join(folder)), manifests::example_secret()].concat()
+    /// Renders a directory of it, with the Secret that existed before.
+    fn build(&self, directory: &str) -> Vec<Value> {
+        [kustomize(self.0.path().join(directory)), manifests::example_secret()].concat()
     }
 
-    /// Renders a folder with patches on top.
-    fn patched(&self, folder: &str, patches: &Value, namespace: &Value) -> Vec<Value> {
-        let top = json!({"resources": [format!("../{folder}")], "patches": patches, "namespace": namespace});
+    /// Renders a directory with patches on top.
+    fn patched(&self, directory: &str, patches: &Value, namespace: &Value) -> Vec<Value> {
+        let top = json!({"resources": [format!("../{directory}")], "patches": patches, "namespace": namespace});
         self.write("top/kustomization.yaml", &top.to_string());
         self.build("top")
     }
@@ -98,12 +98,12 @@ fn follow(block: &Block, repository: &Repository) -> Option<Vec<Value>> {
         ("yaml flux", ..) => Some(flux(&only(), repository)),
         (_, Some(under), _) => {
             repository.write("top/patch.yaml", &block.text);
-            let mut documents = repository.patched(&folder(&under), &json!([{"path": "patch.yaml"}]), &Value::Null);
+            let mut documents = repository.patched(&directory(&under), &json!([{"path": "patch.yaml"}]), &Value::Null);
             // The patch does not use the Secret.
             documents.retain(|it| it["kind"] != "Secret" || !block.text.contains("secret: null"));
             Some(documents)
         }
-        (_, _, Some(beside)) => Some([installation(&folder(&beside)), yaml(&block.text)].concat()),
+        (_, _, Some(beside)) => Some([installation(&directory(&beside)), yaml(&block.text)].concat()),
         _ if file.as_deref().is_some_and(|file| file.ends_with("/kustomization.yaml")) => {
             Some(repository.build(file?.trim_end_matches("/kustomization.yaml")))
         }
@@ -237,7 +237,7 @@ fn every_patch_changes_the_manifests() {
     for block in blocks(GUIDE) {
         let Some(under) = marker(&block, "patch") else { continue };
         let documents = follow(&block, &repository).expect("documents");
-        assert_ne!(documents, installation(&folder(&under)), "{}", block.text);
+        assert_ne!(documents, installation(&directory(&under)), "{}", block.text);
     }
 }
 

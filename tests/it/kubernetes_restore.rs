@@ -10,7 +10,7 @@ use crate::kubernetes_guide::{GUIDE, marker};
 use crate::support::guide::blocks;
 use crate::support::manifests::python;
 use crate::support::process::{clean_command, must_run};
-use crate::support::{temporary_folder, tools};
+use crate::support::{temporary_directory, tools};
 
 /// Returns the commands of the guide's console blocks that concern the pod.
 fn printed() -> Vec<Vec<String>> {
@@ -19,18 +19,18 @@ fn printed() -> Vec<Vec<String>> {
     with_pod.map(|block| block.lines().into_iter().map(|line| line.command).collect()).collect()
 }
 
-/// Runs these lines in a folder with `k8s/` and the pod of the guide, which exits with this code.
+/// Runs these lines in a directory with `k8s/` and the pod of the guide, which exits with this code.
 fn run(lines: &[String], code: i32) -> Value {
-    let folder = temporary_folder("restore");
+    let directory = temporary_directory("restore");
     let mut copy = clean_command("cp");
-    copy.args(["-r", concat!(env!("CARGO_MANIFEST_DIR"), "/k8s")]).arg(folder.path());
+    copy.args(["-r", concat!(env!("CARGO_MANIFEST_DIR"), "/k8s")]).arg(directory.path());
     must_run(copy);
     for block in blocks(GUIDE) {
         if marker(&block, "file").as_deref() == Some("lockkeeper.yaml") {
-            fs::write(folder.path().join("lockkeeper.yaml"), &block.text).expect("the pod");
+            fs::write(directory.path().join("lockkeeper.yaml"), &block.text).expect("the pod");
         }
     }
-    let request = json!({"kubectl": tools::kubectl(), "folder": folder.path(), "lines": lines, "code": code});
+    let request = json!({"kubectl": tools::kubectl(), "directory": directory.path(), "lines": lines, "code": code});
     serde_json::from_str(&python("restore.py", &[], &request.to_string())).expect("what became of it")
 }
 

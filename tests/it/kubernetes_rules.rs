@@ -48,8 +48,8 @@ fn with_mistake(documents: &[Value], (_, title, pointer, value): &Mistake) -> Ve
 
 /// Expects that each mistake is reported by its rule and by no other.
 #[track_caller]
-pub fn expect_each_refused(folder: &str, table: &[Mistake]) {
-    let valid = installation(folder);
+pub fn expect_each_refused(directory: &str, table: &[Mistake]) {
+    let valid = installation(directory);
     assert_eq!(broken_rules(&valid), []);
     for wrong in table {
         let broken = broken_rules(&with_mistake(&valid, wrong));

@@ -81,7 +81,7 @@ fn a_concurrent_build_that_fails_is_named_dropped_and_built_again() {
 
 /// The invalid index may come from another program.
 #[test]
-fn an_invalid_index_of_that_name_is_no_success() {
+fn an_invalid_index_of_that_name_does_not_count_as_built() {
     let database = with_duplicates("notsuccess");
     let failed = database.try_query("create unique index concurrently i on app.t (n)").expect_err("duplicates");
     assert!(failed.contains("duplicate"), "{failed}");
@@ -225,7 +225,7 @@ fn terminate_own_sessions(database: &PgDatabase) {
 
 /// The invalid index of a killed build is dropped, and the index is built again.
 #[test]
-fn a_build_that_was_killed_is_cleared_away_and_done_again() {
+fn the_index_of_a_killed_build_is_dropped_and_built_again() {
     let database = Postgres::shared().database("killed");
     database.execute("create table t (n int)");
     let script = "-- no-transaction\ncreate index concurrently i on t (n);\n";
@@ -301,7 +301,7 @@ fn the_copies_of_a_stopped_reindex_are_dropped() {
 
 /// A DETACH CONCURRENTLY that is stopped has to be finalized.
 #[test]
-fn a_partition_half_detached_is_finalized() {
+fn a_pending_detach_of_a_partition_is_finalized() {
     let database = Postgres::shared().database("detach");
     let script = "-- no-transaction\nalter table p detach partition p1 concurrently;\ncreate table done ();\n";
     for kill in [false, true] {
@@ -340,7 +340,7 @@ pub fn cut_after(database: &PgDatabase, script: &str, answer: &[u8]) -> Finished
 
 /// The catalog tells whether a statement was executed that the journal does not know.
 #[test]
-fn what_was_done_and_not_recorded_is_looked_up() {
+fn the_outcome_of_an_unrecorded_statement_is_looked_up_in_the_catalog() {
     let other = unique("other");
     let rows = [
         (
@@ -426,7 +426,7 @@ const BATCHES: &str = "create procedure batches() language plpgsql as $$ begin \
 
 /// A person decides about statements that the catalog knows nothing of, with one command or the other.
 #[test]
-fn what_cannot_be_looked_up_is_asked_for() {
+fn an_outcome_that_cannot_be_looked_up_is_left_to_the_user() {
     for (statement, answer) in [
         ("call batches()", "CALL\0"),
         ("do $$ begin insert into log values (1); commit; insert into log values (2); end $$", "DO\0"),

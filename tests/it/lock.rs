@@ -79,15 +79,15 @@ fn last_line(finished: &Finished) -> &str {
     finished.stderr.lines().last().unwrap_or_else(|| panic!("it has said nothing: {finished}"))
 }
 
-/// Returns the files of a folder with this ending.
-pub fn files(folder: &Path, ending: &str) -> Vec<String> {
-    let names = fs::read_dir(folder).into_iter().flatten().flatten();
+/// Returns the files of a directory with this ending.
+pub fn files(directory: &Path, ending: &str) -> Vec<String> {
+    let names = fs::read_dir(directory).into_iter().flatten().flatten();
     names.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(|name| name.ends_with(ending)).collect()
 }
 
 /// Many replicas take one backup, and none of an empty database.
 #[test]
-fn twenty_at_once_apply_each_revision_once() {
+fn twenty_runs_at_once_apply_each_revision_once() {
     for (before, backups) in [("select 1", 0), ("create table old (id int)", 1)] {
         let database = Postgres::shared().database("twenty");
         database.execute(before);
@@ -167,7 +167,7 @@ fn a_waiter_that_gives_up_names_the_holder() {
 
 /// The session of an idle holder ends with its connection.
 #[test]
-fn a_holder_killed_while_idle_frees_the_lock_at_once() {
+fn killing_an_idle_holder_releases_the_lock_at_once() {
     let database = Postgres::shared().database("idle");
     let mut gate_session = lock_gate(&database);
     // The holder's own session is idle while pg_dump waits at the gate.
@@ -196,7 +196,7 @@ fn a_holder_killed_while_idle_frees_the_lock_at_once() {
 
 /// The server checks during a statement whether the client is still connected (client_connection_check_interval).
 #[test]
-fn a_holder_killed_within_a_statement_frees_the_lock_soon() {
+fn killing_a_holder_during_a_statement_releases_the_lock_soon() {
     let database = Postgres::shared().database("busy");
     let mut gate_session = lock_gate(&database);
     let run = run_to_the_gate(&database);
@@ -259,7 +259,7 @@ fn a_lock_session_terminated_during_the_backup_changes_nothing() {
 
 /// A script that calls pg_advisory_unlock_all() is detected.
 #[test]
-fn a_script_that_frees_the_lock_is_noticed() {
+fn a_script_that_releases_the_lock_is_detected() {
     let unlocks = "insert into log values (2);\nselect pg_advisory_unlock_all();";
     let unlocks_alone = format!("-- no-transaction\n{unlocks}");
     let discards = "-- no-transaction\ninsert into log values (2);\ndiscard all;";

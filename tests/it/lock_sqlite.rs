@@ -96,7 +96,7 @@ fn twenty_runs_at_once_apply_each_revision_once() {
 #[test]
 fn a_file_reached_by_a_link_is_the_same_file() {
     let (run, path) = run();
-    std::fs::create_dir(run.dir().join("data")).expect("a folder");
+    std::fs::create_dir(run.dir().join("data")).expect("a directory");
     std::os::unix::fs::symlink("data/real.db", &path).expect("a link");
     let by_link = run.clone();
     let by_name = run.clone().url("sqlite:///./data/real.db");
@@ -137,7 +137,7 @@ fn a_killed_holder_leaves_no_stale_lock() {
 
 /// The wait works in both journal modes, whether the writer blocks readers or not.
 #[test]
-fn an_open_writer_is_waited_for_and_then_it_is_75() {
+fn an_open_writer_is_waited_for_and_then_the_run_ends_with_75() {
     for journal in ["delete", "wal"] {
         for begin in ["begin immediate", "begin exclusive"] {
             let (run, path) = run();

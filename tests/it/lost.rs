@@ -53,7 +53,7 @@ fn state(database: &PgDatabase<'_>) -> (String, String) {
 
 /// When the connection ends around a COMMIT, each command reports an unknown outcome, and a rerun succeeds either way.
 #[test]
-fn a_connection_cut_at_commit_is_unknown_to_every_verb_and_a_rerun_knows() {
+fn a_connection_cut_at_commit_is_an_unknown_outcome_for_every_command() {
     for verb in &COMMANDS {
         let undisturbed = Postgres::shared().database("undisturbed");
         let run = database_at_two(&undisturbed, verb);

@@ -109,7 +109,7 @@ fn the_termination_message_is_short_valid_and_on_one_line() {
 fn the_termination_message_replaces_an_older_one_and_may_fail() {
     let run = sqlite_run().file("termination", "#".repeat(5000));
     assert!(!termination(&run, 0).contains('#'));
-    for path in ["no/such/folder/file", ".", "/proc/version"] {
+    for path in ["no/such/directory/file", ".", "/proc/version"] {
         sqlite_run().env("LOCKKEEPER_TERMINATION_LOG", path).output().expect_code(0);
         sqlite_run().env("LOCKKEEPER_TERMINATION_LOG", path).arg("--wrong").output().expect_code(64);
     }

@@ -62,7 +62,7 @@ fn the_program_starts_with_default_signals_and_no_files_of_ours() {
 
 /// `nohup`, the background jobs of shells and systemd start programs with ignored signals, which stay ignored.
 #[test]
-fn what_was_ignored_stays_ignored_for_the_program_and_for_lockkeeper() {
+fn ignored_signals_stay_ignored_for_the_program_and_for_lockkeeper() {
     let ignoring = |run: Run, command: &str| {
         run.under(["sh", "-c", &format!("trap '' HUP INT QUIT PIPE USR1 XFSZ; exec {command}"), "sh"])
     };

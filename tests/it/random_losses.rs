@@ -68,11 +68,11 @@ fn disrupt_until_enough<'a>(
 /// Expects that nothing unfinished is left, and that every backup contains the rows from before and a history that
 /// agrees with them.
 fn expect_restorable(run: &Run, database: &PgDatabase<'_>) {
-    let folder = run.dir().join("backups");
-    assert_eq!(files(&folder, ".partial"), [""; 0]);
+    let directory = run.dir().join("backups");
+    assert_eq!(files(&directory, ".partial"), [""; 0]);
     run.clone().arg("backups").output().expect_code(0).does_not_say("unverified");
-    for name in files(&folder, ".dump") {
-        let restored = restored(database, &folder.join(&name));
+    for name in files(&directory, ".dump") {
+        let restored = restored(database, &directory.join(&name));
         assert_eq!(restored.value("select count(*) from old"), "3", "{name}");
         ledger::expect_consistent(&restored, &name);
     }

@@ -42,8 +42,8 @@ impl Scratch for PgDatabase<'static> {
 impl Scratch for SqliteFile {
     fn copies(&self) -> Vec<String> {
         let path = self.url().trim_start_matches("sqlite:///").to_owned();
-        let folder = std::path::Path::new(&path).parent().expect("a folder").to_owned();
-        let names = std::fs::read_dir(folder).expect("the folder").flatten();
+        let directory = std::path::Path::new(&path).parent().expect("a directory").to_owned();
+        let names = std::fs::read_dir(directory).expect("the directory").flatten();
         let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
         names.filter(|name| name.contains("rehearsal")).collect()
     }
@@ -61,7 +61,7 @@ fn a_successful_rehearsal_is_followed_by_the_upgrade<D: Database + Scratch>() {
     assert_eq!(database.query("select count(*) from one"), "3\n");
 }
 
-fn what_fails_on_the_backup_does_not_touch_production<D: Database + Scratch>() {
+fn a_failing_rehearsal_does_not_change_production<D: Database + Scratch>() {
     let (database, run) = at_one::<D>();
     let before = database.query("select * from lockkeeper_history");
     // It would succeed on an empty table.
@@ -78,7 +78,7 @@ fn what_fails_on_the_backup_does_not_touch_production<D: Database + Scratch>() {
     assert_eq!(database.copies(), [""; 0]);
 }
 
-fn what_would_stop_part_way_has_failed_too<D: Database + Scratch>() {
+fn a_rehearsal_that_stops_part_way_fails<D: Database + Scratch>() {
     let (database, run) = at_one::<D>();
     let partial =
         ("0002_part.up.sql", "-- no-transaction\ncreate table half (id integer);\nselect nothing from nowhere;\n");
@@ -148,8 +148,8 @@ fn a_signal_or_a_kill_in_a_rehearsal_leaves_production_as_it_was<D: Database + S
 
 on_either!(
     a_successful_rehearsal_is_followed_by_the_upgrade,
-    what_fails_on_the_backup_does_not_touch_production,
-    what_would_stop_part_way_has_failed_too,
+    a_failing_rehearsal_does_not_change_production,
+    a_rehearsal_that_stops_part_way_fails,
     a_downgrade_is_rehearsed_as_well,
     an_empty_database_and_one_with_nothing_pending_are_not_rehearsed,
     without_a_backup_there_is_nothing_to_rehearse_on,
@@ -178,7 +178,7 @@ fn a_rehearsal_reports_rewritten_tables_and_locks() {
 }
 
 #[test]
-fn a_role_that_may_not_create_databases_is_told_what_to_grant() {
+fn a_missing_privilege_to_create_databases_is_named() {
     let database = Postgres::shared().database("rehearse");
     let role = crate::support::unique("plain");
     database.execute(&format!("create role {role} login password '{PASSWORD}'; grant all on schema public to {role}"));
@@ -216,7 +216,7 @@ fn statements_on_shared_objects_are_not_rehearsed() {
 
 /// A run with another history table has another lock, and runs at the same time.
 #[test]
-fn a_run_with_another_history_table_leaves_a_rehearsal_alone() {
+fn a_run_with_another_history_table_does_not_disturb_a_rehearsal() {
     let (database, run) = at_one::<PgDatabase<'static>>();
     let (slow, gate) = with_gated_restore(run.migrations(&[TWO]));
     let rehearsing = slow.spawn();

@@ -37,7 +37,7 @@ fn linked() -> (PgDatabase<'static>, PgDatabase<'static>) {
 }
 
 #[test]
-fn a_step_that_writes_to_another_server_fails_in_the_copy() {
+fn a_step_that_writes_to_another_server_fails_in_the_rehearsal() {
     let (source, target) = linked();
     let run = at_one(&source);
     let address = format!(
@@ -70,7 +70,7 @@ fn a_step_that_writes_to_another_server_fails_in_the_copy() {
 }
 
 #[test]
-fn statements_that_lead_out_of_the_copy_are_refused() {
+fn statements_that_reach_beyond_the_scratch_database_are_refused() {
     let database = Postgres::shared().database("leads_out");
     let run = at_one(&database);
     let file = run.dir().join("written").display().to_string();
@@ -137,7 +137,7 @@ fn with_check_of_other_role(database: &PgDatabase<'_>) -> String {
 }
 
 #[test]
-fn a_superuser_runs_no_function_of_somebody_else_in_a_rehearsal() {
+fn a_superuser_runs_no_function_of_another_role_in_a_rehearsal() {
     let database = Postgres::shared().database("checked");
     let stranger = with_check_of_other_role(&database);
     let before = database.value("select last_value from calls");
@@ -156,7 +156,7 @@ fn a_superuser_runs_no_function_of_somebody_else_in_a_rehearsal() {
 
 /// The backup decides, not the database: the owner may have removed the function since.
 #[test]
-fn a_superuser_runs_no_function_of_somebody_else_in_a_restore() {
+fn a_superuser_runs_no_function_of_another_role_in_a_restore() {
     let database = Postgres::shared().database("restored_checks");
     let stranger = with_check_of_other_role(&database);
     let run = at_one(&database).env("LOCKKEEPER_REHEARSE", "false");
@@ -178,7 +178,7 @@ fn a_superuser_runs_no_function_of_somebody_else_in_a_restore() {
 }
 
 #[test]
-fn nobody_gets_into_a_database_that_is_being_restored() {
+fn nobody_can_connect_to_a_database_that_is_being_restored() {
     let database = Postgres::shared().database("entered");
     let guest = unique("guest");
     database.execute(&format!("create role {guest} login password '{PASSWORD}'"));
@@ -196,7 +196,7 @@ fn nobody_gets_into_a_database_that_is_being_restored() {
     fs::write(gate, "").expect("open the gate");
     running.finish().expect_code(0);
     // The database that replaces the old one gets its privileges.
-    let backup = fs::read_dir(run.dir().join("safe")).expect("a folder").flatten();
+    let backup = fs::read_dir(run.dir().join("safe")).expect("a directory").flatten();
     let backup = backup.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|it| it == "dump"));
     let backup = backup.expect("a backup").display().to_string();
     let restore = run.clone().env("LOCKKEEPER_REHEARSE", "false").args(["restore", "--yes", &backup]);

@@ -24,7 +24,7 @@ pub const NAMES: &[(&str, &str)] = &[
     (r"\.before-restore-\d{8}T\d{6}Z", ".before-restore-[time]"),
     (r"_lockkeeper_restore_[0-9a-f]{16}", "_lockkeeper_restore_[key]"),
     (r"safe/app\.db-\S+-from-(\w+?)(-2)?\.db", "[backup from $1]"),
-    (r"/\S*/app\.db", "[folder]/app.db"),
+    (r"/\S*/app\.db", "[directory]/app.db"),
 ];
 
 /// Compares the log of a run with a snapshot.
@@ -37,7 +37,7 @@ macro_rules! assert_log {
 }
 pub(crate) use assert_log;
 
-/// Runs with backups, into the folder `safe`.
+/// Runs with backups, into the directory `safe`.
 pub fn with_backups(run: Run) -> Run {
     run.env("LOCKKEEPER_BACKUP", "required").env("LOCKKEEPER_BACKUP_DIR", "safe")
 }
@@ -118,7 +118,7 @@ fn a_restore_brings_the_backup_back_and_keeps_the_previous_state<D: Database>() 
 }
 
 /// Files without a valid manifest must not be restored: nothing is changed, and no file remains.
-fn a_file_that_nothing_vouches_for_is_refused<D: Database>() {
+fn a_backup_without_a_valid_manifest_is_refused<D: Database>() {
     let (database, run, backup) = changed::<D>();
     let vouching = manifest_path(&backup);
     let (valid, good_manifest) = (fs::read(&backup).expect("it"), fs::read_to_string(&vouching).expect("it"));
@@ -264,7 +264,7 @@ fn the_backup_of_any_history_can_be_rehearsed_on_and_restored<D: Database>() {
     }
 }
 
-fn killed_at_any_moment_the_old_or_the_new_is_there<D: Database>() {
+fn a_killed_restore_leaves_the_old_or_the_new_database<D: Database>() {
     let (database, run, backup) = changed::<D>();
     let undisturbed = restore(&run, &name(&backup)).arg("--yes");
     let again = || {
@@ -306,7 +306,7 @@ fn killed_at_any_moment_the_old_or_the_new_is_there<D: Database>() {
 }
 
 /// When a part of the run is applied, the last line says how to restore the backup, and that works.
-fn after_a_failed_migration_the_last_line_has_the_way_back<D: Database>() {
+fn after_a_failed_migration_the_last_line_names_the_restore_command<D: Database>() {
     let database = D::create("restore");
     let run = with_backups(run_on(&database, &[ONE]));
     expect_end(&run, 0, &[]);
@@ -367,7 +367,7 @@ fn on_a_terminal_a_restore_asks_for_confirmation() {
 }
 
 #[test]
-fn what_a_restore_is_not_for_is_a_usage_error() {
+fn restoring_something_else_than_a_backup_is_a_usage_error() {
     let (database, run, backup) = changed::<SqliteFile>();
     let in_place = restore(&run, &name(&backup)).args(["--yes", "--in-place"]);
     expect_end(&in_place, 64, &["--in-place is for PostgreSQL"]);
@@ -378,13 +378,13 @@ fn what_a_restore_is_not_for_is_a_usage_error() {
 
 on_either!(
     a_restore_brings_the_backup_back_and_keeps_the_previous_state,
-    a_file_that_nothing_vouches_for_is_refused,
+    a_backup_without_a_valid_manifest_is_refused,
     switching_backups_off_is_logged,
     a_restore_retires_no_backup,
     the_backup_that_was_named_survives_a_crash_loop,
     another_run_that_holds_the_lock_is_waited_for,
     a_backup_can_be_restored_into_an_empty_database,
     the_backup_of_any_history_can_be_rehearsed_on_and_restored,
-    killed_at_any_moment_the_old_or_the_new_is_there,
-    after_a_failed_migration_the_last_line_has_the_way_back,
+    a_killed_restore_leaves_the_old_or_the_new_database,
+    after_a_failed_migration_the_last_line_names_the_restore_command,
 );

@@ -72,7 +72,7 @@ fn two_restores_with_different_history_tables_do_not_share_a_database() {
 
 /// The name does not prove that it is the database that was restored and compared.
 #[test]
-fn a_database_that_somebody_puts_in_place_of_the_restored_one_is_not_taken_into_service() {
+fn a_database_that_replaces_the_restored_one_is_not_put_into_service() {
     let server = server();
     let database = server.database("restore");
     let (run, backup) = with_prepared_transaction(&database);

@@ -87,7 +87,7 @@ const NEWER: &str = "create table newer_table (id int); create view newer_view a
     create function newer_trigger() returns event_trigger language plpgsql as 'begin end'; create event trigger newer_event on ddl_command_end execute function newer_trigger();";
 
 #[test]
-fn whatever_is_newer_than_the_backup_is_named_and_everything_is_rolled_back() {
+fn objects_newer_than_the_backup_are_named_and_everything_is_rolled_back() {
     let (database, run, backup) = backed_up();
     database.execute(NEWER);
     // Tables are named before anything is restored.
@@ -135,7 +135,7 @@ fn whatever_is_newer_than_the_backup_is_named_and_everything_is_rolled_back() {
 }
 
 #[test]
-fn what_rests_on_an_object_of_the_backup_is_named_by_the_server() {
+fn objects_that_depend_on_an_object_of_the_backup_are_named_by_the_server() {
     let (database, run, backup) = backed_up();
     database.execute("create table later (id int)");
     let finished = expect_end(&in_place(&run, &backup), 64, &["would leave them: table public.later"]);
@@ -197,7 +197,7 @@ end$f$;
 }
 
 #[test]
-fn what_is_not_as_the_manifest_says_is_rolled_back() {
+fn a_content_that_differs_from_the_manifest_is_rolled_back() {
     let (database, run, backup) = backed_up();
     let path = manifest_path(&run.dir().join("safe").join(&backup));
     let text = fs::read_to_string(&path).expect("a manifest");
@@ -236,7 +236,7 @@ fn a_signal_ends_a_restore_in_place_and_changes_nothing() {
 
 /// Readers continue until the tables are replaced; a writer is waited for, and named as the reason.
 #[test]
-fn tables_that_somebody_writes_to_are_waited_for_and_given_up_in_time() {
+fn tables_that_are_being_written_are_waited_for_until_the_lock_timeout() {
     let (database, run, backup) = backed_up();
     let mut writer = database.session();
     writer.run("begin; insert into one values (70)");
@@ -292,7 +292,7 @@ fn a_session_that_is_lost_before_the_commit_has_changed_nothing() {
 }
 
 #[test]
-fn a_connection_cut_at_the_commit_is_unknown() {
+fn a_connection_cut_at_the_commit_is_an_unknown_outcome() {
     for (speaker, pattern, found) in [(Peer::Server, &b"COMMIT\0"[..], "1 2 3"), (Peer::Client, b"COMMIT;\n", "1")] {
         let (database, run, backup) = backed_up();
         let proxy = Proxy::start(Postgres::shared().port());

@@ -116,7 +116,7 @@ fn rows_that_are_committed_after_the_last_backup_are_in_the_replaced_file() {
 
 /// SQLite prevents a write to a file that was moved only when the writer has a journal on the disk.
 #[test]
-fn whoever_still_has_the_old_file_open_writes_to_the_file_that_is_kept() {
+fn a_writer_with_the_old_file_open_writes_to_the_file_that_is_kept() {
     for (journal, is_refused) in [("delete", true), ("memory", false)] {
         let (_database, path, run, backup) = backed_up("delete");
         let session = Session::open(&path);
@@ -137,7 +137,7 @@ fn whoever_still_has_the_old_file_open_writes_to_the_file_that_is_kept() {
 }
 
 #[test]
-fn a_run_that_puts_its_backup_back_keeps_what_was_committed_meanwhile() {
+fn a_run_that_restores_its_backup_keeps_rows_that_were_committed_meanwhile() {
     let (_database, path, run) = failing("create table three (id integer);\nfail;\n");
     sqlite::query(&path, "pragma journal_mode = wal;");
     let session = Session::open(&path);

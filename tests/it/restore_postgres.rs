@@ -126,7 +126,7 @@ fn the_new_database_equals_the_old_one_including_privileges() {
 
 /// No session keeps writing to the replaced database, and the next login reaches the new one.
 #[test]
-fn sessions_of_the_application_are_ended_and_find_the_new_database() {
+fn sessions_of_the_application_are_terminated_and_reconnect_to_the_new_database() {
     let (database, run, backup) = backed_up();
     let _relatives = KeptDatabases(&database);
     let mut idle = database.session();
@@ -207,7 +207,7 @@ fn losing_the_lock_during_a_restore_changes_nothing() {
 
 /// A role that may not create databases can still restore into the existing one.
 #[test]
-fn a_role_without_createdb_is_told_of_in_place() {
+fn a_role_without_createdb_is_advised_to_restore_in_place() {
     let server = Postgres::shared();
     let role = unique("plain");
     server.execute(&format!("create role {role} login password '{PASSWORD}'"));
@@ -237,7 +237,7 @@ fn a_role_without_createdb_is_told_of_in_place() {
 
 /// The worker of a subscription continues in the database that is kept.
 #[test]
-fn subscriptions_that_go_on_elsewhere_are_told() {
+fn subscriptions_that_continue_in_the_kept_database_are_reported() {
     let (database, run, _) = backed_up();
     let _relatives = KeptDatabases(&database);
     database.execute(
@@ -260,7 +260,7 @@ fn subscriptions_that_go_on_elsewhere_are_told() {
 
 /// pg_restore cannot restore the archive completely: nothing of it remains.
 #[test]
-fn an_archive_that_does_not_restore_changes_nothing() {
+fn an_archive_that_cannot_be_restored_changes_nothing() {
     let (database, run, backup) = backed_up();
     let _relatives = KeptDatabases(&database);
     let role = unique("gone");

@@ -36,7 +36,7 @@ fn rows(path: &Path) -> String {
 
 /// Returns the files next to the database.
 pub fn neighbouring_files(path: &Path) -> Vec<String> {
-    names(path.parent().expect("a folder"))
+    names(path.parent().expect("a directory"))
 }
 
 /// Expects that the database is as it was before the restore, and that nothing of the restore remains.
@@ -97,7 +97,7 @@ fn a_missing_database_is_restored_without_its_old_log() {
 
 /// A connection to a database with a log locks it even when it is idle.
 #[test]
-fn whoever_has_the_file_open_is_waited_for_and_then_refused() {
+fn open_connections_are_waited_for_and_then_the_restore_is_refused() {
     for (journal, opening) in
         [("wal", "select * from one;"), ("delete", "begin immediate; insert into one values (9);")]
     {
@@ -190,7 +190,7 @@ pub fn failing(third: &str) -> (SqliteFile, PathBuf, Run) {
 }
 
 #[test]
-fn on_failure_the_backup_is_put_back_by_the_run_itself() {
+fn on_failure_the_run_itself_restores_the_backup() {
     for (third, code) in [("delete from one;\nfail;\n", 80), ("-- no-transaction\ndelete from one;\nfail;\n", 81)] {
         let (database, path, run) = failing(third);
         let finished =

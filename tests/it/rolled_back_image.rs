@@ -90,7 +90,7 @@ on_either!(
 
 /// A concurrent build failed.
 #[test]
-fn a_failed_concurrent_build_of_a_rolled_back_image_is_in_nobodys_way() {
+fn a_failed_concurrent_build_of_a_rolled_back_image_blocks_no_run() {
     let database = Postgres::shared().database("rolledback");
     database.execute("create table t (n int); insert into t values (1), (1)");
     let run = rolled_back(&database, "-- no-transaction\ncreate unique index concurrently i on t (n);\n");
@@ -101,7 +101,7 @@ fn a_failed_concurrent_build_of_a_rolled_back_image_is_in_nobodys_way() {
 
 /// A statement with an unknown outcome is not the same as none.
 #[test]
-fn an_open_statement_without_its_file_names_its_way_out() {
+fn an_open_statement_without_its_file_is_named_with_a_solution() {
     let database: PgDatabase = Postgres::shared().database("openfile");
     let run = run_on(&database, &[ONE]);
     expect_end(&run, 0, &[]);

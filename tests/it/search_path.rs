@@ -16,8 +16,8 @@ const EVIL_FIRST: &str = "evil, pg_catalog, public";
 
 /// Returns every word of the sources: system functions of these names are shadowed.
 fn shadowed_names() -> String {
-    fn read(folder: &Path, shadowed_names: &mut BTreeSet<String>) {
-        for entry in fs::read_dir(folder).expect("a folder of the source").flatten() {
+    fn read(directory: &Path, shadowed_names: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(directory).expect("a directory of the source").flatten() {
             match entry.path() {
                 path if path.is_dir() => read(&path, shadowed_names),
                 path => {
@@ -193,14 +193,14 @@ fn run_every_command(shadowed: &Shadowed) {
 }
 
 #[test]
-fn no_verb_calls_what_shadows_an_operator_a_function_or_a_type() {
+fn no_command_calls_a_shadowing_operator_function_or_type() {
     run_every_command(&Shadowed::new("evil", Some(EVIL_FIRST)));
 }
 
 /// A user who may create objects in `public` needs no search path of their own: a better match than the system's is
 /// enough.
 #[test]
-fn no_verb_calls_what_somebody_has_put_into_public() {
+fn no_command_calls_objects_that_another_role_has_created_in_public() {
     run_every_command(&Shadowed::new("public", None));
 }
 
@@ -225,7 +225,7 @@ fn backups_and_rows_are_read_and_restored_without_calling_shadowing_objects() {
     shadowed.expect_end(&verb(&["import", "rows.json"]), 0, &[]);
     shadowed.expect_end(&verb(&["backup"]), 0, &[]);
     let mut archives: Vec<String> = fs::read_dir(run.dir().join("safe"))
-        .expect("a folder")
+        .expect("a directory")
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .filter(|name| name.ends_with(".dump"))
@@ -240,7 +240,7 @@ fn backups_and_rows_are_read_and_restored_without_calling_shadowing_objects() {
 
 /// psql runs the printed script under the same search path.
 #[test]
-fn a_printed_script_calls_nothing_of_it() {
+fn a_printed_script_calls_no_shadowing_objects() {
     let shadowed = Shadowed::new("evil", Some(EVIL_FIRST));
     for (verb, target) in
         [("upgrade", "base:head"), ("downgrade", "head:base"), ("upgrade", "head"), ("downgrade", "base")]

@@ -26,10 +26,10 @@ fn run() -> Run {
         .args(["--wait-timeout", "600ms", "--auth-grace", "100ms"])
 }
 
-/// Returns all files below a folder that the run has written, without those of the test.
-fn written(folder: &Path) -> Vec<PathBuf> {
+/// Returns all files below a directory that the run has written, without those of the test.
+fn written(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         match entry.path() {
             path if path.ends_with("given") || path.ends_with("migrations") => {}
             path if path.is_dir() => found.extend(written(&path)),
@@ -187,7 +187,7 @@ fn pg_dump_gets_the_password_only_in_pgpassword() {
                  tr '\\0' '\\n' </proc/$$/cmdline >\"given/line-${{0##*/}}\"\n\
                  tr '\\0' '\\n' </proc/$$/environ >\"given/env-${{0##*/}}\"\n\
                  [ {code} = 0 ] || [ \"$1\" = --version ] || exit 1\nexec {}/${{0##*/}} \"$@\"\n",
-                bin.parent().expect("a folder").display()
+                bin.parent().expect("a directory").display()
             );
             let run = run().file("tools/pg_dump", &text).file("tools/pg_restore", &text).file("given/passfile", &line);
             for name in ["tools/pg_dump", "tools/pg_restore"] {

@@ -17,7 +17,7 @@ fn run_on(database: &PgDatabase<'_>) -> Run {
 /// A real disk is full: in a transaction everything is rolled back and a rerun succeeds; without one, completed
 /// statements stay and the rerun continues.
 #[test]
-fn a_full_disk_of_the_server_is_no_bad_migration() {
+fn a_full_disk_of_the_server_is_no_failing_migration() {
     let server = Postgres::start(Setup::default().small_disk(10 << 20));
     server.execute(&format!("create tablespace small location '{}'", server.small_disk().display()));
     let rows = "select repeat(md5(i::text), 20) as text from generate_series(1, 10000) i";
@@ -41,7 +41,7 @@ fn a_full_disk_of_the_server_is_no_bad_migration() {
 
 /// The disk becomes full during a COPY: the tables are unchanged, and a rerun succeeds.
 #[test]
-fn a_full_disk_in_the_middle_of_a_transfer_leaves_nothing_of_it() {
+fn a_full_disk_during_a_transfer_rolls_it_back() {
     let server = Postgres::start(Setup::default().small_disk(10 << 20));
     server.execute(&format!("create tablespace small location '{}'", server.small_disk().display()));
     let database = server.database("full");

@@ -122,7 +122,7 @@ fn a_signal_ends_pg_dump_and_leaves_no_partial_file() {
             let pid = fs::read_to_string(run.dir().join(name)).expect("a pid");
             wait_until(name, DEFAULT_TIMEOUT, || !is_alive(pid.trim()));
         }
-        assert_eq!(fs::read_dir(run.dir().join("backups")).expect("the folder").count(), 0);
+        assert_eq!(fs::read_dir(run.dir().join("backups")).expect("the directory").count(), 0);
         database.expect_no_session();
         expect_no_table(&database, "t");
     }
@@ -254,7 +254,7 @@ fn a_signal_ends_many_short_statements_of_sqlite() {
 /// Without a handler the kernel would ignore SIGTERM for PID 1, and the container would be killed after its grace
 /// period.
 #[test]
-fn a_signal_ends_it_as_pid_1_without_an_init() {
+fn a_signal_ends_a_run_that_is_pid_1() {
     let database = database("signal_pid1");
     let mut prefix = vec!["unshare", "--pid", "--fork", "--mount-proc"];
     if !rustix::process::geteuid().is_root() {

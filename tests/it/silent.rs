@@ -74,7 +74,7 @@ fn a_message_or_an_answer_that_is_lost_ends_the_run() {
 
 /// The server has ended the session, and that message is lost.
 #[test]
-fn a_session_that_is_gone_unnoticed_ends_the_run() {
+fn a_session_whose_end_goes_unnoticed_ends_the_run() {
     let database = Postgres::shared().database("gone");
     let proxy = Proxy::start(Postgres::shared().port());
     let run = run_on(&database, &FILES);
@@ -101,7 +101,7 @@ fn a_statement_that_takes_longer_is_waited_for() {
 }
 
 #[test]
-fn rows_that_are_lost_on_their_way_end_a_transfer() {
+fn rows_that_are_lost_in_the_network_end_a_transfer() {
     let runs = [
         (Peer::Client, &b"needle"[..], 69, "", "nothing was changed"),
         (Peer::Client, b"COMMIT;\n", 83, "", "either all rows were transferred or none"),

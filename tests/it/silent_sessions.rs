@@ -52,7 +52,7 @@ fn a_restore_whose_maintenance_session_falls_silent_ends_and_the_next_one_restor
 
 /// The databases were exchanged or not: the session that renamed them cannot tell, another session can.
 #[test]
-fn the_answer_to_the_exchange_is_lost_and_another_session_is_asked() {
+fn when_the_answer_to_the_exchange_is_lost_another_session_checks_it() {
     let (database, run, backup) = backed_up();
     let relatives = KeptDatabases(&database);
     let proxy = Proxy::start(Postgres::shared().port());
@@ -82,7 +82,7 @@ fn a_rehearsal_whose_scratch_database_cannot_be_dropped_in_time_does_not_delay_t
 
 /// The statistics of a large table, with an expression index that is slow.
 #[test]
-fn statistics_that_take_longer_than_that_are_waited_for() {
+fn statistics_that_take_longer_are_waited_for() {
     let database = Postgres::shared().database("analyze");
     let slow = "create function slow(n int) returns int immutable language plpgsql as \
          $$ begin perform pg_catalog.pg_sleep(4); return n; end $$;\n\

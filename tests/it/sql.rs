@@ -20,7 +20,7 @@ pub fn printed(run: &Run, verb: &str, target: &str) -> String {
 /// Returns the same files with a database that does not exist: printing must not need it.
 pub fn with_unreachable_url<D: Database>(run: &Run) -> Run {
     let url = match D::DIALECT {
-        "sqlite" => "sqlite:////no/such/folder/app.db".into(),
+        "sqlite" => "sqlite:////no/such/directory/app.db".into(),
         _ => format!("postgresql://someone@127.0.0.1:{}/nowhere", free_port()),
     };
     run.clone().url(&url).env("LOCKKEEPER_WAIT_TIMEOUT", "1ms")

@@ -104,7 +104,7 @@ fn both_ways(files: &[(&str, &str)], before: &str, code: i32, parts: &[&str]) ->
 }
 
 #[test]
-fn what_a_file_sets_ends_with_it_in_a_script_as_in_a_run() {
+fn settings_of_a_file_end_with_it_in_a_script_as_in_a_run() {
     for (sets, shows) in SETTINGS {
         both_ways(&[FAMILY, ("0002_sets.sql", sets), ("0003_shows.sql", shows)], "", 0, &["up to date at 0003"]);
     }
@@ -208,7 +208,7 @@ fn rows_left_without_a_parent_are_found_without_a_transaction() {
 
 /// Orphans from before do not fail a file that another run finishes, and orphans of its own statements do.
 #[test]
-fn a_file_that_is_resumed_answers_for_the_rows_of_its_first_statements() {
+fn a_resumed_file_fails_for_orphans_of_its_first_statements() {
     let before = "create table old (id integer primary key);\ncreate table young (x references old (id));\ninsert into young values (7);";
     let script = |first: &str, last: &str| format!("-- no-transaction\n{first};\n{last};\n");
     let harmless = "create table more (a)";

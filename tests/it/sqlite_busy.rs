@@ -42,7 +42,7 @@ fn expect_wait(setup: &str, file: &str, lock: &str, script: &str, done: usize) {
 }
 
 #[test]
-fn a_lock_in_the_middle_of_a_file_without_a_transaction_is_75() {
+fn a_lock_in_the_middle_of_a_file_without_a_transaction_ends_with_75() {
     let attached = |statement: &str| {
         format!("-- no-transaction\ncreate table two (a);\nattach 'other.db' as other;\n{statement};\n")
     };
@@ -54,7 +54,7 @@ fn a_lock_in_the_middle_of_a_file_without_a_transaction_is_75() {
 }
 
 #[test]
-fn a_full_disk_in_the_middle_of_a_file_without_a_transaction_is_74() {
+fn a_full_disk_in_the_middle_of_a_file_without_a_transaction_ends_with_74() {
     let big = "-- no-transaction\ncreate table two (a);\ninsert into two select zeroblob(400000);\nvacuum;\n";
     let run = run(&[("0001_big.sql", big)]);
     let path = run.dir().join("app.db");
@@ -98,8 +98,8 @@ fn a_database_that_cannot_be_reopened_has_its_revision_recorded() {
 
 /// Returns whether the process has the file open.
 fn has_open(process: &Running, path: &Path) -> bool {
-    let folder = format!("/proc/{}/fd", process.pid());
-    let entries = fs::read_dir(folder).map(|entries| entries.flatten().collect::<Vec<_>>());
+    let directory = format!("/proc/{}/fd", process.pid());
+    let entries = fs::read_dir(directory).map(|entries| entries.flatten().collect::<Vec<_>>());
     entries.unwrap_or_default().iter().any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == path))
 }
 

@@ -9,7 +9,7 @@ use std::process::Output;
 use tempfile::TempDir;
 
 use crate::support::process::clean_command;
-use crate::support::temporary_folder;
+use crate::support::temporary_directory;
 
 fn read(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
@@ -18,10 +18,10 @@ fn read(name: &str) -> String {
 
 /// Creates a project whose suites are scripts; `codes` are the exit codes of `cargo`, by its arguments.
 fn project(codes: &str) -> TempDir {
-    let folder = temporary_folder("project");
+    let directory = temporary_directory("project");
     let script = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        let path = directory.path().join(name);
+        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
         fs::write(&path, text).expect("a script");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
     };
@@ -32,7 +32,7 @@ fn project(codes: &str) -> TempDir {
     script("tests/containers/run", &(says("containers") + "exit 7\n"));
     let facts = "env | grep -E '^(DATABASE|LOCKKEEPER|PG)' | sort >>\"$SAYS\"; umask >>\"$SAYS\"; cat >>\"$SAYS\"\n";
     script("bin/cargo", &(says("cargo") + facts + codes));
-    folder
+    directory
 }
 
 /// Calls it from another directory, after the shell commands `setup`.

@@ -297,7 +297,7 @@ fn an_owner_who_is_no_superuser_transfers_everything() {
 }
 
 #[test]
-fn what_is_written_meanwhile_is_not_seen_and_does_no_harm() {
+fn rows_that_are_written_meanwhile_are_not_transferred() {
     let database = database();
     let from = "pragma journal_mode = wal; create table a (id integer primary key); create table b (a int); \
          insert into a select value from generate_series(1, 10); insert into b select id from a;";
@@ -414,7 +414,7 @@ fn terminating_the_session_leaves_the_target_unchanged() {
 }
 
 #[test]
-fn a_table_that_somebody_uses_for_long_is_given_up() {
+fn a_table_that_is_locked_for_long_ends_the_transfer() {
     let (database, run) = waiting_transfer("");
     let mut lock_session = database.session();
     lock_session.run("begin; lock table a");
@@ -445,7 +445,7 @@ fn at_some_moment(run: &Run, whole: Duration, random: &mut fastrand::Rng) -> Run
 
 /// A transfer is killed at random moments: all rows are there, or none.
 #[test]
-fn killed_at_any_moment_it_has_transferred_everything_or_nothing() {
+fn a_transfer_killed_at_any_moment_has_transferred_everything_or_nothing() {
     let mut random = fastrand::Rng::with_seed(kill::seed());
     let database = database();
     let (run, whole) = measured(&database);
@@ -465,7 +465,7 @@ fn killed_at_any_moment_it_has_transferred_everything_or_nothing() {
 
 /// A transfer is stopped at random moments: the last line says whether the rows are there.
 #[test]
-fn stopped_at_any_moment_it_says_what_there_is() {
+fn a_transfer_stopped_at_any_moment_reports_the_actual_state() {
     let mut random = fastrand::Rng::with_seed(kill::seed());
     let database = database();
     let (run, whole) = measured(&database);

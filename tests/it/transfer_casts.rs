@@ -13,7 +13,7 @@ use lockkeeper::transfer::value::Value::{Blob, Integer, Null, Real, Text};
 
 use crate::support::database::PgDatabase;
 use crate::support::postgres::Postgres;
-use crate::support::temporary_folder;
+use crate::support::temporary_directory;
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const END: &[u8] = &[255, 255];
@@ -64,8 +64,8 @@ fn expected_row(cast: &Cast, id: i32, value: Value<'_>) -> Vec<u8> {
 }
 
 /// Loads rows of two fields each into `table (id, v)`.
-fn load(database: &PgDatabase<'_>, folder: &Path, table: &str, rows: &[Vec<u8>]) {
-    let file = folder.join(format!("{table}.in"));
+fn load(database: &PgDatabase<'_>, directory: &Path, table: &str, rows: &[Vec<u8>]) {
+    let file = directory.join(format!("{table}.in"));
     let mut bytes = SIGNATURE.to_vec();
     for row in rows {
         bytes.extend_from_slice(&2_i16.to_be_bytes());
@@ -77,8 +77,8 @@ fn load(database: &PgDatabase<'_>, folder: &Path, table: &str, rows: &[Vec<u8>])
 }
 
 /// Returns the rows as the server sends them, ordered by their numbers, each without the count of its fields.
-fn unload(database: &PgDatabase<'_>, folder: &Path, table: &str) -> Vec<Vec<u8>> {
-    let file = folder.join(format!("{table}.out"));
+fn unload(database: &PgDatabase<'_>, directory: &Path, table: &str) -> Vec<Vec<u8>> {
+    let file = directory.join(format!("{table}.out"));
     database.execute(&format!(
         "\\copy (select id, v from {table} order by id) to '{}' with (format binary)\n",
         file.display()
@@ -365,7 +365,7 @@ const CASES: &[Case] = &[
 #[test]
 fn the_server_returns_the_encoded_bytes_unchanged() {
     let database = Postgres::shared().database("casts");
-    let folder = temporary_folder("casts");
+    let directory = temporary_directory("casts");
     database.execute(
         "create type mood as enum ('so so', 'größer', 'A'); create domain price as numeric(8,2) check (value > 0)",
     );
@@ -374,13 +374,13 @@ fn the_server_returns_the_encoded_bytes_unchanged() {
         database.execute(&format!("create table {table} (id integer, v {ty})"));
         let cast = cast(&database, &table, rules, zone);
         let rows: Vec<Vec<u8>> = values.iter().zip(0..).map(|((value, _), id)| row(&cast, id, *value)).collect();
-        load(&database, folder.path(), &table, &rows);
+        load(&database, directory.path(), &table, &rows);
 
         let text = format!("{IN_UTC} select coalesce(v::text, 'NULL') from {table} order by id");
         let expected: String = values.iter().flat_map(|(_, text)| [*text, "\n"]).collect();
         assert_eq!(database.query(&text), expected, "{ty}");
 
-        let read = unload(&database, folder.path(), &table);
+        let read = unload(&database, directory.path(), &table);
         let expected: Vec<Vec<u8>> =
             values.iter().zip(0..).map(|((value, _), id)| expected_row(&cast, id, *value)).collect();
         assert_eq!(read, expected, "{ty}");
@@ -427,7 +427,7 @@ fn types_that_are_not_encoded_are_not_known() {
 /// are accepted. (The session is in UTC, the time zone of times without one.)
 fn expect_agreement(ty: &str, rules: &[&str], well_formed: &[String], unusual: &[String]) {
     let database = Postgres::shared().database("casts_agree");
-    let folder = temporary_folder("casts");
+    let directory = temporary_directory("casts");
     database.execute(&format!(
         "create table ours (id integer, v {ty}); create table texts (id integer, v text); \
          create function theirs(given text) returns {ty} language plpgsql as $$ begin return given::{ty}; \
@@ -448,9 +448,9 @@ fn expect_agreement(ty: &str, rules: &[&str], well_formed: &[String], unusual: &
             texts.push(row(&text, id, Text(value.as_bytes())));
         }
     }
-    load(&database, folder.path(), "ours", &ours);
-    load(&database, folder.path(), "texts", &texts);
-    let read = unload(&database, folder.path(), "ours");
+    load(&database, directory.path(), "ours", &ours);
+    load(&database, directory.path(), "texts", &texts);
+    let read = unload(&database, directory.path(), "ours");
     for (expected, read) in expected.iter().zip(&read) {
         assert!(expected == read, "{ty}: {} {}", String::from_utf8_lossy(expected), String::from_utf8_lossy(read));
     }
@@ -592,7 +592,7 @@ fn decimals_have_the_meaning_of_the_server() {
 #[test]
 fn reals_become_decimals_that_read_back_as_the_same_number() {
     let database = Postgres::shared().database("casts_reals");
-    let folder = temporary_folder("casts");
+    let directory = temporary_directory("casts");
     database
         .execute("create table reals (id integer, v double precision); create table decimals (id integer, v numeric)");
     let reals = cast(&database, "reals", &[], "UTC");
@@ -609,13 +609,13 @@ fn reals_become_decimals_that_read_back_as_the_same_number() {
     let rows = |cast: &Cast| -> Vec<Vec<u8>> {
         numbers.iter().zip(0..).map(|(number, id)| row(cast, id, Real(*number))).collect()
     };
-    load(&database, folder.path(), "reals", &rows(&reals));
-    load(&database, folder.path(), "decimals", &rows(&decimals));
+    load(&database, directory.path(), "reals", &rows(&reals));
+    load(&database, directory.path(), "decimals", &rows(&decimals));
     let differing =
         "select r.v, d.v from reals r join decimals d using (id) where d.v::double precision <> r.v limit 10";
     assert_eq!(database.query(&format!("{IN_UTC}{differing}")), "");
-    assert_eq!(unload(&database, folder.path(), "reals"), rows(&reals));
-    assert_eq!(unload(&database, folder.path(), "decimals"), rows(&decimals));
+    assert_eq!(unload(&database, directory.path(), "reals"), rows(&reals));
+    assert_eq!(unload(&database, directory.path(), "decimals"), rows(&decimals));
 }
 
 #[test]

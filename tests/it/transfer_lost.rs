@@ -30,7 +30,7 @@ pub fn rows(database: &PgDatabase<'_>) -> String {
 }
 
 #[test]
-fn a_connection_cut_at_commit_is_unknown_and_compare_knows() {
+fn a_connection_cut_at_commit_is_an_unknown_outcome_that_compare_finds_out() {
     for (speaker, pattern, found, compared) in
         [(Peer::Server, &b"COMMIT\0"[..], "one needle", 0), (Peer::Client, b"COMMIT;\n", "", 87)]
     {
@@ -50,7 +50,7 @@ fn a_connection_cut_at_commit_is_unknown_and_compare_knows() {
 }
 
 #[test]
-fn a_connection_cut_before_the_commit_has_written_nothing_and_a_rerun_does() {
+fn a_connection_cut_before_the_commit_writes_nothing_and_a_rerun_succeeds() {
     for (speaker, pattern) in [
         (Peer::Client, &b"needle"[..]),
         (Peer::Server, b"needle"),

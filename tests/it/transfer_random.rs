@@ -552,11 +552,11 @@ fn fill(connection: &mut Connection, table: &Table, rng: &mut Rng) -> Vec<String
 }
 
 /// Returns what the server has, a line for each row.
-fn server_rows(database: &PgDatabase<'_>, folder: &Path, table: &Table) -> String {
+fn server_rows(database: &PgDatabase<'_>, directory: &Path, table: &Table) -> String {
     let server_rows =
         table.columns.iter().map(|column| format!(", ({})", column.server_rows.replace('$', column.name)));
     let server_rows: Vec<String> = server_rows.collect();
-    let file = folder.join(table.name);
+    let file = directory.join(table.name);
     database.execute(&format!(
         "\\copy (select id{} from {} order by id) to '{}'\n",
         server_rows.concat(),
@@ -568,8 +568,8 @@ fn server_rows(database: &PgDatabase<'_>, folder: &Path, table: &Table) -> Strin
 
 /// Panics with the first row that differs.
 #[track_caller]
-fn expect_rows(database: &PgDatabase<'_>, folder: &Path, table: &Table, expected: &[String]) {
-    let found = server_rows(database, folder, table);
+fn expect_rows(database: &PgDatabase<'_>, directory: &Path, table: &Table, expected: &[String]) {
+    let found = server_rows(database, directory, table);
     assert_eq!(found.lines().count(), expected.len(), "rows of {}", table.name);
     let Some((found, expected)) = found.lines().zip(expected).find(|(found, expected)| found != expected) else {
         return;

@@ -203,8 +203,8 @@ fn a_source_that_cannot_be_read_is_found_before_anything_is_changed() {
     let missing = without_source(&database.url(), SIMPLE_TARGET);
     expect_last_line(&missing.output(), 78, &["there is no such file", "correct --from", "nothing was changed"]);
     assert!(!missing.dir().join("source.db").exists());
-    fs::create_dir(missing.dir().join("source.db")).expect("a folder");
-    expect_last_line(&missing.output(), 78, &["a folder", "nothing was changed"]);
+    fs::create_dir(missing.dir().join("source.db")).expect("a directory");
+    expect_last_line(&missing.output(), 78, &["a directory", "nothing was changed"]);
     for (bytes, code, words) in cases {
         let run = without_source(&database.url(), SIMPLE_TARGET).file("source.db", bytes);
         expect_last_line(&run.output(), code, &[words, "nothing was changed"]);
@@ -214,7 +214,7 @@ fn a_source_that_cannot_be_read_is_found_before_anything_is_changed() {
 
 /// A damaged page in the middle is found when the rows are read.
 #[test]
-fn a_damaged_page_ends_it_without_a_row() {
+fn a_damaged_page_ends_a_transfer_without_a_row() {
     let database = database();
     let from = "create table t (id integer primary key, words text); \
          insert into t select value, printf('%0500d', value) from generate_series(1, 2000);";
@@ -229,7 +229,7 @@ fn a_damaged_page_ends_it_without_a_row() {
 }
 
 #[test]
-fn a_source_that_a_writer_has_to_itself_is_waited_for() {
+fn a_source_with_an_exclusive_lock_is_waited_for() {
     let database = database();
     let run = transfer(&database, "create table app (id int);", "create table app (id int);");
     let writer = Writer::open(&run.dir().join("source.db"), "begin exclusive");
@@ -245,7 +245,7 @@ fn a_source_that_a_writer_has_to_itself_is_waited_for() {
 }
 
 #[test]
-fn what_the_other_side_lacks_is_named_all_at_once() {
+fn everything_that_the_other_side_lacks_is_named_at_once() {
     let database = database();
     let from = "create table gone (id int); create table t (id integer primary key, extra text, made int, place text); create view v as select 1;";
     let to = "create table t (id int primary key, needed text not null, made int generated always as (id * 2) stored, place point);";
@@ -264,7 +264,7 @@ fn what_the_other_side_lacks_is_named_all_at_once() {
 }
 
 #[test]
-fn a_role_that_does_not_own_the_tables_is_told_so() {
+fn a_role_that_does_not_own_the_tables_is_refused() {
     let database = database();
     let (owner, guest) = (unique("owner"), unique("guest"));
     for role in [&owner, &guest] {
@@ -288,7 +288,7 @@ fn a_role_that_does_not_own_the_tables_is_told_so() {
 
 /// Between two revisions, the tables of the source have the schema of neither.
 #[test]
-fn a_run_that_migrates_the_source_is_waited_for_and_then_named() {
+fn a_run_that_migrates_the_source_is_waited_for_until_the_timeout() {
     let database = database();
     let run = transfer(&database, SIMPLE, SIMPLE_TARGET).env("LOCKKEEPER_WAIT_TIMEOUT", "1s");
     let lock = run.dir().join("source.db.lockkeeper.lock");

@@ -32,7 +32,7 @@ fn on_error(run: &Run, action: &str) -> Run {
     run.clone().args(["--on-error", action])
 }
 
-/// Returns the files in the backup folder.
+/// Returns the files in the backup directory.
 fn reject_files(run: &Run) -> Vec<PathBuf> {
     let entries = fs::read_dir(run.dir().join("backups")).into_iter().flatten();
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
@@ -399,7 +399,7 @@ fn proxied(database: &PgDatabase<'_>) -> (Proxy, Run) {
 
 /// Between the file's final name and the COMMIT: the row is in the file and in the source, and a new run has it again.
 #[test]
-fn the_file_is_there_before_the_commit_and_a_kill_between_them_loses_nothing() {
+fn the_file_exists_before_the_commit_and_a_kill_between_them_loses_nothing() {
     let database = database();
     let (proxy, run) = proxied(&database);
     proxy.hold_at(Peer::Client, b"COMMIT;\n");

@@ -15,22 +15,22 @@ use lockkeeper::transfer::source::{
 use lockkeeper::transfer::value::Value;
 use tempfile::TempDir;
 
-use crate::support::{sqlite, temporary_folder};
+use crate::support::{sqlite, temporary_directory};
 
 static NEVER_CANCELLED: AtomicBool = AtomicBool::new(false);
 
-/// A file in a folder of its own, created by the sqlite3 program.
+/// A file in a directory of its own, created by the sqlite3 program.
 pub struct File {
-    pub folder: TempDir,
+    pub directory: TempDir,
     pub path: PathBuf,
 }
 
 impl File {
     pub fn new(sql: &str) -> Self {
-        let folder = temporary_folder("source");
-        let path = folder.path().join("source.db");
+        let directory = temporary_directory("source");
+        let path = directory.path().join("source.db");
         sqlite::query(&path, sql);
-        Self { folder, path }
+        Self { directory, path }
     }
 
     #[track_caller]

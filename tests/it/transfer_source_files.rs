@@ -16,7 +16,7 @@ use lockkeeper::database::{DatabaseError, DatabaseErrorKind};
 
 use crate::lock_sqlite::Writer;
 use crate::support::process::{clean_command, run_with_input};
-use crate::support::{sqlite, temporary_folder};
+use crate::support::{sqlite, temporary_directory};
 use crate::transfer_source::{File, open, rows};
 
 static NEVER_CANCELLED: AtomicBool = AtomicBool::new(false);
@@ -28,10 +28,10 @@ const LEFT_LOG: &str = "pragma journal_mode = wal; create table app (id int); in
      pragma wal_checkpoint(truncate);\n.dbconfig no_ckpt_on_close on\ninsert into app values (2);";
 const BOTH_ROWS: [&str; 2] = ["i 1", "i 2"];
 
-/// Returns the files of a folder with their bytes and times of modification. The shared memory file may exist or not,
+/// Returns the files of a directory with their bytes and times of modification. The shared memory file may exist or not,
 /// its content is no data.
-fn files(folder: &Path) -> BTreeMap<String, (Vec<u8>, Option<SystemTime>)> {
-    let entries = fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path());
+fn files(directory: &Path) -> BTreeMap<String, (Vec<u8>, Option<SystemTime>)> {
+    let entries = fs::read_dir(directory).expect("the directory").map(|entry| entry.expect("an entry").path());
     let facts = entries.map(|path| {
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
         match name.ends_with("-shm") {
@@ -71,9 +71,9 @@ fn reading_writes_nothing_and_leaves_no_file_behind() {
     ] {
         let file = File::new(sql);
         if !index {
-            fs::remove_file(file.folder.path().join("source.db-shm")).expect("an index");
+            fs::remove_file(file.directory.path().join("source.db-shm")).expect("an index");
         }
-        let before = files(file.folder.path());
+        let before = files(file.directory.path());
         assert_eq!(
             before.len(),
             if sql != LEFT_LOG {
@@ -90,7 +90,7 @@ fn reading_writes_nothing_and_leaves_no_file_behind() {
         assert_eq!(rows(&source, "app"), BOTH_ROWS, "{name}");
         source.confirm().expect("nobody wrote");
         drop(source);
-        assert!(files(file.folder.path()) == before, "{name}: {:?}", files(file.folder.path()).keys());
+        assert!(files(file.directory.path()) == before, "{name}: {:?}", files(file.directory.path()).keys());
     }
 }
 
@@ -99,9 +99,9 @@ fn an_invalid_schema_leaves_no_file_behind_either() {
     let file = File::new(LOG);
     let schema = "pragma writable_schema = on; update sqlite_schema set sql = 'CREATE TABLE app (';";
     sqlite::query(&file.path, schema);
-    let before = files(file.folder.path());
+    let before = files(file.directory.path());
     expect_fault(&file.path, DatabaseErrorKind::Corrupt, "malformed database schema (app)");
-    assert!(files(file.folder.path()) == before, "{:?}", files(file.folder.path()).keys());
+    assert!(files(file.directory.path()) == before, "{:?}", files(file.directory.path()).keys());
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn with_a_log_writers_continue_and_the_reader_sees_one_moment() {
     source.confirm().expect("one moment");
     drop(source);
     assert_eq!(sqlite::value(&file.path, "select count(*) from app"), "3");
-    let names: Vec<String> = files(file.folder.path()).into_keys().collect();
+    let names: Vec<String> = files(file.directory.path()).into_keys().collect();
     assert_eq!(names, ["source.db"], "the last one to go removes the log");
 }
 
@@ -126,7 +126,7 @@ fn a_log_that_others_have_written_meanwhile_is_kept() {
     let source = file.open();
     sqlite::query(&file.path, "insert into app values (3);");
     assert_eq!(rows(&source, "app"), BOTH_ROWS);
-    let log = file.folder.path().join("source.db-wal");
+    let log = file.directory.path().join("source.db-wal");
     assert!(log.metadata().expect("a log").len() > 0);
     drop(source);
     assert!(log.metadata().expect("a log").len() > 0);
@@ -168,7 +168,7 @@ fn an_exclusive_writer_is_waited_for_until_the_timeout() {
 #[test]
 fn a_hot_journal_is_not_rolled_back_by_a_reader() {
     let file = File::new("create table app (id int); insert into app values (1);");
-    let (journal, kept) = (file.folder.path().join("source.db-journal"), file.folder.path().join("kept"));
+    let (journal, kept) = (file.directory.path().join("source.db-journal"), file.directory.path().join("kept"));
     // With a cache of one page, the transaction is written to the file before its end. The journal is that of a dead
     // writer.
     let sql = format!(
@@ -183,19 +183,19 @@ fn a_hot_journal_is_not_rolled_back_by_a_reader() {
     OpenOptions::new().write(true).open(&journal).expect("open").write_at(&[0xff; 4], 8).expect("write");
     let magic = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
     OpenOptions::new().write(true).open(&journal).expect("open").write_at(&magic, 0).expect("write");
-    let before = files(file.folder.path());
+    let before = files(file.directory.path());
     expect_fault(&file.path, DatabaseErrorKind::Corrupt, "must be undone first");
-    assert!(files(file.folder.path()) == before);
+    assert!(files(file.directory.path()) == before);
     sqlite::query(&file.path, "select count(*) from app;");
     assert_eq!(rows(&file.open(), "app"), ["i 1"]);
 }
 
 #[test]
 fn a_file_that_is_no_database_is_refused_with_a_reason() {
-    let folder = temporary_folder("source");
-    let at = |name: &str| folder.path().join(name);
+    let directory = temporary_directory("source");
+    let at = |name: &str| directory.path().join(name);
     expect_fault(&at("missing.db"), DatabaseErrorKind::NoDatabase, "there is no such file");
-    expect_fault(folder.path(), DatabaseErrorKind::Setting, "this is a folder");
+    expect_fault(directory.path(), DatabaseErrorKind::Setting, "this is a directory");
     fs::write(at("empty.db"), "").expect("write");
     expect_fault(&at("empty.db"), DatabaseErrorKind::Corrupt, "the file is empty");
     fs::write(at("text.db"), "This is not a database, but a long enough text. ".repeat(100)).expect("write");
@@ -222,38 +222,38 @@ fn a_file_that_is_no_database_is_refused_with_a_reason() {
 
 #[test]
 fn file_names_may_have_any_character_and_be_links() {
-    let folder = temporary_folder("source");
-    let folder = folder.path().join("50% of a #folder?x=1 ž");
-    fs::create_dir(&folder).expect("a folder");
+    let directory = temporary_directory("source");
+    let directory = directory.path().join("50% of a #directory?x=1 ž");
+    fs::create_dir(&directory).expect("a directory");
     for name in [":memory:", "file:x?mode=memory", "a b.db", "'\".db"] {
-        sqlite::query(&folder.join("plain.db"), ROLLBACK);
-        fs::rename(folder.join("plain.db"), folder.join(name)).expect("rename");
-        assert_eq!(rows(&open(&folder.join(name)), "app"), BOTH_ROWS, "{name}");
+        sqlite::query(&directory.join("plain.db"), ROLLBACK);
+        fs::rename(directory.join("plain.db"), directory.join(name)).expect("rename");
+        assert_eq!(rows(&open(&directory.join(name)), "app"), BOTH_ROWS, "{name}");
     }
     // The log is next to the file, not next to the link.
-    sqlite::query(&folder.join("real.db"), LEFT_LOG);
-    symlink("real.db", folder.join("link.db")).expect("a link");
-    assert_eq!(rows(&open(&folder.join("link.db")), "app"), BOTH_ROWS);
+    sqlite::query(&directory.join("real.db"), LEFT_LOG);
+    symlink("real.db", directory.join("link.db")).expect("a link");
+    assert_eq!(rows(&open(&directory.join("link.db")), "app"), BOTH_ROWS);
 }
 
-const FOLDER: &str = "SOURCE_FOLDER";
+const DIRECTORY: &str = "SOURCE_DIRECTORY";
 
-/// Runs the test of this name again with these commands, which prevent writing to `folder`.
-fn without_writing(folder: &Path, ways: &[Vec<&str>], test: &str) {
-    fs::set_permissions(folder, Permissions::from_mode(0o555)).expect("chmod");
+/// Runs the test of this name again with these commands, which prevent writing to `directory`.
+fn without_writing(directory: &Path, ways: &[Vec<&str>], test: &str) {
+    fs::set_permissions(directory, Permissions::from_mode(0o555)).expect("chmod");
     for way in ways {
         let mut again = command(way);
         again.arg(std::env::current_exe().expect("this program"));
-        again.args(["--exact", test, "--nocapture"]).env(FOLDER, folder);
+        again.args(["--exact", test, "--nocapture"]).env(DIRECTORY, directory);
         let output = run_with_input(again, "");
         let stdout = String::from_utf8_lossy(&output.stdout);
         let complaint = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && stdout.contains("1 passed"), "{way:?}\n{stdout}\n{complaint}");
     }
-    fs::set_permissions(folder, Permissions::from_mode(0o755)).expect("chmod");
+    fs::set_permissions(directory, Permissions::from_mode(0o755)).expect("chmod");
 }
 
-/// Returns a command that runs as another user, who does not own the folder: permissions do not restrict root.
+/// Returns a command that runs as another user, who does not own the directory: permissions do not restrict root.
 fn as_another() -> Vec<&'static str> {
     match rustix::process::geteuid().is_root() {
         true => vec!["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", "--"],
@@ -261,14 +261,14 @@ fn as_another() -> Vec<&'static str> {
     }
 }
 
-/// Returns a command that mounts the folder read-only, where mounting is possible.
-fn mounted(folder: &Path) -> Option<Vec<&str>> {
+/// Returns a command that mounts the directory read-only, where mounting is possible.
+fn mounted(directory: &Path) -> Option<Vec<&str>> {
     const MOUNT: &str = r#"mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@""#;
     let mut words = vec!["unshare", "--mount"];
     if !rustix::process::geteuid().is_root() {
         words.push("--map-root-user");
     }
-    words.extend(["sh", "-c", MOUNT, folder.to_str().expect("a name")]);
+    words.extend(["sh", "-c", MOUNT, directory.to_str().expect("a name")]);
     let mut probe = command(&words);
     probe.arg("true");
     run_with_input(probe, "").status.success().then_some(words)
@@ -281,8 +281,8 @@ fn command(words: &[&str]) -> Command {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_needs_no_files_beside_the_database() {
-    const TEST: &str = "transfer_source_files::a_folder_that_cannot_be_written_needs_no_files_beside_the_database";
+fn a_directory_that_cannot_be_written_needs_no_files_beside_the_database() {
+    const TEST: &str = "transfer_source_files::a_directory_that_cannot_be_written_needs_no_files_beside_the_database";
     let cases = [
         ("rollback", ROLLBACK, SnapshotKind::Lock),
         ("log", LOG, SnapshotKind::Unprotected),
@@ -290,33 +290,33 @@ fn a_folder_that_cannot_be_written_needs_no_files_beside_the_database() {
         ("left without index", LEFT_LOG, SnapshotKind::Unprotected),
         ("being written", LOG, SnapshotKind::Unprotected),
     ];
-    if let Some(folder) = std::env::var_os(FOLDER) {
+    if let Some(directory) = std::env::var_os(DIRECTORY) {
         for (name, _, snapshot) in cases {
-            let source = open(&Path::new(&folder).join(name));
+            let source = open(&Path::new(&directory).join(name));
             assert_eq!(source.snapshot(), snapshot, "{name}");
             assert_eq!(rows(&source, "app"), BOTH_ROWS, "{name}");
             source.confirm().expect("nobody wrote");
         }
         return;
     }
-    let folder = temporary_folder("source");
+    let directory = temporary_directory("source");
     for (name, sql, _) in cases {
-        sqlite::query(&folder.path().join(name), sql);
+        sqlite::query(&directory.path().join(name), sql);
     }
-    fs::remove_file(folder.path().join("left without index-shm")).expect("an index");
-    let writer = Writer::open(&folder.path().join("being written"), "begin");
-    let before = files(folder.path());
-    let ways: Vec<_> = [Some(as_another()), mounted(folder.path())].into_iter().flatten().collect();
-    without_writing(folder.path(), &ways, TEST);
-    assert!(files(folder.path()) == before);
+    fs::remove_file(directory.path().join("left without index-shm")).expect("an index");
+    let writer = Writer::open(&directory.path().join("being written"), "begin");
+    let before = files(directory.path());
+    let ways: Vec<_> = [Some(as_another()), mounted(directory.path())].into_iter().flatten().collect();
+    without_writing(directory.path(), &ways, TEST);
+    assert!(files(directory.path()) == before);
     drop(writer);
 }
 
 #[test]
 fn who_writes_where_nothing_can_be_locked_is_noticed() {
     const TEST: &str = "transfer_source_files::who_writes_where_nothing_can_be_locked_is_noticed";
-    if let Some(folder) = std::env::var_os(FOLDER) {
-        let path = Path::new(&folder).join("log");
+    if let Some(directory) = std::env::var_os(DIRECTORY) {
+        let path = Path::new(&directory).join("log");
         let source = open(&path);
         source.confirm().expect("nobody wrote");
         let file = OpenOptions::new().write(true).open(&path).expect("open");
@@ -326,9 +326,9 @@ fn who_writes_where_nothing_can_be_locked_is_noticed() {
         assert!(fault.to_string().contains("somebody has written to it while it was read"), "{fault}");
         return;
     }
-    let folder = temporary_folder("source");
-    let path = folder.path().join("log");
+    let directory = temporary_directory("source");
+    let path = directory.path().join("log");
     sqlite::query(&path, LOG);
     fs::set_permissions(&path, Permissions::from_mode(0o666)).expect("chmod");
-    without_writing(folder.path(), &[as_another()], TEST);
+    without_writing(directory.path(), &[as_another()], TEST);
 }

@@ -307,7 +307,7 @@ const BAD: &[Bad] = &[
 
 /// Each value with a mistake is named with its row, and no other value is.
 #[test]
-fn whatever_is_bad_is_named_in_one_run_and_nothing_is_committed() {
+fn all_bad_values_are_named_in_one_run_and_nothing_is_committed() {
     let columns = |of: &dyn Fn(&Bad) -> &'static str| -> String {
         BAD.iter().zip(0..).map(|(bad, number)| format!(", c{number} {}", of(bad))).collect()
     };

@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::support::postgres::{PASSWORD, Postgres};
 use crate::support::{DEFAULT_TIMEOUT, unique};
 
-/// Set in the child process, which is the one with several databases: the URLs and the folder of the scripts.
+/// Set in the child process, which is the one with several databases: the URLs and the directory of the scripts.
 const CHILD: &str = "LOCKKEEPER_TEST_TWO_DATABASES";
 /// The password of the second database's role.
 const OTHER_PASSWORD: &str = "other7canary";
@@ -36,18 +36,18 @@ fn runs_in_one_process_share_nothing_but_their_secrets() {
     other.execute(&format!(
         "create role {role} login password '{OTHER_PASSWORD}'; alter database {name} owner to {role}"
     ));
-    let folder = tempfile::tempdir().expect("a folder");
+    let directory = tempfile::tempdir().expect("a directory");
     let tells = |password: &str| format!("DO $$ BEGIN RAISE WARNING 'told {password}'; END $$;\n");
     let sleep = ("0002_sleep.sql", "SELECT pg_sleep(600);\n".to_owned());
-    write(&folder.path().join("one"), &[("0001_one.sql", tells(OTHER_PASSWORD)), sleep]);
+    write(&directory.path().join("one"), &[("0001_one.sql", tells(OTHER_PASSWORD)), sleep]);
     let table = ("0002_table.sql", "CREATE TABLE t (a int);\n".to_owned());
-    write(&folder.path().join("other"), &[("0001_other.sql", tells(PASSWORD)), table]);
+    write(&directory.path().join("other"), &[("0001_other.sql", tells(PASSWORD)), table]);
 
-    write(&folder.path().join("file"), &[("0001_file.sql", format!("SELECT {PASSWORD};\n"))]);
-    let file = format!("sqlite:///{}", folder.path().join("file.db").display());
+    write(&directory.path().join("file"), &[("0001_file.sql", format!("SELECT {PASSWORD};\n"))]);
+    let file = format!("sqlite:///{}", directory.path().join("file.db").display());
 
     let urls = [one.url(), other.url_as(&role, OTHER_PASSWORD), file];
-    let told = [urls.join("\n"), folder.path().display().to_string()].join("\n");
+    let told = [urls.join("\n"), directory.path().display().to_string()].join("\n");
     let this = std::env::current_exe().expect("the test binary");
     let test = "two_databases::runs_in_one_process_share_nothing_but_their_secrets";
     let child = Command::new(this).args([test, "--exact", "--nocapture"]).env(CHILD, told).output().expect("a child");
@@ -62,9 +62,9 @@ fn runs_in_one_process_share_nothing_but_their_secrets() {
     other.execute(&format!("drop role {role}"));
 }
 
-fn write(folder: &Path, files: &[(&str, String)]) {
-    std::fs::create_dir(folder).expect("a folder");
-    files.iter().for_each(|(name, text)| std::fs::write(folder.join(name), text).expect("a script"));
+fn write(directory: &Path, files: &[(&str, String)]) {
+    std::fs::create_dir(directory).expect("a directory");
+    files.iter().for_each(|(name, text)| std::fs::write(directory.join(name), text).expect("a script"));
 }
 
 /// Every line names its database, and what it tells is of that database.
@@ -105,12 +105,12 @@ fn expect_outcomes(out: &str, [one, other, file]: [&str; 3]) {
 
 /// The child process.
 fn run_both(told: &[&str]) {
-    let [one_url, other_url, file_url, folder] = told else { panic!("three URLs and a folder") };
+    let [one_url, other_url, file_url, directory] = told else { panic!("three URLs and a directory") };
     let progress = ProgressLine::default();
     let style = LogStyle { level: Some(tracing::Level::INFO), format: LogFormat::Json, colour: Colour::Plain };
     report::start(Some(Ok(style)), &progress).expect("a log");
-    let (one, other) = (target(one_url, folder, "one"), target(other_url, folder, "other"));
-    let file = target(file_url, folder, "file");
+    let (one, other) = (target(one_url, directory, "one"), target(other_url, directory, "other"));
+    let file = target(file_url, directory, "file");
     let process = Cancel::default();
     let context = |(_, config): &(Cli, DatabaseConfig)| {
         let identity = config.database.identity().expect("a database");
@@ -140,8 +140,8 @@ fn run_both(told: &[&str]) {
     }
 }
 
-fn target(url: &str, folder: &str, name: &str) -> (Cli, DatabaseConfig) {
-    let dir = Path::new(folder).join(name);
+fn target(url: &str, directory: &str, name: &str) -> (Cli, DatabaseConfig) {
+    let dir = Path::new(directory).join(name);
     let dir = dir.to_str().expect("a plain path");
     let words = ["lockkeeper", "--url", url, "--dir", dir, "--backup", "off"];
     let cli = cli::parse(words.into_iter().map(Into::into)).expect("a command line");

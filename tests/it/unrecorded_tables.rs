@@ -87,7 +87,7 @@ fn a_restored_backup_does_not_change_the_advice() {
 
 /// Everything that a first revision creates may exist already, inside of a transaction or outside of one.
 #[test]
-fn every_kind_of_object_that_is_there_already_advises_the_stamp() {
+fn every_kind_of_existing_object_advises_the_stamp() {
     let existing = "create table one (id integer); create schema app; create type mood as enum ('a');
         create function f() returns integer language sql as 'select 1'";
     for statement in [

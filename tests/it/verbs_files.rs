@@ -18,7 +18,7 @@ const SQL: &str = "CREATE TABLE t (id integer);\n";
 fn run(files: &[(&str, &str)]) -> Run {
     let url = format!("postgresql://someone:{PASSWORD}@127.0.0.1:{}/nowhere", free_port());
     let run = Run::new().url(&url).env("LOCKKEEPER_WAIT_TIMEOUT", "1ms");
-    fs::create_dir_all(run.dir().join("migrations")).expect("a folder");
+    fs::create_dir_all(run.dir().join("migrations")).expect("a directory");
     run.migrations(files)
 }
 
@@ -34,8 +34,8 @@ fn forked() -> Run {
 
 /// Returns all files below `migrations`, hidden ones included, by their paths.
 fn files(run: &Run) -> BTreeMap<String, String> {
-    fn collect_files(folder: &Path, prefix: &str, found: &mut BTreeMap<String, String>) {
-        for entry in fs::read_dir(folder).expect("a folder").flatten() {
+    fn collect_files(directory: &Path, prefix: &str, found: &mut BTreeMap<String, String>) {
+        for entry in fs::read_dir(directory).expect("a directory").flatten() {
             let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
             match entry.path() {
                 path if path.is_dir() => collect_files(&path, &format!("{name}/"), found),
@@ -223,7 +223,7 @@ fn an_unwritable_directory_is_named_with_the_uid() {
         let finished = expect_refused(
             &run.clone().args(arguments.iter().copied()),
             77,
-            &["migrations/postgres cannot be written by uid 54321: Permission denied", "make the folder writable"],
+            &["migrations/postgres cannot be written by uid 54321: Permission denied", "make the directory writable"],
         );
         assert_output!("unwritable", finished);
     }
@@ -251,7 +251,7 @@ fn when_a_file_cannot_be_written_completely_nothing_remains() {
 #[test]
 fn a_missing_directory_is_named_with_the_command_that_creates_it() {
     let missing = Run::new().arg("revision").args(["-m", "x", "--dir", "db/migrations"]);
-    missing.output().expect_code(66).says("there is no folder db/migrations").says("try: mkdir -p db/migrations");
+    missing.output().expect_code(66).says("there is no directory db/migrations").says("try: mkdir -p db/migrations");
     let default = Run::new().args(["revision", "-m", "x"]);
     default.output().expect_code(66).says("try: mkdir -p migrations, or set LOCKKEEPER_DIR");
     let file = run(&[("0001_a.sql", SQL)]).args(["revision", "-m", "x", "--dir", "migrations/0001_a.sql"]);
@@ -299,8 +299,8 @@ fn a_killed_run_leaves_a_valid_directory() {
     let run = run(&[("postgres/0001_a.sql", SQL), ("sqlite/0001_a.sql", SQL)]);
     let write = run.clone().args(["revision", "-m", "x"]);
     let names = || {
-        let folders = ["migrations/postgres", "migrations/sqlite"].map(|path| run.dir().join(path));
-        folders.map(|path| fs::read_dir(path).expect("a folder").count())
+        let directories = ["migrations/postgres", "migrations/sqlite"].map(|path| run.dir().join(path));
+        directories.map(|path| fs::read_dir(path).expect("a directory").count())
     };
     for _ in 0..10 {
         let before = names();
@@ -364,12 +364,16 @@ fn check_offline_finds_the_target_in_every_dialect() {
     assert_output!("check_offline_heads", finished);
     check("heads").output().expect_code(0).says("postgres 3 revisions, heads 0002, 0003; sqlite 1 revision, head 0001");
     check("0001").output().expect_code(0);
-    expect_refused(&check("0003"), 64, &["sqlite: no revision in the folder begins with 0003"]);
-    expect_refused(&check("0009"), 64, &["postgres: no revision in the folder begins with 0009; sqlite: no revision"]);
+    expect_refused(&check("0003"), 64, &["sqlite: no revision in the directory begins with 0003"]);
+    expect_refused(
+        &check("0009"),
+        64,
+        &["postgres: no revision in the directory begins with 0009; sqlite: no revision"],
+    );
     expect_refused(&check("+1"), 78, &["LOCKKEEPER_TARGET"]);
     let run = run.file("migrations/postgres/0003_c.down.sql", "COMMIT;");
     let both = run.clone().args(["check", "--offline"]);
-    expect_refused(&both, 65, &["postgres: the folder has 2 heads", "postgres: 0003_c.down.sql:1:1"]);
+    expect_refused(&both, 65, &["postgres: the directory has 2 heads", "postgres: 0003_c.down.sql:1:1"]);
 }
 
 #[test]

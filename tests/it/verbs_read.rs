@@ -157,7 +157,7 @@ fn a_new_database_is_at_base_and_is_not_changed<D: Database>() {
     insta::assert_snapshot!("current_base_json", masked(&prints(&run, &["current", "--json"], sum)));
     insta::assert_snapshot!("history_base", prints(&run, &["history"], sum));
     if let Some(path) = database.url().strip_prefix("sqlite:///") {
-        assert!(!fs::exists(path).expect("a folder"), "reading has made {path}");
+        assert!(!fs::exists(path).expect("a directory"), "reading has made {path}");
     }
     assert!(!database.has_table("lockkeeper_history"));
     run.clone().args(["upgrade", "1"]).output().expect_code(0);

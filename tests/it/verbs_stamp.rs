@@ -37,7 +37,7 @@ macro_rules! assert_log {
 }
 pub(crate) use assert_log;
 
-/// Takes backups into the folder `safe`.
+/// Takes backups into the directory `safe`.
 fn with_backups(run: Run) -> Run {
     run.env("LOCKKEEPER_BACKUP", "required").env("LOCKKEEPER_BACKUP_DIR", "safe")
 }
@@ -189,7 +189,7 @@ fn revisions_without_a_file_are_named<D: Database>() {
     remove(&run, "0001_one.up.sql");
     remove(&run, "0003_three.up.sql");
     for target in ["head", "base"] {
-        assert_log!("revisions_not_in_the_folder", expect_end(&stamp(&run, target), 65, &["0001, 0003"]));
+        assert_log!("revisions_not_in_the_directory", expect_end(&stamp(&run, target), 65, &["0001, 0003"]));
     }
     assert_eq!(history(&database), "0001 applied, 0002 applied, 0003 applied");
 }
@@ -291,7 +291,7 @@ fn a_stamp_that_is_killed_or_stopped_records_nothing<D: Database>() {
 fn without_a_backup_nothing_is_recorded<D: Database>() {
     let database = D::create("stamp");
     database.query("create table precious (id integer)");
-    let run = with_backups(run_on(&database, &[ONE])).file("safe", "a file, no folder");
+    let run = with_backups(run_on(&database, &[ONE])).file("safe", "a file, no directory");
     expect_end(&stamp(&run, "head"), 73, &["nothing was changed", "LOCKKEEPER_BACKUP_DIR"]);
     assert!(!database.has_table("lockkeeper_history"));
 }
@@ -300,9 +300,9 @@ fn without_a_backup_nothing_is_recorded<D: Database>() {
 pub fn lock_holder(database: &impl Database, run: &Run) -> Running {
     let lasts = if is_sqlite(database) { ENDLESS_QUERY } else { "pg_sleep(600)" };
     let other = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off");
-    for entry in fs::read_dir(run.dir().join("migrations")).expect("a folder").flatten() {
+    for entry in fs::read_dir(run.dir().join("migrations")).expect("a directory").flatten() {
         let to = other.dir().join("migrations");
-        fs::create_dir_all(&to).expect("a folder");
+        fs::create_dir_all(&to).expect("a directory");
         fs::copy(entry.path(), to.join(entry.file_name())).expect("copy");
     }
     let lock_holder = other.migrations(&[("0099_lasts.sql", &format!("select {lasts};"))]).spawn();

@@ -158,7 +158,7 @@ fn the_schemas_of_object_mappers_are_transferred() {
              \"price\" decimal(8,2) DEFAULT 0.5, \"created_at\" datetime(6) NOT NULL DEFAULT CURRENT_TIMESTAMP, meta json DEFAULT '{}',
              CONSTRAINT \"fk_rails_1\" FOREIGN KEY (\"user_id\") REFERENCES \"auth_user\" (\"id\") ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED);
          CREATE TABLE node (id CHAR(32) NOT NULL, parent_id CHAR(32), kind VARCHAR(7) NOT NULL, seen DATETIME, ratio FLOAT, raw BLOB,
-             CONSTRAINT pk_node PRIMARY KEY (id), CONSTRAINT uq_kind UNIQUE (parent_id, kind), CONSTRAINT ck_kind CHECK (kind IN ('file', 'folder')),
+             CONSTRAINT pk_node PRIMARY KEY (id), CONSTRAINT uq_kind UNIQUE (parent_id, kind), CONSTRAINT ck_kind CHECK (kind IN ('file', 'directory')),
              FOREIGN KEY(parent_id) REFERENCES node (id) ON UPDATE CASCADE ON DELETE SET NULL);
          CREATE TABLE ring_a (id INTEGER PRIMARY KEY, b INTEGER REFERENCES ring_b); CREATE TABLE ring_b (id INTEGER PRIMARY KEY, a INTEGER REFERENCES ring_a);
          CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY);
@@ -166,7 +166,7 @@ fn the_schemas_of_object_mappers_are_transferred() {
          INSERT INTO auth_user VALUES (1, 'zoë', 1, '2024-02-29 12:00:00.123456', '2000-02-29', '07:30:00', 12.5, 40, '{\"a\": 1}', 'a0eebc999c0b4ef8bb6d6bb9bd380a11', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'),
              (2, 'bob', 0, NULL, NULL, NULL, 3, NULL, '[]', NULL, NULL);
          INSERT INTO posts (title, user_id, created_at, meta) VALUES ('t', 1, '2024-01-01 00:00:00', '{\"x\": [1.50]}');
-         INSERT INTO node VALUES ('b', 'a', 'file', '2024-01-01 10:00:00.5', 0.1, x'00'), ('a', NULL, 'folder', NULL, -0.0, NULL);
+         INSERT INTO node VALUES ('b', 'a', 'file', '2024-01-01 10:00:00.5', 0.1, x'00'), ('a', NULL, 'directory', NULL, -0.0, NULL);
          INSERT INTO ring_a VALUES (1, 2); INSERT INTO ring_b VALUES (2, 1);",
         &[],
     )
@@ -178,7 +178,7 @@ fn the_schemas_of_object_mappers_are_transferred() {
     .has("created_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP")
     .has("meta jsonb DEFAULT '{}'")
     .has("ADD CONSTRAINT fk_rails_1 FOREIGN KEY (user_id) REFERENCES auth_user (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED;")
-    .has("CONSTRAINT pk_node PRIMARY KEY (id),\n    CONSTRAINT uq_kind UNIQUE (parent_id, kind),\n    CONSTRAINT ck_kind CHECK (kind IN ('file', 'folder'))")
+    .has("CONSTRAINT pk_node PRIMARY KEY (id),\n    CONSTRAINT uq_kind UNIQUE (parent_id, kind),\n    CONSTRAINT ck_kind CHECK (kind IN ('file', 'directory'))")
     .has("ON DELETE SET NULL ON UPDATE CASCADE")
     .has("-- Left alone: alembic_version, the bookkeeping of Alembic.")
     .has("-- Not carried of auth_user: CHECK ((JSON_VALID(\"data\") OR \"data\" IS NULL)): it is not certain")

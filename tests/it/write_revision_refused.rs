@@ -8,8 +8,8 @@ use crate::support::sqlite;
 use crate::transfer::expect_last_line;
 use crate::write_revision::{command, source, transfer_with_revision, write_revision};
 
-fn files(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder.join("migrations")).expect("a folder");
+fn files(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory.join("migrations")).expect("a directory");
     let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
     names.filter(|name| !name.starts_with('.')).collect()
 }

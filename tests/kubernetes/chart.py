@@ -1,6 +1,6 @@
 """Renders and lints charts with Helm's own engine: a JSON list on standard input, a JSON list on standard output.
 
-Of each: chart (a folder), values, release, namespace, revision, objects. The answer has manifest (one text), notes (of the
+Of each: chart (a directory), values, release, namespace, revision, objects. The answer has manifest (one text), notes (of the
 chart itself) and lint, or error. With objects, the documents that are there already, `lookup` asks an API server that has
 them and nothing else; without (null), it finds nothing, as for `helm template`.
 """

@@ -1,4 +1,4 @@
-"""Runs the lines of the restore guide with the real kubectl: {"kubectl", "folder", "lines", "code"} -> the result of each.
+"""Runs the lines of the restore guide with the real kubectl: {"kubectl", "directory", "lines", "code"} -> the result of each.
 
 The cluster is played: two pods of the application, a finished Job of the release before, and a pod `devops-hub-lockkeeper`
 that is being created when kubectl has made it, then runs, then ends with `code`, one step for each look of a watch. The
@@ -106,14 +106,14 @@ def run(line, kubeconfig, wanted):
     bash = ["bash", "-o", "pipefail", "-c", line]
     path = f"{os.path.dirname(wanted['kubectl'])}:{os.environ['PATH']}"
     environment = {"PATH": path, "KUBECONFIG": kubeconfig, "HOME": os.path.dirname(kubeconfig)}
-    done = subprocess.run(bash, cwd=wanted["folder"], env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(bash, cwd=wanted["directory"], env=environment, capture_output=True, text=True, timeout=60)
     return {"line": line, "code": done.returncode, "said": done.stdout + done.stderr}
 
 
 wanted = json.load(sys.stdin)
 played = Played(wanted["code"])
-with cluster.serve(played, Handler) as text, tempfile.TemporaryDirectory() as folder:
-    kubeconfig = os.path.join(folder, "config")
+with cluster.serve(played, Handler) as text, tempfile.TemporaryDirectory() as directory:
+    kubeconfig = os.path.join(directory, "config")
     with open(kubeconfig, "w") as file:
         file.write(text)
     lines = [run(line, kubeconfig, wanted) for line in wanted["lines"]]

@@ -21,17 +21,17 @@ utils.schema_contents = functools.lru_cache(maxsize=None)(utils.schema_contents)
 
 @functools.lru_cache(maxsize=None)
 def validator(release, kind, api_version):
-    folder = f"kubernetes-json-schema/v{release}-local-strict"
+    directory = f"kubernetes-json-schema/v{release}-local-strict"
     group = api_version.split("/")
     # networking.k8s.io/v1 is networking-v1 among the schemas.
     name = "-".join([kind.lower(), *(part.split(".")[0] for part in group)])
-    schema = utils.schema_contents(f"{folder}/{name}.json", release)
-    return jsonschema.Draft202012Validator(schema, registry=registry(release, folder))
+    schema = utils.schema_contents(f"{directory}/{name}.json", release)
+    return jsonschema.Draft202012Validator(schema, registry=registry(release, directory))
 
 
 @functools.lru_cache(maxsize=None)
-def registry(release, folder):
-    definitions = utils.schema_contents(f"{folder}/_definitions.json", release)
+def registry(release, directory):
+    definitions = utils.schema_contents(f"{directory}/_definitions.json", release)
     return referencing.Resource.from_contents(definitions) @ referencing.Registry()
 
 

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::process::{Transcript, send_signal, wait_for_exit};
-use super::temporary_folder;
+use super::temporary_directory;
 
 /// The longest time that a run may take.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// left.
 #[derive(Clone)]
 pub struct Run {
-    folder: Arc<TempDir>,
+    directory: Arc<TempDir>,
     prefix: Vec<String>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
@@ -41,7 +41,7 @@ impl Run {
     #[allow(clippy::new_without_default, reason = "a run is not a value that has a default")]
     pub fn new() -> Self {
         let run = Self {
-            folder: Arc::new(temporary_folder("run")),
+            directory: Arc::new(temporary_directory("run")),
             prefix: Vec::new(),
             arguments: Vec::new(),
             environment: Vec::new(),
@@ -52,7 +52,7 @@ impl Run {
 
     /// Returns the working directory, which is HOME as well.
     pub fn dir(&self) -> &Path {
-        self.folder.path()
+        self.directory.path()
     }
 
     pub fn arg(mut self, argument: impl Into<String>) -> Self {
@@ -92,7 +92,7 @@ impl Run {
     /// Writes a file below the working directory and creates the directories that it needs.
     pub fn file(self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> Self {
         let path = self.dir().join(path);
-        fs::create_dir_all(path.parent().expect("a file has a folder")).expect("create folders");
+        fs::create_dir_all(path.parent().expect("a file has a directory")).expect("create directories");
         fs::write(&path, content).unwrap_or_else(|error| panic!("write {}: {error}", path.display()));
         self
     }
@@ -116,7 +116,7 @@ impl Run {
         let mut child = self.command().spawn().expect("cannot start lockkeeper");
         let stdout = Transcript::read_from(child.stdout.take().expect("a piped stdout"));
         let stderr = Transcript::read_from(child.stderr.take().expect("a piped stderr"));
-        Running { child, stdout, stderr, start, _folder: Arc::clone(&self.folder) }
+        Running { child, stdout, stderr, start, _directory: Arc::clone(&self.directory) }
     }
 
     fn command(&self) -> Command {
@@ -163,7 +163,7 @@ pub struct Running {
     stdout: Transcript,
     stderr: Transcript,
     start: Instant,
-    _folder: Arc<TempDir>,
+    _directory: Arc<TempDir>,
 }
 
 impl Running {

@@ -10,7 +10,7 @@ use super::manifests;
 const NAMESPACE: &str = "apps";
 
 /// Returns the directory of our chart.
-pub fn folder() -> PathBuf {
+pub fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("k8s/chart")
 }
 
@@ -33,7 +33,7 @@ impl Release {
 
     /// A release of our chart, with the minimal values and these.
     pub fn with_values(values: Value) -> Release {
-        Release::from_chart(folder(), merge(minimal_values(), values))
+        Release::from_chart(directory(), merge(minimal_values(), values))
     }
 
     pub fn with_name(mut self, name: &str) -> Release {

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::database::PgDatabase;
 use super::postgres::Postgres;
 use super::process::{clean_command, postgres_program, run_with_input};
-use super::{sqlite, temporary_folder};
+use super::{sqlite, temporary_directory};
 
 /// A database of one test, with the operations that tests of both databases need.
 pub trait Database {
@@ -84,7 +84,7 @@ impl Database for PgDatabase<'_> {
 
 /// A SQLite file that no program has created yet.
 pub struct SqliteFile {
-    _folder: TempDir,
+    _directory: TempDir,
     pub path: PathBuf,
 }
 
@@ -92,9 +92,9 @@ impl Database for SqliteFile {
     const DIALECT: &'static str = "sqlite";
 
     fn create(prefix: &str) -> Self {
-        let folder = temporary_folder(prefix);
-        let path = folder.path().join("app.db");
-        Self { _folder: folder, path }
+        let directory = temporary_directory(prefix);
+        let path = directory.path().join("app.db");
+        Self { _directory: directory, path }
     }
 
     fn url(&self) -> String {

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::temporary_folder;
+use super::temporary_directory;
 
 /// A command of a console block: a line that begins with `$ `.
 #[derive(Debug)]
@@ -79,13 +79,13 @@ pub fn lines(guide: &str) -> Vec<Line> {
 
 /// A working directory of a test, with `lockkeeper` on its PATH.
 pub struct Workspace {
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl Workspace {
     pub fn new() -> Workspace {
-        let folder = temporary_folder("guide");
-        let place = Workspace { folder };
+        let directory = temporary_directory("guide");
+        let place = Workspace { directory };
         place.program("lockkeeper", Path::new(env!("CARGO_BIN_EXE_lockkeeper")));
         place
     }
@@ -96,17 +96,17 @@ impl Workspace {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         fs::copy(root.join(".env"), place.path().join(".env")).expect("a copy");
         for dialect in ["postgres", "sqlite"] {
-            let folder = place.path().join("migrations").join(dialect);
-            fs::create_dir_all(&folder).expect("a folder");
+            let directory = place.path().join("migrations").join(dialect);
+            fs::create_dir_all(&directory).expect("a directory");
             for file in fs::read_dir(root.join("migrations").join(dialect)).expect("the example").flatten() {
-                fs::copy(file.path(), folder.join(file.file_name())).expect("a copy");
+                fs::copy(file.path(), directory.join(file.file_name())).expect("a copy");
             }
         }
         place
     }
 
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        self.directory.path()
     }
 
     fn programs(&self) -> PathBuf {
@@ -115,7 +115,7 @@ impl Workspace {
 
     /// Puts a program on the PATH.
     pub fn program(&self, name: &str, path: &Path) {
-        fs::create_dir_all(self.programs()).expect("a folder");
+        fs::create_dir_all(self.programs()).expect("a directory");
         symlink(path, self.programs().join(name)).expect("a link");
     }
 

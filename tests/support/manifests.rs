@@ -36,11 +36,11 @@ pub struct BrokenRule {
     pub place: String,
 }
 
-/// Renders a kustomization; the folder is below the repository's root, or an absolute path.
+/// Renders a kustomization; the directory is below the repository's root, or an absolute path.
 #[track_caller]
-pub fn kustomize(folder: impl AsRef<Path>) -> Vec<Value> {
+pub fn kustomize(directory: impl AsRef<Path>) -> Vec<Value> {
     let mut build = clean_command(tools::kustomize());
-    build.arg("build").arg(root().join(folder));
+    build.arg("build").arg(root().join(directory));
     yaml(&must_run(build))
 }
 

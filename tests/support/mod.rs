@@ -112,25 +112,25 @@ pub fn free_port() -> u16 {
     panic!("no free port between {FIRST} and {}", FIRST + COUNT);
 }
 
-/// Creates a temporary folder. It is removed when dropped, and at the latest when the test process has ended.
-pub fn temporary_folder(prefix: &str) -> TempDir {
-    folder_in(&scratch().disk, prefix)
+/// Creates a temporary directory. It is removed when dropped, and at the latest when the test process has ended.
+pub fn temporary_directory(prefix: &str) -> TempDir {
+    directory_in(&scratch().disk, prefix)
 }
 
-/// Creates a temporary folder for the files of a server, in memory where there is enough of it: a server consists of a
+/// Creates a temporary directory for the files of a server, in memory where there is enough of it: a server consists of a
 /// thousand files, which take seconds on some disks.
-pub fn server_folder(prefix: &str) -> TempDir {
-    folder_in(&scratch().memory, prefix)
+pub fn server_directory(prefix: &str) -> TempDir {
+    directory_in(&scratch().memory, prefix)
 }
 
-fn folder_in(parent: &Path, prefix: &str) -> TempDir {
-    let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent).expect("a temporary folder");
+fn directory_in(parent: &Path, prefix: &str) -> TempDir {
+    let directory = tempfile::Builder::new().prefix(prefix).tempdir_in(parent).expect("a temporary directory");
     // The mode does not depend on the umask: servers run as another user, and some tests run lockkeeper as a third one.
-    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("chmod");
-    folder
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("chmod");
+    directory
 }
 
-/// The root folders of all files of this test process.
+/// The root directories of all files of this test process.
 struct Scratch {
     disk: PathBuf,
     memory: PathBuf,
@@ -144,9 +144,9 @@ fn scratch() -> &'static Scratch {
         rustix::process::umask(Mode::from_raw_mode(0o022));
         // A socket's path has to stay under 108 bytes.
         let parent = Some(std::env::temp_dir()).filter(|path| path.as_os_str().len() < 50 && others_may_enter(path));
-        let disk = folder_in(&parent.unwrap_or_else(|| "/tmp".into()), "lk").keep();
+        let disk = directory_in(&parent.unwrap_or_else(|| "/tmp".into()), "lk").keep();
         let memory = match has_room(Path::new("/dev/shm")) {
-            true => folder_in(Path::new("/dev/shm"), "lk").keep(),
+            true => directory_in(Path::new("/dev/shm"), "lk").keep(),
             false => disk.clone(),
         };
         let _janitor = start_janitor(&disk, &memory);
@@ -154,21 +154,21 @@ fn scratch() -> &'static Scratch {
     })
 }
 
-/// Returns whether other users may enter the folder. Tests that run as root need that: some run lockkeeper as another
+/// Returns whether other users may enter the directory. Tests that run as root need that: some run lockkeeper as another
 /// user.
-fn others_may_enter(folder: &Path) -> bool {
-    let opens = |folder: &Path| fs::metadata(folder).is_ok_and(|facts| facts.permissions().mode() & 0o1 != 0);
-    !rustix::process::geteuid().is_root() || folder.ancestors().all(opens)
+fn others_may_enter(directory: &Path) -> bool {
+    let opens = |directory: &Path| fs::metadata(directory).is_ok_and(|facts| facts.permissions().mode() & 0o1 != 0);
+    !rustix::process::geteuid().is_root() || directory.ancestors().all(opens)
 }
 
-/// Returns whether the folder's file system has enough space: containers often have a small /dev/shm, or none.
-fn has_room(folder: &Path) -> bool {
+/// Returns whether the directory's file system has enough space: containers often have a small /dev/shm, or none.
+fn has_room(directory: &Path) -> bool {
     const ENOUGH: u64 = 2 << 30;
-    rustix::fs::statvfs(folder).is_ok_and(|facts| facts.f_bavail * facts.f_frsize >= ENOUGH)
-        && rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok()
+    rustix::fs::statvfs(directory).is_ok_and(|facts| facts.f_bavail * facts.f_frsize >= ENOUGH)
+        && rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
-/// Starts a process that removes the folders when this process ends, however it ends: the standard input of the janitor
+/// Starts a process that removes the directories when this process ends, however it ends: the standard input of the janitor
 /// reaches its end then. Servers may still be shutting down and writing, so the janitor retries for a while.
 fn start_janitor(disk: &Path, memory: &Path) -> Child {
     const SCRIPT: &str = r#"

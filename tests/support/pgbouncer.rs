@@ -9,12 +9,12 @@ use tempfile::TempDir;
 
 use super::postgres::{PASSWORD, Postgres, USER, url};
 use super::process::{Daemon, clean_command, give_to_server_user, must_run};
-use super::{DEFAULT_TIMEOUT, free_port, server_folder, wait_until};
+use super::{DEFAULT_TIMEOUT, free_port, server_directory, wait_until};
 
 /// A pooler that forwards every database of its server. Dropping it stops it.
 pub struct Pgbouncer {
     _daemon: Daemon,
-    folder: TempDir,
+    directory: TempDir,
     port: u16,
 }
 
@@ -22,9 +22,9 @@ impl Pgbouncer {
     /// Starts a pooler. `mode` is `session`, `transaction` or `statement`; `settings` are lines of its [pgbouncer]
     /// section, such as `ignore_startup_parameters = extra_float_digits`: by default it refuses clients that send that.
     pub fn start(server: &Postgres, mode: &str, settings: &[&str]) -> Self {
-        let folder = server_folder("bouncer");
+        let directory = server_directory("bouncer");
         let port = free_port();
-        let path = |name: &str| folder.path().join(name);
+        let path = |name: &str| directory.path().join(name);
         fs::write(path("users"), format!("\"{USER}\" \"{PASSWORD}\"\n")).expect("a list of users");
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
@@ -34,7 +34,7 @@ impl Pgbouncer {
             settings.join("\n")
         );
         fs::write(path("ini"), settings).expect("pgbouncer's settings");
-        for file in [folder.path().to_owned(), path("users"), path("ini")] {
+        for file in [directory.path().to_owned(), path("users"), path("ini")] {
             give_to_server_user(&file);
         }
         let program = program();
@@ -46,7 +46,7 @@ impl Pgbouncer {
             }
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
         });
-        Self { _daemon: daemon, folder, port }
+        Self { _daemon: daemon, directory, port }
     }
 
     /// Returns whether it has `max_prepared_statements`, which came with 1.21. Older versions behave as if it were 0.
@@ -70,7 +70,7 @@ impl Pgbouncer {
 
     /// Returns all that it has logged so far.
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.folder.path().join("log")).unwrap_or_default()).into_owned()
+        String::from_utf8_lossy(&fs::read(self.directory.path().join("log")).unwrap_or_default()).into_owned()
     }
 }
 

@@ -22,7 +22,7 @@ use super::process::{
 };
 use super::template;
 use super::tls::Certificate;
-use super::{DEFAULT_TIMEOUT, free_port, server_folder, unique};
+use super::{DEFAULT_TIMEOUT, free_port, server_directory, unique};
 
 /// The superuser of every server.
 pub const USER: &str = "postgres";
@@ -79,7 +79,7 @@ pub enum Stop {
 /// A PostgreSQL server. Dropping it stops it and removes its files.
 pub struct Postgres {
     server: Mutex<Option<Daemon>>,
-    folder: TempDir,
+    directory: TempDir,
     port: u16,
     disk: Option<u64>,
 }
@@ -121,9 +121,9 @@ impl Postgres {
     }
 
     fn without_data() -> Self {
-        let folder = server_folder("pg");
-        give_to_server_user(folder.path());
-        Self { server: Mutex::new(None), folder, port: free_port(), disk: None }
+        let directory = server_directory("pg");
+        give_to_server_user(directory.path());
+        Self { server: Mutex::new(None), directory, port: free_port(), disk: None }
     }
 
     fn configure(&self, setup: &Setup) {
@@ -174,7 +174,7 @@ impl Postgres {
         let arguments = ["-D", data.to_str().expect("a plain path")];
         // QUIT is an immediate shutdown: nobody needs the data of a test that has ended.
         let outer = self.disk.map(|bytes| {
-            fs::create_dir_all(self.small_disk()).expect("a folder for a disk");
+            fs::create_dir_all(self.small_disk()).expect("a directory for a disk");
             with_small_disk(&self.small_disk(), bytes)
         });
         let daemon = server.insert(Daemon::start_under(
@@ -226,18 +226,18 @@ impl Postgres {
 
     /// Returns the directory of the server's Unix socket, for `?host=` of a URL.
     pub fn socket_dir(&self) -> &Path {
-        self.folder.path()
+        self.directory.path()
     }
 
     /// Returns the data directory.
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.directory.path().join("data")
     }
 
     /// Returns the mount point of `Setup::small_disk`, which only the server sees. Its content is lost when the server
     /// stops.
     pub fn small_disk(&self) -> PathBuf {
-        self.folder.path().join("small")
+        self.directory.path().join("small")
     }
 
     /// Returns the process id of the server; panics when it does not run.
@@ -252,7 +252,7 @@ impl Postgres {
     }
 
     fn log_path(&self) -> PathBuf {
-        self.folder.path().join("log")
+        self.directory.path().join("log")
     }
 
     /// Returns the superuser's URL for a database of this server, by TCP.

@@ -36,22 +36,22 @@ pub fn server_command(program: impl AsRef<Path>, settings: &[&str]) -> Command {
     command
 }
 
-/// Builds a command that executes the one given to it with a file system of `bytes` bytes mounted at `folder`, which
+/// Builds a command that executes the one given to it with a file system of `bytes` bytes mounted at `directory`, which
 /// belongs to the server's user. No other process sees the mount, and it goes with the last process that does.
-pub fn with_small_disk(folder: &Path, bytes: u64) -> Command {
+pub fn with_small_disk(directory: &Path, bytes: u64) -> Command {
     let mut command = clean_command("unshare");
     let mount = r#"mount -t tmpfs -o "$0" none "$1" && shift && exec "$@""#;
     match server_user() {
         Some(User { uid, gid }) => {
             let options = format!("size={bytes},mode=700,uid={uid},gid={gid}");
-            command.args(["--mount", "sh", "-c", mount, &options]).arg(folder);
+            command.args(["--mount", "sh", "-c", mount, &options]).arg(directory);
         }
         // A user who may not mount may do so in a user namespace as root; PostgreSQL must not see that it is root
         // there.
         None => {
             let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
             command.args(["--mount", "--map-root-user", "sh", "-c", mount, &format!("size={bytes},mode=700")]);
-            command.arg(folder).args(["unshare", "--user"]);
+            command.arg(directory).args(["unshare", "--user"]);
             command.args([format!("--map-user={uid}"), format!("--map-group={gid}")]);
         }
     }
@@ -230,11 +230,11 @@ pub fn must_run(command: Command) -> String {
 
 /// Returns the path of PostgreSQL's program `name`: Debian keeps most of its programs off the PATH.
 pub fn postgres_program(name: &str) -> PathBuf {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY
         .get_or_init(|| {
-            if let Some(folder) = std::env::var_os("LOCKKEEPER_TEST_PGBIN") {
-                return folder.into();
+            if let Some(directory) = std::env::var_os("LOCKKEEPER_TEST_PGBIN") {
+                return directory.into();
             }
             let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
             let newest = versions

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use super::postgres::{PASSWORD, USER};
 use super::process::{clean_command, give_to_server_user, must_run, postgres_program, server_command};
-use super::server_folder;
+use super::server_directory;
 
 /// Returns a data directory as initdb created it. That takes seconds and a copy does not, so it is created once and
 /// kept in `target/tmp`.
@@ -20,7 +20,7 @@ pub fn path() -> &'static Path {
         let uid = rustix::process::geteuid().as_raw();
         let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let template = parent.join(format!("{version}-{uid}-{PASSWORD}"));
-        fs::create_dir_all(parent).expect("a folder for the template");
+        fs::create_dir_all(parent).expect("a directory for the template");
         let lock = File::create(template.with_extension("lock")).expect("the template's lock file");
         lock.lock().expect("lock the template");
         if !template.exists() {
@@ -31,12 +31,12 @@ pub fn path() -> &'static Path {
 }
 
 fn make_template(template: &Path) {
-    // It is created in the scratch folder first: the server's user may not be able to enter `target`.
-    let folder = server_folder("initdb");
-    give_to_server_user(folder.path());
-    let password = folder.path().join("password");
+    // It is created in the scratch directory first: the server's user may not be able to enter `target`.
+    let directory = server_directory("initdb");
+    give_to_server_user(directory.path());
+    let password = directory.path().join("password");
     fs::write(&password, PASSWORD).expect("a password file");
-    let data = folder.path().join("data");
+    let data = directory.path().join("data");
     let mut command = server_command(postgres_program("initdb"), &[]);
     command.args(["-A", "scram-sha-256", "-U", USER, "--locale=C.UTF-8", "-E", "UTF8"]);
     command.args(["--no-sync", "--wal-segsize=1"]);

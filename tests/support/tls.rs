@@ -8,14 +8,14 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::process::{clean_command, must_run};
-use super::{temporary_folder, unique};
+use super::{temporary_directory, unique};
 
 /// The names of a certificate for servers on loopback.
 pub const LOOPBACK: &str = "DNS:localhost, IP:127.0.0.1, IP:::1";
 
 /// A certificate authority. It is unknown to clients that were not given its certificate.
 pub struct Authority {
-    folder: Arc<TempDir>,
+    directory: Arc<TempDir>,
 }
 
 /// A server's certificate and key, as PEM files.
@@ -24,12 +24,12 @@ pub struct Certificate {
     pub certificate: PathBuf,
     pub key: PathBuf,
     // Keeps the files.
-    _folder: Arc<TempDir>,
+    _directory: Arc<TempDir>,
 }
 
 impl Authority {
     pub fn new() -> Self {
-        let authority = Self { folder: Arc::new(temporary_folder("tls")) };
+        let authority = Self { directory: Arc::new(temporary_directory("tls")) };
         let extensions = "[req]\ndistinguished_name = name\n[name]\n[authority]\n\
             basicConstraints = critical, CA:TRUE\nkeyUsage = critical, keyCertSign, cRLSign\nsubjectKeyIdentifier = hash\n";
         fs::write(authority.path("ca.conf"), extensions).expect("ca.conf");
@@ -78,16 +78,20 @@ impl Authority {
         let mut sign = self.openssl("ca -batch -notext -cert ca.crt -keyfile ca.key");
         sign.args(["-config", &conf, "-in", &request, "-out", &certificate, "-startdate", from, "-enddate", until]);
         must_run(sign);
-        Certificate { certificate: self.path(&certificate), key: self.path(&key), _folder: Arc::clone(&self.folder) }
+        Certificate {
+            certificate: self.path(&certificate),
+            key: self.path(&key),
+            _directory: Arc::clone(&self.directory),
+        }
     }
 
     fn openssl(&self, arguments: &str) -> Command {
         let mut command = clean_command("openssl");
-        command.args(arguments.split(' ')).current_dir(self.folder.path());
+        command.args(arguments.split(' ')).current_dir(self.directory.path());
         command
     }
 
     fn path(&self, name: impl AsRef<Path>) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 }

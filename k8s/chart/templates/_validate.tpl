@@ -70,9 +70,9 @@ What values.schema.json cannot say. Everything that is wrong is named at once.
 {{- end -}}
 {{- end -}}
 {{- if include "lockkeeper.isSqlite" . -}}
-{{- $folder := printf "sqlite:///%s/" (trimSuffix "/" .Values.data.mountPath) -}}
-{{- if not (hasPrefix $folder .Values.database.url) -}}
-{{- $wrong = append $wrong (printf "database.url is not below data.mountPath, and the file would be gone with its pod: set %sNAME.db" $folder) -}}
+{{- $directory := printf "sqlite:///%s/" (trimSuffix "/" .Values.data.mountPath) -}}
+{{- if not (hasPrefix $directory .Values.database.url) -}}
+{{- $wrong = append $wrong (printf "database.url is not below data.mountPath, and the file would be gone with its pod: set %sNAME.db" $directory) -}}
 {{- end -}}
 {{- if ne .Values.mode "initContainer" -}}
 {{- $wrong = append $wrong (printf "mode is %s, but a Job cannot stop the application that has the SQLite file open: set mode: initContainer" .Values.mode) -}}

@@ -73,7 +73,7 @@ impl PreviewContext<'_> {
     ) -> Result<String, Failure> {
         let inspected = self.request.inspect(plan, self.applied, self.backslash)?;
         let row = |step: &Step| {
-            let migration = &self.request.folder.migrations[step.migration];
+            let migration = &self.request.directory.migrations[step.migration];
             let script = inspected.way(step, plan.direction);
             StepDocument {
                 revision: migration.version.as_str(),
@@ -116,8 +116,8 @@ impl PreviewContext<'_> {
             PlannedBackup::NothingToSave => "first: no backup, the database is empty".into(),
             PlannedBackup::Off => "first: no backup, LOCKKEEPER_BACKUP is off".into(),
             PlannedBackup::Taken => {
-                let folder = self.config.backup.dir.display();
-                format!("first: a verified backup into {}", report::escape(&folder.to_string()))
+                let directory = self.config.backup.dir.display();
+                format!("first: a verified backup into {}", report::escape(&directory.to_string()))
             }
         };
         let mut table = TextTable::new(vec!["REVISION", "FILE", "STATEMENTS", "RUNS"]);

@@ -58,7 +58,7 @@ async fn online(
     let (mut database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
     let (_, plan) = request.resolve(&applied)?;
     if direction == Direction::Up && !plan.steps.is_empty() {
-        refuse_foreign_history(&mut database, &request.folder).await?;
+        refuse_foreign_history(&mut database, &request.directory).await?;
     }
     let (table, schema) = database.history_place();
     let backslash = database.server().backslash;

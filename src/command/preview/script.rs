@@ -46,9 +46,9 @@ impl PreviewContext<'_> {
         let print_failure = |error| print_failure("", error, cancel);
         printer.opening(&summary).map_err(|error| print_failure(error.into()))?;
         for step in &plan.steps {
-            let migration = &self.request.folder.migrations[step.migration];
+            let migration = &self.request.directory.migrations[step.migration];
             let script = inspected.way(step, plan.direction);
-            let batches = self.request.folder.open(script.section).map_err(PrintError::Text);
+            let batches = self.request.directory.open(script.section).map_err(PrintError::Text);
             let result = batches.and_then(|batches| printer.step((step, migration), &script, batches));
             result.map_err(|error| self::print_failure(&script.section.file, error, cancel))?;
         }
@@ -59,7 +59,7 @@ impl PreviewContext<'_> {
 
     /// Returns the numbers of the revisions whose rows a downgrade removes from the history.
     fn revisions_to_undo<'a>(&'a self, plan: &'a Plan) -> Vec<&'a Version> {
-        let id = |step: &'a Step| step.id(&self.request.folder.migrations[step.migration]);
+        let id = |step: &'a Step| step.id(&self.request.directory.migrations[step.migration]);
         match plan.direction {
             Direction::Up => Vec::new(),
             Direction::Down => plan.steps.iter().map(id).collect(),

@@ -11,7 +11,7 @@ use crate::table::CellTone;
 pub enum RevisionState {
     /// The revision is recorded, and the file is unchanged.
     Applied,
-    /// The revision is in the folder and not recorded.
+    /// The revision is in the directory and not recorded.
     #[default]
     Pending,
     /// The up migration stopped part way; some of its statements are done.
@@ -20,9 +20,9 @@ pub enum RevisionState {
     Undoing,
     /// The revision is recorded, but its file has another checksum than the applied one.
     Edited,
-    /// The revision is recorded, but the folder has no file of it, though the folder has newer revisions.
+    /// The revision is recorded, but the directory has no file of it, though the directory has newer revisions.
     Missing,
-    /// The revision is recorded, and newer than all revisions of the folder.
+    /// The revision is recorded, and newer than all revisions of the directory.
     Ahead,
 }
 
@@ -76,7 +76,7 @@ pub struct StatusDocument<'a> {
 }
 
 /// A revision in the documents of `current --json` and `history --json`. Unknown values are null: everything that comes
-/// from the history table if the revision is not recorded there, and everything that comes from the folder if it has
+/// from the history table if the revision is not recorded there, and everything that comes from the directory if it has
 /// no such file.
 #[derive(Default, Serialize)]
 pub struct RevisionEntry<'a> {
@@ -86,13 +86,13 @@ pub struct RevisionEntry<'a> {
     pub description: &'a str,
     /// The state: `applied`, `pending`, `partial` (stopped part way), `undoing` (its down migration stopped part way),
     /// `edited` (applied, but the file has changed), `missing` (applied, but the file is gone) or `ahead` (newer than
-    /// the whole folder).
+    /// the whole directory).
     pub state: RevisionState,
     /// The revisions on which it depends: the stated parents, or else the previous revision.
     pub parents: Option<Vec<&'a str>>,
     /// The name of the up file.
     pub file: Option<&'a str>,
-    /// True for a head of the folder: no other revision of the folder depends on it.
+    /// True for a head of the directory: no other revision of the directory depends on it.
     pub head: bool,
     /// The time at which a run last wrote the row, as RFC 3339 in UTC.
     pub applied_at: Option<&'a str>,
@@ -110,7 +110,7 @@ pub struct RevisionEntry<'a> {
     pub backup: Option<&'a str>,
     /// The version of Lockkeeper that has applied the revision.
     pub lockkeeper_version: Option<&'a str>,
-    /// The position among the folder's scripts; `None` without a file.
+    /// The position among the directory's scripts; `None` without a file.
     #[serde(skip)]
     pub(super) at: Option<usize>,
 }

@@ -25,7 +25,7 @@ use crate::table::{Cell, TextTable};
 /// The migration directory and the history of the database.
 pub struct StatusReport {
     /// The migration directory.
-    pub folder: MigrationDir,
+    pub directory: MigrationDir,
     /// The kind and the name of the database.
     identity: DatabaseIdentity,
     /// The rows of the history table.
@@ -33,13 +33,13 @@ pub struct StatusReport {
 }
 
 impl StatusReport {
-    /// Reads the folder and the history, and closes the session: the reader of the answer may be slow, and must not
+    /// Reads the directory and the history, and closes the session: the reader of the answer may be slow, and must not
     /// keep it open.
     ///
     /// # Errors
     /// Fails as [`MigrationDir::load`] and the wait stage do, or when the session is lost.
     pub async fn take(config: &DatabaseConfig, cancel: &Cancel) -> Result<StatusReport, Failure> {
-        let folder =
+        let directory =
             MigrationDir::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))?;
         let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
         let records = tokio::select! {
@@ -47,15 +47,15 @@ impl StatusReport {
             reason = cancel.cancelled() => Err(Cause::Stopped(reason)),
         };
         let records = records.map_err(|cause| Failure::new(Stage::Plan, cause))?;
-        Ok(StatusReport { folder, identity: database.identity(), records })
+        Ok(StatusReport { directory, identity: database.identity(), records })
     }
 
     /// Returns every revision, oldest first in the order in which they are applied; revisions without a file are placed
     /// by their number.
     pub fn entries(&self) -> Vec<RevisionEntry<'_>> {
-        let migrations = &self.folder.migrations;
+        let migrations = &self.directory.migrations;
         let mut heads = vec![false; migrations.len()];
-        self.folder.graph.heads().into_iter().for_each(|index| heads[index] = true);
+        self.directory.graph.heads().into_iter().for_each(|index| heads[index] = true);
         let mut rows: HashMap<&Version, &HistoryRecord> =
             self.records.iter().map(|record| (&record.row.id, record)).collect();
         let recorded: Vec<Option<&HistoryRecord>> =
@@ -64,7 +64,7 @@ impl StatusReport {
         unknown_records.sort_unstable_by_key(|record| &record.row.id);
         let mut unknown_records = unknown_records.into_iter().peekable();
         let mut entries = Vec::with_capacity(self.records.len().max(migrations.len()));
-        for &index in self.folder.graph.order() {
+        for &index in self.directory.graph.order() {
             let id = &migrations[index].version;
             while let Some(record) = unknown_records.next_if(|record| record.row.id < *id) {
                 entries.push(self.without_file(record));
@@ -75,9 +75,9 @@ impl StatusReport {
         entries
     }
 
-    /// Returns the entry of a revision of the folder; `record` is its row, if it has one.
+    /// Returns the entry of a revision of the directory; `record` is its row, if it has one.
     fn with_file<'a>(&'a self, index: usize, record: Option<&'a HistoryRecord>) -> RevisionEntry<'a> {
-        let MigrationDir { graph, migrations, .. } = &self.folder;
+        let MigrationDir { graph, migrations, .. } = &self.directory;
         let migration = &migrations[index];
         let entry = RevisionEntry {
             revision: migration.version.as_str(),
@@ -92,9 +92,9 @@ impl StatusReport {
         entry.recorded(record, if is_edited { RevisionState::Edited } else { RevisionState::Applied })
     }
 
-    /// Returns the entry of a revision that the folder does not have.
+    /// Returns the entry of a revision that the directory does not have.
     fn without_file<'a>(&self, record: &'a HistoryRecord) -> RevisionEntry<'a> {
-        let is_newer = self.folder.migrations.last().is_none_or(|newest| record.row.id > newest.version);
+        let is_newer = self.directory.migrations.last().is_none_or(|newest| record.row.id > newest.version);
         let entry = RevisionEntry {
             revision: record.row.id.as_str(),
             description: &record.description,
@@ -104,7 +104,7 @@ impl StatusReport {
     }
 
     /// Selects the entries at which the database is: those on which no other applied revision depends, as far as the
-    /// folder knows.
+    /// directory knows.
     pub fn current<'a>(&self, entries: Vec<RevisionEntry<'a>>) -> Vec<RevisionEntry<'a>> {
         let heads = self.heads(&entries);
         let last = entries.iter().rposition(|entry| entry.file.is_some() && entry.checksum.is_some());
@@ -118,23 +118,23 @@ impl StatusReport {
         entries.into_iter().enumerate().filter(is_current).map(|(_, entry)| entry).collect()
     }
 
-    /// Returns the positions of the folder's applied revisions on which no other applied revision depends.
+    /// Returns the positions of the directory's applied revisions on which no other applied revision depends.
     fn heads(&self, entries: &[RevisionEntry<'_>]) -> Vec<usize> {
-        let mut is_applied = vec![false; self.folder.migrations.len()];
+        let mut is_applied = vec![false; self.directory.migrations.len()];
         let applied = entries.iter().filter(|entry| entry.state.is_applied());
         applied.filter_map(|entry| entry.at).for_each(|index| is_applied[index] = true);
-        self.folder.graph.heads_among(&is_applied)
+        self.directory.graph.heads_among(&is_applied)
     }
 
     /// Returns a sentence that says at which revision the database is, and how many revisions are applied.
     pub fn summary(&self, entries: &[RevisionEntry<'_>]) -> String {
         let count = |state: RevisionState| entries.iter().filter(|entry| entry.state == state).count();
         let newest = entries.iter().rfind(|entry| entry.state == RevisionState::Ahead);
-        let ids = self.heads(entries).into_iter().map(|position| self.folder.migrations[position].version.as_str());
+        let ids = self.heads(entries).into_iter().map(|position| self.directory.migrations[position].version.as_str());
         let position: Vec<&str> = newest.map_or_else(|| ids.collect(), |entry| vec![entry.revision]);
         let position = if position.is_empty() { "base".to_owned() } else { position.join(", ") };
         let applied = entries.iter().filter(|entry| entry.state.is_applied()).count();
-        let total = self.folder.migrations.len();
+        let total = self.directory.migrations.len();
         let mut summary = match total {
             1 => format!("the database is at {position}: {applied} of 1 revision is applied"),
             _ => format!("the database is at {position}: {applied} of {total} revisions are applied"),
@@ -158,7 +158,7 @@ impl StatusReport {
     /// Returns the answer as a table. The column for the revisions on which each depends is left out if that is always
     /// the previous one.
     pub fn table(&self, entries: &[RevisionEntry<'_>], colour: Colour) -> String {
-        let is_line = self.folder.graph.is_line();
+        let is_line = self.directory.graph.is_line();
         let titles = ["STATE", "REVISION", "DESCRIPTION", "DEPENDS ON", "APPLIED AT", "DURATION", "BY"];
         let is_shown = |title: &&str| !is_line || *title != "DEPENDS ON";
         let mut table = TextTable::new(titles.into_iter().filter(is_shown).collect());

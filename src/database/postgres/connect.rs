@@ -1,6 +1,5 @@
 //! Logging in: translates libpq's connection parameters into the driver's options and tries one host after the other.
 
-use crate::sql::identifier;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -13,6 +12,7 @@ use super::error;
 use crate::database::url::{self, Address, Host, SslMode};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::safe_file;
+use crate::sql::identifier;
 
 /// The largest password file that is read, in bytes.
 const PASSFILE_BYTES: u64 = 1 << 20;
@@ -145,7 +145,7 @@ fn options(target: &url::PostgresTarget, host: &Host) -> Result<PgConnectOptions
         .ssl_mode(ssl_mode(&target.tls))
         .disable_statement_logging();
     options = match (&host.address, &host.hostaddr) {
-        (Address::Socket(folder), _) => options.socket(folder),
+        (Address::Socket(directory), _) => options.socket(directory),
         (Address::Tcp(_), Some(address)) => options.host(address),
         (Address::Tcp(name), None) => options.host(name),
     };

@@ -1,6 +1,5 @@
 //! Location and execution of `pg_dump` and `pg_restore`, with the connection to the server in their environment.
 
-use crate::sql::identifier;
 use std::fs;
 use std::io::Seek;
 use std::path::{Path, PathBuf};
@@ -9,6 +8,8 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use super::tool::{command, only_unknown_setting, run, run_forgiving, version};
+use crate::sql::identifier;
+
 pub use super::tool_error::{FailureReason, ToolError};
 use super::{Postgres, connect, grant};
 use crate::database::url::{Address, SslMode};
@@ -53,7 +54,7 @@ impl Part {
 
 impl DumpTools {
     /// Finds a `pg_dump` that is not older than the server: the configured one, or else the first suitable one of PATH
-    /// and of Debian's versioned folders, where newer versions come first. `server` is the server's major version.
+    /// and of Debian's versioned directories, where newer versions come first. `server` is the server's major version.
     ///
     /// # Errors
     /// Fails when there is no `pg_dump`, or only older ones, or no `pg_restore` that can read its archives.
@@ -204,7 +205,7 @@ fn missing(tool: &str) -> ToolError {
     ToolError::Missing { tool: tool.into(), detail: detail.into() }
 }
 
-/// Finds a `pg_restore` that can read the archives of this `pg_dump`: the one in the same folder, or another one that
+/// Finds a `pg_restore` that can read the archives of this `pg_dump`: the one in the same directory, or another one that
 /// is not older. `written` is the major version of `pg_dump`.
 async fn reader(dump: &Path, written: u32) -> Result<(u32, PathBuf), ToolError> {
     let neighbour =
@@ -226,13 +227,13 @@ async fn reader(dump: &Path, written: u32) -> Result<(u32, PathBuf), ToolError> 
     Err(best)
 }
 
-/// Returns the paths of a tool: those on PATH first, then those in Debian's versioned folders, newest first.
+/// Returns the paths of a tool: those on PATH first, then those in Debian's versioned directories, newest first.
 fn candidates(tool: &str) -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut found: Vec<PathBuf> =
-        std::env::split_paths(&path).map(|folder| folder.join(tool)).filter(|file| file.is_file()).collect();
-    let folders = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut versioned: Vec<(u32, PathBuf)> = folders
+        std::env::split_paths(&path).map(|directory| directory.join(tool)).filter(|file| file.is_file()).collect();
+    let directories = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut versioned: Vec<(u32, PathBuf)> = directories
         .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin").join(tool))))
         .filter(|(_, file)| file.exists())
         .collect();
@@ -247,7 +248,7 @@ fn connection(command: &mut Command, server: &Postgres, database: &str, major: u
     let user = server.user();
     match &server.host.address {
         Address::Tcp(name) => command.env("PGHOST", name),
-        Address::Socket(folder) => command.env("PGHOST", folder),
+        Address::Socket(directory) => command.env("PGHOST", directory),
     };
     if let Some(address) = &server.host.hostaddr {
         command.env("PGHOSTADDR", address);

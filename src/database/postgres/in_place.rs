@@ -8,7 +8,6 @@
 //!    transaction is rolled back, and the error names them.
 //! 4. The transaction is committed together with the proof that this run still holds its advisory lock.
 
-use crate::sql::literal;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
@@ -28,6 +27,7 @@ use super::{Postgres, column, error};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::masking::excerpt;
 use crate::signal::Cancel;
+use crate::sql::literal;
 
 /// The size in bytes up to which statements are collected for one message.
 const MESSAGE: usize = 64 * 1024;

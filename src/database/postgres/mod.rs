@@ -42,14 +42,16 @@ mod tool;
 mod tool_error;
 mod trust;
 
-use crate::dialect::Dialect;
-use crate::sql::{identifier, literal};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Row};
 
 use connect::OpenedSession;
+
+use crate::dialect::Dialect;
+use crate::sql::{identifier, literal};
+
 pub use connect::create;
 use facts::SessionFacts;
 pub use monitor::MonitorSession;

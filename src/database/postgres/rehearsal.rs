@@ -1,6 +1,5 @@
 //! Observations of a rehearsal: the tables that a step rewrites, and the locks that it holds when it ends.
 
-use crate::sql::{identifier, literal};
 use std::collections::BTreeMap;
 
 use super::{Postgres, column};
@@ -8,6 +7,7 @@ use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::catalog_effect::CatalogEffect;
 use crate::revision::outward::{alters_system, leads_out};
 use crate::revision::render::OWN_PATH;
+use crate::sql::{identifier, literal};
 
 /// The lock modes from the weakest to the strongest (manual, 13.3.1). The first one blocks neither reads nor writes.
 const MODES: [&str; 8] = [

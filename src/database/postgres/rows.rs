@@ -1,6 +1,5 @@
 //! Counting of the rows of every table that a dump contains.
 
-use crate::sql::literal;
 use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
@@ -12,6 +11,7 @@ use super::{MonitorSession, column, error, no_answer_error};
 use crate::database::row_counts::RowCounts;
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::OWN_PATH;
+use crate::sql::literal;
 
 /// The query for ordinary tables outside of the system's schemas that no extension owns; it includes partitions, and
 /// excludes partitioned tables.

@@ -1,6 +1,5 @@
 //! A scratch database beside another one of the same server, created with the same options and filled from an archive.
 
-use crate::sql::{identifier, literal};
 use std::path::Path;
 
 use sqlx::postgres::PgRow;
@@ -11,6 +10,7 @@ use super::maintenance::Maintenance;
 use super::scratch_names::scratch_suffix;
 use super::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind, HistoryName, url};
+use crate::sql::{identifier, literal};
 
 /// A database that was created beside the database of a session.
 pub struct ScratchDatabase {

@@ -14,12 +14,12 @@
 //!
 //! Whatever is killed at whatever moment, the transaction is either committed or not.
 
-use crate::sql::{identifier, literal};
 use std::time::{Duration, Instant};
 
 use super::maintenance::Maintenance;
 use super::{Postgres, ScratchDatabase, column, error};
 use crate::database::{DatabaseError, DatabaseErrorKind};
+use crate::sql::{identifier, literal};
 
 /// The time between two checks of the server's progress.
 const LOOK: Duration = Duration::from_millis(20);

@@ -1,7 +1,6 @@
 //! Copies a database with the online backup API: the copy has every committed row, whoever writes meanwhile, and needs
 //! no WAL beside it.
 
-use crate::sql::identifier;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use super::check_file_types;
 use super::error::{self, classified, is_reading};
 use crate::database::row_counts::RowCounts;
 use crate::database::{DatabaseError, DatabaseErrorKind};
+use crate::sql::identifier;
 
 /// The number of pages copied between two checks for a cancellation.
 const PAGES_PER_STEP: std::ffi::c_int = 1024;
@@ -123,10 +123,10 @@ pub(super) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Database
 
 /// Opens a file that this run has created. A symbolic link in its place is refused and not written through.
 fn open_without_link(path: &Path, flags: OpenFlags) -> Result<Connection, DatabaseError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // SQLite would also refuse links among the folders.
-    let folder = folder.canonicalize().map_err(|error| error::file(folder, &error))?;
-    open(&folder.join(path.file_name().unwrap_or_default()), flags | OpenFlags::SQLITE_OPEN_NOFOLLOW)
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // SQLite would also refuse links among the directories.
+    let directory = directory.canonicalize().map_err(|error| error::file(directory, &error))?;
+    open(&directory.join(path.file_name().unwrap_or_default()), flags | OpenFlags::SQLITE_OPEN_NOFOLLOW)
 }
 
 fn extended(error: &rusqlite::Error) -> Option<i32> {

@@ -96,7 +96,7 @@ fn cannot_open(message: &str, path: &Path) -> DatabaseError {
         Err(error) => file(path, &error.into()),
         Ok(()) => DatabaseError::new(
             DatabaseErrorKind::NoPrivilege,
-            format!("{}: {message}; is its folder writable?", path.display()),
+            format!("{}: {message}; is its directory writable?", path.display()),
         ),
     }
 }

@@ -51,11 +51,11 @@ impl Sqlite {
     /// Tries once to take the lock, and returns whether it was taken. Then the database file exists and is open.
     ///
     /// # Errors
-    /// The folder or a file cannot be created, opened or locked, or the lock file holds something else.
+    /// The directory or a file cannot be created, opened or locked, or the lock file holds something else.
     pub async fn try_lock(&mut self, holder: &str, limits: SessionLimits) -> Result<bool, DatabaseError> {
         self.busy_timeout = limits.busy;
-        if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(|error| error::file(folder, &error))?;
+        if let Some(directory) = self.path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+            fs::create_dir_all(directory).map_err(|error| error::file(directory, &error))?;
         }
         let path = self.lock_path();
         let mut file = safe_file::open_or_create(&path, 0o644).map_err(|error| error::file(&path, &error))?;

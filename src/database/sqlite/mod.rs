@@ -17,9 +17,6 @@ mod rewrite_history;
 pub mod source;
 pub mod staging;
 
-use crate::dialect::Dialect;
-use crate::revision::history::HistoryFormat;
-use crate::sql::identifier;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -28,6 +25,10 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Either, Row};
+
+use crate::dialect::Dialect;
+use crate::revision::history::HistoryFormat;
+use crate::sql::identifier;
 
 pub use interrupt::Interrupt;
 pub use lock::lock_path;
@@ -67,7 +68,7 @@ impl Sqlite {
     /// Opens the file if it exists.
     ///
     /// # Errors
-    /// The file is not a database, is damaged, not readable, or a folder.
+    /// The file is not a database, is damaged, not readable, or a directory.
     pub async fn open(target: &url::SqliteTarget, name: &HistoryName) -> Result<Sqlite, DatabaseError> {
         let SqliteLocation::File(path) = &target.place else {
             let message = "a database in memory is gone when this program ends; give a file";
@@ -96,7 +97,7 @@ impl Sqlite {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error::file(&database.path, &error)),
             Ok(metadata) if metadata.is_dir() => {
-                let message = format!("{} is a folder, not a database file", database.path.display());
+                let message = format!("{} is a directory, not a database file", database.path.display());
                 return Err(DatabaseError::new(DatabaseErrorKind::Setting, message));
             }
             Ok(_) => database.reopen(OpenMode::Never).await?,
@@ -147,7 +148,7 @@ impl Sqlite {
         Ok(u64::try_from(bytes).unwrap_or(0))
     }
 
-    /// Returns the dialect and the file's name without its folder.
+    /// Returns the dialect and the file's name without its directory.
     pub fn identity(&self) -> DatabaseIdentity {
         let name = self.path.file_name().unwrap_or(self.path.as_os_str());
         DatabaseIdentity { dialect: Dialect::Sqlite, name: name.to_string_lossy().into_owned() }

@@ -97,11 +97,11 @@ pub fn replace(
     let result = kept.as_ref().map_err(DatabaseError::clone).and_then(|_| {
         remove_companions(database)?;
         // The second name is durable before the first one leads elsewhere.
-        sync_folder(database)?;
+        sync_directory(database)?;
         fs::rename(candidate, database).map_err(|error| error::file(database, &error))
     });
     match result {
-        Ok(()) => sync_folder(database).and(kept),
+        Ok(()) => sync_directory(database).and(kept),
         Err(fault) => {
             if let Ok(Some(kept)) = kept {
                 let _ = fs::remove_file(kept);
@@ -156,11 +156,11 @@ fn is_without_links(error: &io::Error) -> bool {
 pub fn remove_stale_links(database: &Path) {
     let Ok(metadata) = fs::metadata(database) else { return };
     let name = database.file_name().unwrap_or_default().as_encoded_bytes();
-    let folder = parent_folder(database);
+    let directory = parent_directory(database);
     if metadata.nlink() < 2 {
         return;
     }
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let entry_name = entry.file_name();
         let suffix = entry_name.as_encoded_bytes().strip_prefix(name);
         let is_kept = suffix.is_some_and(|suffix| suffix.starts_with(KEPT.as_bytes()));
@@ -225,10 +225,10 @@ fn set_journal_mode(connection: &Connection, mode: &str, database: &Path) -> Res
     connection.query_row(&sql, [], |row| row.get(0)).map_err(|error| from_rusqlite(&error, database))
 }
 
-fn parent_folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+fn parent_directory(path: &Path) -> &Path {
+    path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn sync_folder(path: &Path) -> Result<(), DatabaseError> {
+fn sync_directory(path: &Path) -> Result<(), DatabaseError> {
     safe_file::sync_parent(path).map_err(|error| error::file(path.parent().unwrap_or(path), &error))
 }

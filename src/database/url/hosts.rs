@@ -10,7 +10,7 @@ use super::{UrlError, fail};
 /// A server of a PostgreSQL URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
-    /// Host name, IP address or socket folder.
+    /// Host name, IP address or socket directory.
     pub address: Address,
     /// TCP port, or the number in the socket's file name.
     pub port: u16,
@@ -24,7 +24,7 @@ pub struct Host {
 pub enum Address {
     /// Host name or IP address; an IPv6 address has no brackets.
     Tcp(String),
-    /// Folder of the Unix socket: a host that begins with a slash, as in libpq.
+    /// Directory of the Unix socket: a host that begins with a slash, as in libpq.
     Socket(PathBuf),
 }
 
@@ -64,7 +64,7 @@ fn set_hosts<T: AsRef<str>>(settings: &mut UrlSettings, hosts: &[(T, T)], host_o
     }
 }
 
-/// Splits `host:port` or `[address]:port`; the port is empty if there is none, and for a socket folder and a bare IPv6
+/// Splits `host:port` or `[address]:port`; the port is empty if there is none, and for a socket directory and a bare IPv6
 /// address.
 fn split_port(item: &str) -> Result<(&str, &str), UrlError> {
     if let Some(after_bracket) = item.strip_prefix('[') {

@@ -8,7 +8,7 @@ impl PostgresTarget {
     pub fn password_from_passfile(text: &str, host: &Host, database: &str, user: &str) -> Option<Secret> {
         let (name, alias) = match &host.address {
             Address::Tcp(name) => (name.clone(), name.as_str()),
-            Address::Socket(folder) => (folder.display().to_string(), "localhost"),
+            Address::Socket(directory) => (directory.display().to_string(), "localhost"),
         };
         let port = host.port.to_string();
         let fits = |field: &str, value: &str| field == "*" || unescape(field) == value;

@@ -133,7 +133,7 @@ impl PostgresTarget {
         let host = |host: &Host| match &host.address {
             Address::Tcp(name) if name.contains(':') => format!("[{name}]:{}", host.port),
             Address::Tcp(name) => format!("{name}:{}", host.port),
-            Address::Socket(folder) => format!("{}:{}", folder.display(), host.port),
+            Address::Socket(directory) => format!("{}:{}", directory.display(), host.port),
         };
         format!("{}/{}", self.hosts.iter().map(host).collect::<Vec<_>>().join(","), self.database_name())
     }
@@ -152,7 +152,7 @@ impl fmt::Display for Host {
                 write!(f, "[{}]:{}", shown(name).replace("%3A", ":"), self.port)
             }
             Address::Tcp(name) => write!(f, "{}:{}", shown(name), self.port),
-            Address::Socket(folder) => write!(f, "{}:{}", shown(&folder.to_string_lossy()), self.port),
+            Address::Socket(directory) => write!(f, "{}:{}", shown(&directory.to_string_lossy()), self.port),
         }
     }
 }

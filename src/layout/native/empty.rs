@@ -3,15 +3,15 @@
 use super::super::Subdirectory;
 
 /// Describes a directory without migrations, and names the subdirectories that are migrations of Prisma or Diesel.
-pub(super) fn describe(folders: &[Subdirectory]) -> String {
-    let has = |folder: &Subdirectory, file: &str| folder.files.iter().any(|name| name == file);
-    let tool = |folder: &Subdirectory| match (has(folder, "migration.sql"), has(folder, "up.sql")) {
+pub(super) fn describe(directories: &[Subdirectory]) -> String {
+    let has = |directory: &Subdirectory, file: &str| directory.files.iter().any(|name| name == file);
+    let tool = |directory: &Subdirectory| match (has(directory, "migration.sql"), has(directory, "up.sql")) {
         (true, _) => Some("Prisma"),
         (_, true) => Some("Diesel"),
         _ => None,
     };
     let mut names: Vec<(&str, &str)> =
-        folders.iter().filter_map(|folder| Some((folder.name.as_str(), tool(folder)?))).collect();
+        directories.iter().filter_map(|directory| Some((directory.name.as_str(), tool(directory)?))).collect();
     names.sort_unstable();
     const NONE: &str = "holds no migrations (NNNN_description.up.sql)";
     let Some((first, tool)) = names.first() else {

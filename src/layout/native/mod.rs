@@ -55,8 +55,8 @@ impl Layout for Native {
         Ok(Some(Section { file: file.clone(), options, fingerprint, checksum }))
     }
 
-    fn describe_empty(&self, folders: &[Subdirectory]) -> String {
-        empty::describe(folders)
+    fn describe_empty(&self, directories: &[Subdirectory]) -> String {
+        empty::describe(directories)
     }
 
     fn next_version(&self, newest: Option<&Version>, now: &str) -> Option<Version> {

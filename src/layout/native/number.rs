@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_follows_the_habit_of_the_folder() {
+    fn the_number_follows_the_habit_of_the_directory() {
         let now = "20261122193000";
         for (newest, expected) in [
             ("0005", "0006"),

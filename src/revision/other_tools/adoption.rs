@@ -69,7 +69,7 @@ impl Adoption {
                 };
                 let named = differences[..differences.len().min(NAMED)].join("; ");
                 format!(
-                    "no stamp records exactly that: {named}{more}; make the folder and the history agree, with the other tool, then run again; {or_base}"
+                    "no stamp records exactly that: {named}{more}; make the directory and the history agree, with the other tool, then run again; {or_base}"
                 )
             }
         }

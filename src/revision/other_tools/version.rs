@@ -17,7 +17,7 @@ pub(super) fn description_words(name: &str) -> String {
     words.map(str::to_lowercase).collect::<Vec<_>>().join(" ")
 }
 
-/// Returns the words of a file name or folder name that begins with a number: `20260112093000_add_widgets.js`.
+/// Returns the words of a file name or directory name that begins with a number: `20260112093000_add_widgets.js`.
 pub(super) fn words_behind_number(name: &str) -> String {
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     description_words(stem.trim_start_matches(|c: char| c.is_ascii_digit()))

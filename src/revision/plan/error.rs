@@ -217,7 +217,7 @@ impl fmt::Display for PlanError {
             ),
             PlanError::Unknown { ids } => write!(
                 f,
-                "the history has revisions that are not in this folder: {}; stamp with the image that has them",
+                "the history has revisions that are not in this directory: {}; stamp with the image that has them",
                 list(ids)
             ),
             PlanError::Heads { files, ids } => several_heads(f, files, ids),
@@ -230,7 +230,7 @@ impl fmt::Display for PlanError {
 fn fileless(f: &mut fmt::Formatter<'_>, id: &Version, progress: &str, target: Option<&str>) -> fmt::Result {
     write!(
         f,
-        "revision {id} is unfinished ({progress}) and its file is not in this folder; deploy the image that has the file and run again"
+        "revision {id} is unfinished ({progress}) and its file is not in this directory; deploy the image that has the file and run again"
     )?;
     match target {
         Some(target) => {
@@ -243,7 +243,7 @@ fn fileless(f: &mut fmt::Formatter<'_>, id: &Version, progress: &str, target: Op
 fn several_heads(f: &mut fmt::Formatter<'_>, files: &[Box<str>], ids: &[Version]) -> fmt::Result {
     let (count, ids) = (ids.len(), ids.iter().map(Version::as_str).collect::<Vec<_>>().join(" and "));
     let merge = format!("join them with lockkeeper merge -m \"merge {ids}\"");
-    write!(f, "the folder has {count} heads: {}; {merge}, or give the target heads", files.join(", "))
+    write!(f, "the directory has {count} heads: {}; {merge}, or give the target heads", files.join(", "))
 }
 
 impl fmt::Display for DowngradeError {
@@ -251,7 +251,7 @@ impl fmt::Display for DowngradeError {
         match self {
             DowngradeError::Ahead { ids } => write!(
                 f,
-                "the database has revisions that this folder does not know ({}), and they come first; undo them with the image that has them",
+                "the database has revisions that this directory does not know ({}), and they come first; undo them with the image that has them",
                 list(ids)
             ),
             DowngradeError::StillNeeded { id, by } => {
@@ -272,7 +272,7 @@ impl fmt::Display for DowngradeError {
 impl fmt::Display for TargetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TargetError::Unknown { name } => write!(f, "no revision in the folder begins with {name}"),
+            TargetError::Unknown { name } => write!(f, "no revision in the directory begins with {name}"),
             TargetError::Ambiguous { name, candidates } => {
                 write!(f, "{name} fits several revisions: {}; write more digits", list(candidates))
             }
@@ -291,7 +291,7 @@ impl fmt::Display for TargetError {
             TargetError::TooFar { target, steps, direction: Direction::Down } => {
                 write!(f, "{target} goes past base: revisions that can be undone: {steps}")
             }
-            TargetError::Beyond { target } => write!(f, "{target} lies beyond the folder's revisions"),
+            TargetError::Beyond { target } => write!(f, "{target} lies beyond the directory's revisions"),
             TargetError::Unanchored { target } => write!(
                 f,
                 "stamp says where the schema is, and {target} counts from where the history says that it is; name a revision, or count from one (REV{target})"

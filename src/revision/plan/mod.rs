@@ -290,7 +290,7 @@ mod tests {
     }
 
     /// Returns scripts and a graph from "1->2->3"; the checksum of revision N is N repeated.
-    fn folder(text: &str) -> (Vec<Migration>, Graph) {
+    fn directory(text: &str) -> (Vec<Migration>, Graph) {
         let nodes = nodes(text);
         let borrowed: Vec<_> = nodes.iter().map(|(id, parents)| (id, Some(parents.as_slice()))).collect();
         let graph = Graph::new(&borrowed).unwrap();
@@ -330,7 +330,7 @@ mod tests {
 
     /// Returns the steps that are left, as text.
     fn steps(graph: &str, done: &str, target: &str, way: Direction) -> Result<String, Vec<PlanError>> {
-        let (migrations, graph) = folder(graph);
+        let (migrations, graph) = directory(graph);
         let target = Target::parse(target, |text| NATIVE.version(text)).unwrap();
         let found = find(&graph, &migrations, &target, way).map_err(|objection| vec![objection])?;
         let (_, plan) = plan_to(&graph, &migrations, &applied(done), &found, way)?;
@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn objections_come_all_at_once() {
-        let (migrations, graph) = folder("1->2->3->5");
+        let (migrations, graph) = directory("1->2->3->5");
         let mut rows = applied("1 3 4");
         rows[0].checksum = None;
         let objections = upgrade(&graph, &migrations, &rows).unwrap_err();
@@ -393,8 +393,8 @@ mod tests {
     }
 
     #[test]
-    fn newer_than_the_folder_is_ahead_not_missing() {
-        let (migrations, graph) = folder("1->2");
+    fn newer_than_the_directory_is_ahead_not_missing() {
+        let (migrations, graph) = directory("1->2");
         let plan = upgrade(&graph, &migrations, &applied("1 2 3")).unwrap();
         assert_eq!(plan.ahead, [id("3")]);
         assert!(plan.steps.is_empty());
@@ -402,7 +402,7 @@ mod tests {
 
     #[test]
     fn what_is_left_may_not_follow_what_is_ahead() {
-        let (mut migrations, graph) = folder("1->2");
+        let (mut migrations, graph) = directory("1->2");
         let objections = upgrade(&graph, &migrations, &applied("1 3")).unwrap_err();
         assert!(
             matches!(&objections[..], [PlanError::OutOfOrder { id: left, after, .. }] if left == &id("2") && after == &id("3"))
@@ -413,7 +413,7 @@ mod tests {
 
     #[test]
     fn an_unfinished_revision_without_a_file_is_no_settled_state() {
-        let (migrations, graph) = folder("1->2->4");
+        let (migrations, graph) = directory("1->2->4");
         for (number, state, outcome, progress) in [
             ("5", RecordedState::Partial { done: 1 }, StatementOutcome::Known, "statements that are done: 1"),
             ("3", RecordedState::Partial { done: 2 }, StatementOutcome::Known, "statements that are done: 2"),
@@ -442,7 +442,7 @@ mod tests {
 
     #[test]
     fn a_revision_of_which_nothing_is_done_is_in_nobodys_way() {
-        let (migrations, graph) = folder("1->2->4");
+        let (migrations, graph) = directory("1->2->4");
         for number in ["3", "5"] {
             let mut rows = applied("1 2");
             rows.push(Applied { state: RecordedState::Partial { done: 0 }, ..applied(number).remove(0) });
@@ -456,7 +456,7 @@ mod tests {
 
     #[test]
     fn a_stamp_is_named_only_where_one_revision_says_where_the_database_is() {
-        let (migrations, graph) = folder("1->2, 1->3");
+        let (migrations, graph) = directory("1->2, 1->3");
         let text = |done: &str| {
             let mut rows = applied(done);
             rows.push(Applied { state: RecordedState::Partial { done: 1 }, ..applied("5").remove(0) });
@@ -524,7 +524,7 @@ mod tests {
 
     #[test]
     fn nothing_is_undone_under_what_stays() {
-        let (migrations, graph) = folder("1->2->3");
+        let (migrations, graph) = directory("1->2->3");
         let rows = applied("1 2 3");
         let undo = |positions: &[usize]| super::plan(&graph, &migrations, &rows, &Goal::Undo(positions.to_vec()));
         assert_eq!(
@@ -539,7 +539,7 @@ mod tests {
 
     #[test]
     fn a_way_back_must_be_there_willing_and_unchanged() {
-        let (mut migrations, _) = folder("1");
+        let (mut migrations, _) = directory("1");
         let mut row = applied("1").remove(0);
         let mut back = section("1_x.down.sql", &id("2"));
         let said = |migration: &Migration, back: Option<&Section>, row: &Applied| -> Vec<String> {
@@ -564,7 +564,7 @@ mod tests {
 
     #[test]
     fn a_half_undone_revision_is_finished_first() {
-        let (migrations, graph) = folder("1->2->3");
+        let (migrations, graph) = directory("1->2->3");
         let mut rows = applied("1 2");
         rows[1].state = RecordedState::Undoing { done: 1 };
         let unfinished = [PlanError::HalfUndone { id: id("2"), below: "2-1".into() }];
@@ -591,7 +591,7 @@ mod tests {
 
     #[test]
     fn a_partial_revision_is_resumed_and_must_keep_its_mode() {
-        let (mut migrations, graph) = folder("1->2");
+        let (mut migrations, graph) = directory("1->2");
         let mut rows = applied("1 2");
         rows[1].state = RecordedState::Partial { done: 2 };
         let objections = upgrade(&graph, &migrations, &rows).unwrap_err();
@@ -619,7 +619,7 @@ mod tests {
             ("1 2 3", "base", "", "3 2 1", ""),
             ("", "base", "", "", ""),
         ] {
-            let (migrations, graph) = folder(diamond);
+            let (migrations, graph) = directory(diamond);
             let target = Target::parse(target, |text| NATIVE.version(text)).unwrap();
             let place = resolve(&graph, &migrations, &target).unwrap();
             let rows = applied(done);
@@ -634,7 +634,7 @@ mod tests {
 
     #[test]
     fn a_stamp_replaces_what_is_unfinished_and_refuses_what_is_unknown() {
-        let (migrations, graph) = folder("1->2->3");
+        let (migrations, graph) = directory("1->2->3");
         let mut rows = applied("1 2");
         rows[1].state = RecordedState::Undoing { done: 1 };
         let replaced = stamp(&graph, &migrations, &rows, &[1]).unwrap();

@@ -1,6 +1,5 @@
 //! Prints a script without a transaction: statement by statement, each with the history row that a run writes.
 
-use crate::dialect::Dialect;
 use std::io::{self, Write};
 
 use super::foreign_keys::CountLocation;
@@ -8,6 +7,7 @@ use super::print::{PrintedRevision, Printer, ending, own_role_statements, row, u
 use super::print_error::PrintError;
 use super::sqlite_session::SessionState;
 use super::{COMMIT, timeouts};
+use crate::dialect::Dialect;
 use crate::revision::history::RecordedProgress;
 use crate::revision::plan::{Resume, StatementOutcome};
 use crate::revision::statements::Window;

@@ -1,8 +1,6 @@
 //! Prints a plan as a script for a person to read and for psql or sqlite3 to run. The script consists of the statements
 //! that a run sends.
 
-use crate::dialect::Dialect;
-use crate::sql::comment_text;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -11,6 +9,7 @@ use super::print_error::PrintError;
 use super::session::{SessionSettings, SettingScope, synchronous_commit};
 use super::sqlite_session::{self, SessionState};
 use super::{COMMIT, begin};
+use crate::dialect::Dialect;
 use crate::revision::history::{Elapsed, HistoryRow, HistoryTable, RecordedProgress};
 use crate::revision::lexer::ends_in_comment;
 use crate::revision::plan::{Applied, describe_heads};
@@ -18,6 +17,7 @@ use crate::revision::statements::Window;
 use crate::revision::{
     BatchLimit, Batches, DirectedScript, Direction, Fingerprint, Migration, Step, TransactionMode, Version,
 };
+use crate::sql::comment_text;
 
 /// The number of bytes of a script that are read at once.
 const PIECE: usize = 64 * 1024;

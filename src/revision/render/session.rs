@@ -1,9 +1,9 @@
 //! The settings of a PostgreSQL session around the scripts, so that the settings of one script do not reach the next.
 
-use crate::sql::{identifier, literal};
 use std::time::Duration;
 
 use crate::revision::SectionOptions;
+use crate::sql::{identifier, literal};
 
 /// The settings that the sessions of a run have.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::folder::{self, PartialBackup};
+use super::directory::{self, PartialBackup};
 use super::manifest;
 use crate::config::BackupPolicy;
 use crate::database::postgres::{MonitorSession, Postgres, dump};
@@ -47,7 +47,7 @@ pub async fn fill(
     refuse_replaced(partial)?;
     let sealed_file = file.to_owned();
     let result = run(move |stop| manifest::seal(&sealed_file, stop)).await;
-    let (sha256, bytes) = result.map_err(|error| folder::write_error(file, &error))?;
+    let (sha256, bytes) = result.map_err(|error| directory::write_error(file, &error))?;
     refuse_replaced(partial)?;
     Ok(BackupContent { tool_version, rows, sha256, bytes })
 }
@@ -92,7 +92,7 @@ async fn from_postgres(
         }
     };
     monitor.end_snapshot().await.map_err(BackupError::Source)?;
-    let metadata = partial.content.metadata().map_err(|error| folder::write_error(&partial.path, &error))?;
+    let metadata = partial.content.metadata().map_err(|error| directory::write_error(&partial.path, &error))?;
     if metadata.len() == 0 {
         return Err(BackupError::Empty("pg_dump"));
     }

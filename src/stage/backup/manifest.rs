@@ -1,6 +1,5 @@
 //! The manifest: a JSON file beside a backup, with the facts about the backup and its checksum.
 
-use crate::dialect::Dialect;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::database::row_counts::RowCounts;
 use crate::database::with_suffix;
+use crate::dialect::Dialect;
 use crate::revision::Fingerprint;
 use crate::safe_file;
 

@@ -2,13 +2,13 @@
 //! backup is never skipped silently.
 
 mod content;
-mod folder;
+mod directory;
 mod manifest;
 mod retention;
 
 use std::path::{Path, PathBuf};
 
-pub use folder::is_on_container_layer;
+pub use directory::is_on_container_layer;
 pub use manifest::{Manifest, kind, manifest_of, seal};
 pub use retention::list;
 
@@ -20,7 +20,7 @@ use crate::error::{BackupError, Cause, Failure, Stage};
 use crate::progress::FileProgress;
 use crate::report::ProgressLine;
 use content::{BackupContent, fill};
-use folder::PartialBackup;
+use directory::PartialBackup;
 
 /// Proof that the run has passed the backup stage; the migrate stage requires it.
 #[derive(Debug)]
@@ -151,9 +151,9 @@ async fn write(
     let dir = &policy.dir;
     let started_at = clock::now();
     let identity = database.identity();
-    folder::make(dir)?;
-    folder::remove_leftovers(dir, &identity);
-    check_room(dir, folder::needed(identity.dialect, size))?;
+    directory::make(dir)?;
+    directory::remove_leftovers(dir, &identity);
+    check_room(dir, directory::needed(identity.dialect, size))?;
     // The partial file must be removed before `with_room` reads the free space.
     let add_free_space = |error| with_room(error, dir, size);
     let partial = PartialBackup::create(dir, &identity, range).map_err(add_free_space)?;
@@ -206,16 +206,16 @@ fn manifest(
 /// Logs the backup, and warns if its directory is removed with the container.
 fn announce(file: &Path, bytes: u64, dir: &Path) {
     tracing::info!(bytes, "backup taken and verified: {}", file.display());
-    if folder::is_on_container_layer(dir) {
+    if directory::is_on_container_layer(dir) {
         tracing::warn!("{} is in the container's own layer and goes with it: mount a volume there", dir.display());
     }
 }
 
 /// Checks that the directory has `needed` free bytes, as far as the system can tell.
 fn check_room(dir: &Path, needed: u64) -> Result<(), BackupError> {
-    match folder::free_space(dir) {
+    match directory::free_space(dir) {
         Some(free) if free < needed => {
-            Err(BackupError::NoRoom { cause: String::new(), folder: dir.to_owned(), needed, free })
+            Err(BackupError::NoRoom { cause: String::new(), directory: dir.to_owned(), needed, free })
         }
         _ => Ok(()),
     }
@@ -224,10 +224,10 @@ fn check_room(dir: &Path, needed: u64) -> Result<(), BackupError> {
 /// Adds the needed and the free bytes to an error that a full disk or quota has caused. Returns other errors as they
 /// are.
 fn with_room(error: BackupError, dir: &Path, size: u64) -> BackupError {
-    match folder::free_space(dir) {
+    match directory::free_space(dir) {
         Some(free) if error.is_no_room() => {
             let cause = format!("{error}: ");
-            BackupError::NoRoom { cause, folder: dir.to_owned(), needed: size + folder::MARGIN, free }
+            BackupError::NoRoom { cause, directory: dir.to_owned(), needed: size + directory::MARGIN, free }
         }
         _ => error,
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::folder::is_backup;
+use super::directory::is_backup;
 use super::manifest::{Manifest, kind, manifest_of};
 use crate::database::DatabaseIdentity;
 

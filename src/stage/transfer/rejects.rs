@@ -23,7 +23,7 @@ pub enum RejectDestination {
     /// A file that must not exist yet.
     File(PathBuf),
     /// A new file in this directory, which is created if it does not exist.
-    Folder(PathBuf),
+    Directory(PathBuf),
 }
 
 /// A file of rejected rows that does not have its name yet. Dropping it before it is published removes it.
@@ -56,18 +56,18 @@ impl RejectFile {
     pub fn create(destination: &RejectDestination) -> Result<RejectFile, TransferError> {
         match destination {
             RejectDestination::File(file) => RejectFile::at(file).map_err(publish_error(file)),
-            RejectDestination::Folder(folder) => {
+            RejectDestination::Directory(directory) => {
                 // Only this user may read the rows, because they may be confidential.
-                let result = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+                let result = DirBuilder::new().recursive(true).mode(0o700).create(directory);
                 result.map_err(|error| match error.kind() {
-                    ErrorKind::AlreadyExists => write_error(folder)(ErrorKind::NotADirectory.into()),
-                    _ => write_error(folder)(error),
+                    ErrorKind::AlreadyExists => write_error(directory)(ErrorKind::NotADirectory.into()),
+                    _ => write_error(directory)(error),
                 })?;
-                remove_leftovers(folder);
+                remove_leftovers(directory);
                 let timestamp = clock::now_for_names();
                 let paths = (1..).map(|number| match number {
-                    1 => folder.join(format!("{STEM}{timestamp}{SUFFIX}")),
-                    _ => folder.join(format!("{STEM}{timestamp}-{number}{SUFFIX}")),
+                    1 => directory.join(format!("{STEM}{timestamp}{SUFFIX}")),
+                    _ => directory.join(format!("{STEM}{timestamp}-{number}{SUFFIX}")),
                 });
                 for file in paths {
                     match RejectFile::at(&file) {
@@ -142,8 +142,8 @@ fn publish_error(file: &Path) -> impl Fn(AtomicFileError) -> TransferError {
 }
 
 /// Removes the files that killed runs have left: those runs have committed nothing.
-fn remove_leftovers(folder: &Path) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+fn remove_leftovers(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.starts_with(STEM) && name.ends_with(&format!("{SUFFIX}{PARTIAL}")) {

@@ -10,7 +10,7 @@ secret() {
 
 [ "${1:-postgres}" = postgres ] || exec "$@"
 if [ "$(id -u)" = 0 ]; then
-    # A data folder of an earlier container keeps the mode that the server insists on.
+    # A data directory of an earlier container keeps the mode that the server insists on.
     install -d -m 0700 -o postgres -g postgres "$PGDATA"
     install -d -m 0775 -o postgres -g postgres /var/run/postgresql
     exec setpriv --reuid postgres --regid postgres --init-groups -- "$0" "$@"

@@ -59,7 +59,7 @@ impl SqliteSource {
     /// Opens a file and begins to read; waits for another writer for up to `timeout`.
     ///
     /// # Errors
-    /// The file is missing, a folder, not readable, empty, not a database, encrypted or damaged; it is locked for
+    /// The file is missing, a directory, not readable, empty, not a database, encrypted or damaged; it is locked for
     /// longer; `stop` is set; or a process died in a transaction that must first be undone, which would be a write.
     pub fn open(path: &Path, timeout: Duration, stop: &AtomicBool) -> Result<SqliteSource, DatabaseError> {
         // SQLite gives names such as `:memory:` and `file:x` a meaning of their own, but no absolute path.
@@ -136,7 +136,7 @@ impl SqliteSource {
             return Ok(());
         }
         let message = format!("{}: somebody has written to it while it was read", self.path.display());
-        let hint = "stop the application, or let its folder be written, so that SQLite can lock";
+        let hint = "stop the application, or let its directory be written, so that SQLite can lock";
         Err(DatabaseError::new(DatabaseErrorKind::Busy, message).with_hint(hint))
     }
 

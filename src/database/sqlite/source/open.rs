@@ -63,7 +63,7 @@ pub(super) fn check_file(path: &Path) -> Result<(), DatabaseError> {
         other => other.map_err(|error| error::file(path, &error))?,
     };
     if metadata.is_dir() {
-        return fail(DatabaseErrorKind::Setting, "this is a folder, not a database file");
+        return fail(DatabaseErrorKind::Setting, "this is a directory, not a database file");
     }
     if !metadata.is_file() {
         return fail(DatabaseErrorKind::Setting, "this is not a regular file");

@@ -39,7 +39,7 @@ pub fn make(dir: &Path) -> Result<(), BackupError> {
     result.map_err(|error| write_error(dir, &error))?;
     for parent in dir.ancestors().skip(1) {
         // Errors are ignored: not every file system can sync a directory, and not every parent may be opened.
-        let _ = safe_file::open_folder(parent).and_then(|folder| folder.sync_all());
+        let _ = safe_file::open_directory(parent).and_then(|directory| directory.sync_all());
     }
     Ok(())
 }
@@ -51,7 +51,7 @@ pub fn write_error(path: &Path, error: &io::Error) -> BackupError {
     let message = format!("{} cannot be written by uid {uid}: {error}", path.display());
     match error.kind() {
         StorageFull | QuotaExceeded | FileTooLarge => BackupError::Full(message),
-        _ => BackupError::Folder(message),
+        _ => BackupError::Directory(message),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tests of the backup folder: its place, its content, retention, and a full disk.
+//! Tests of the backup directory: its place, its content, retention, and a full disk.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -12,7 +12,7 @@ use crate::support::binary::{Finished, Run};
 use crate::support::kill::{repetitions, seed};
 use crate::support::postgres::{PASSWORD, Postgres, url};
 use crate::support::process::{clean_command, must_run, run_with_input};
-use crate::support::{sqlite, temporary_folder, unique};
+use crate::support::{sqlite, temporary_directory, unique};
 
 /// No name of a database is used as a path, whatever the database is called.
 #[test]
@@ -38,21 +38,21 @@ fn backup_takes_a_backup_and_backups_lists_all() {
     let none = list.output();
     none.expect_code(0).says("backups of ").says(": 0 code=0");
     assert_eq!(none.stdout, "");
-    fs::create_dir(run.dir().join("backups")).expect("a folder");
+    fs::create_dir(run.dir().join("backups")).expect("a directory");
     assert_eq!(list.clone().arg("--json").output().expect_code(0).stdout.trim(), "[]");
 
     let taken = run.clone().arg("backup").env("LOCKKEEPER_BACKUP", "off").output();
-    let folder = run.dir().join("backups");
-    let first = only(&folder);
+    let directory = run.dir().join("backups");
+    let first = only(&directory);
     let name = first.file_name().expect("a name").to_string_lossy().into_owned();
     taken.expect_code(0).says(&format!("backup taken and verified: backups/{name}")).does_not_say(PASSWORD);
     assert_eq!(database.value("select to_regclass('lockkeeper_history') is null"), "t", "backup changes nothing");
     run.output().expect_code(0);
-    let second = backups(&folder).into_iter().find(|backup| *backup != first).expect("two");
+    let second = backups(&directory).into_iter().find(|backup| *backup != first).expect("two");
     // The second backup has lost a byte since.
     let bytes = fs::read(&second).expect("a backup");
     fs::write(&second, &bytes[1..]).expect("write");
-    fs::write(folder.join("of another tool.dump"), "").expect("write");
+    fs::write(directory.join("of another tool.dump"), "").expect("write");
 
     let offline = list.url(&url("nobody", PASSWORD, 1, database.name()));
     let text = offline.output();
@@ -80,10 +80,10 @@ fn backup_of_an_empty_database_reports_that_there_is_nothing_to_save() {
     run.env("LOCKKEEPER_PG_DUMP", "/nowhere").output().expect_code(84).says("was not found");
 }
 
-/// LOCKKEEPER_BACKUP_DIR may be relative to the working directory or absolute, and the folder is created.
+/// LOCKKEEPER_BACKUP_DIR may be relative to the working directory or absolute, and the directory is created.
 #[test]
-fn the_folder_may_be_relative_or_absolute_and_is_created() {
-    let elsewhere = temporary_folder("elsewhere");
+fn the_directory_may_be_relative_or_absolute_and_is_created() {
+    let elsewhere = temporary_directory("elsewhere");
     let absolute = elsewhere.path().join("a/b");
     for (name, value) in [("relative", "x/y"), ("absolute", absolute.to_str().expect("UTF-8"))] {
         let (_database, run) = with_data(&format!("backup_{name}"));
@@ -96,9 +96,9 @@ fn the_folder_may_be_relative_or_absolute_and_is_created() {
     }
 }
 
-/// Folders that cannot be written, for whatever reason.
+/// Directories that cannot be written, for whatever reason.
 #[test]
-fn a_folder_that_cannot_be_written_stops_the_run_before_any_change() {
+fn a_directory_that_cannot_be_written_stops_the_run_before_any_change() {
     let uid = other_uid().to_string();
     for (name, obstacle) in [
         ("read-only", "mkdir backups; chmod 555 backups"),
@@ -115,13 +115,13 @@ fn a_folder_that_cannot_be_written_stops_the_run_before_any_change() {
         // The database may be written; its backups are elsewhere.
         let run = as_other_user(run).env("LOCKKEEPER_BACKUP_DIR", "place/backups");
         let place = run.dir().join("place");
-        fs::create_dir(&place).expect("a folder");
+        fs::create_dir(&place).expect("a directory");
         for path in [&path, &place] {
             chown(path, Some(other_uid()), Some(other_uid())).expect("chown");
         }
         let mut command = clean_command("sh");
         command.args(["-ec", obstacle]).current_dir(&place);
-        // When root creates the folders they belong to root: only their modes matter then.
+        // When root creates the directories they belong to root: only their modes matter then.
         must_run(command);
         if name == "read-only" {
             chown(place.join("backups"), Some(other_uid()), Some(other_uid())).expect("chown");
@@ -138,10 +138,10 @@ fn a_folder_that_cannot_be_written_stops_the_run_before_any_change() {
     }
 }
 
-/// Runs with a folder `backups` of `bytes` bytes in a mount namespace of its own, so that nothing stays mounted however
-/// the test ends. The files that remain in the folder are on the last line of stdout. Without the right to mount, the
+/// Runs with a directory `backups` of `bytes` bytes in a mount namespace of its own, so that nothing stays mounted however
+/// the test ends. The files that remain in the directory are on the last line of stdout. Without the right to mount, the
 /// size of a file is limited instead.
-fn with_small_folder(run: &Run, bytes: u64) -> Run {
+fn with_small_directory(run: &Run, bytes: u64) -> Run {
     const MOUNTED: &str = r#"
         mount -t tmpfs -o size="$0" none backups || exit
         "$@"; code=$?
@@ -161,7 +161,7 @@ fn with_small_folder(run: &Run, bytes: u64) -> Run {
             ]
         }
     }
-    fs::create_dir_all(run.dir().join("backups")).expect("a folder");
+    fs::create_dir_all(run.dir().join("backups")).expect("a directory");
     run.clone().under(prefix)
 }
 
@@ -181,7 +181,7 @@ fn can_mount(namespace: &[&str]) -> bool {
     run_with_input(probe, "").status.success()
 }
 
-/// Expects exit code 73, no file in the folder, and both numbers in the message.
+/// Expects exit code 73, no file in the directory, and both numbers in the message.
 #[track_caller]
 fn expect_no_space(finished: &Finished) {
     finished.expect_code(73).does_not_say(PASSWORD);
@@ -203,13 +203,13 @@ fn a_disk_that_is_full_at_any_byte_keeps_sqlite_unchanged() {
     let (mut refused, mut room) = (0, size / 2);
     if !can_mount(&mount_namespace()) {
         for room in [size / 2, size - 1] {
-            expect_no_space(&with_small_folder(&run, room).output());
+            expect_no_space(&with_small_directory(&run, room).output());
         }
         run.output().expect_code(0);
         return;
     }
     loop {
-        let finished = with_small_folder(&run, room).output();
+        let finished = with_small_directory(&run, room).output();
         if finished.code == Some(0) {
             break;
         }
@@ -231,11 +231,11 @@ fn a_disk_that_fills_up_while_pg_dump_writes_keeps_the_database_unchanged() {
     // Text that does not compress.
     database.execute("insert into kept select i, (select string_agg(md5(random()::text), '') from generate_series(1, 30) where i > 0) from generate_series(2, 1500) i");
     for room in [0x1000, 0x3_0000, 0x6_0000] {
-        let finished = with_small_folder(&run, room).output();
+        let finished = with_small_directory(&run, room).output();
         expect_no_space(&finished);
         expect_unchanged(&database, &finished);
     }
-    with_small_folder(&run, 0x100_0000).output().expect_code(0);
+    with_small_directory(&run, 0x100_0000).output().expect_code(0);
 }
 
 /// Wherever the disk becomes full, byte by byte or page by page, there is a complete backup under its final name and
@@ -261,17 +261,17 @@ fn a_disk_that_is_full_at_a_random_byte_leaves_a_whole_backup_or_none() {
             .and_then(|rest| rest.split_whitespace().next())
             .and_then(|number| number.parse().ok())
             .expect("a size");
-        let folder = run.dir().join("backups");
-        fs::remove_dir_all(&folder).expect("remove it");
+        let directory = run.dir().join("backups");
+        fs::remove_dir_all(&directory).expect("remove it");
         for _ in 0..repetitions(3) {
             // A quota, which can end at any byte.
             let room = random.u64(1..bytes);
             let finished = run.clone().under(["prlimit", &format!("--fsize={room}"), "--"]).output();
             finished.expect_code(73).says("bytes free, the backup may need").does_not_say(PASSWORD);
-            assert_eq!(names(&folder), [""; 0], "room for {room} of {bytes}: {finished}");
+            assert_eq!(names(&directory), [""; 0], "room for {room} of {bytes}: {finished}");
             // A file system of whole pages, with enough room for what a run checks before it begins.
             let room = random.u64(bytes / 2..bytes * 2);
-            let finished = with_small_folder(&run.clone().arg("backup"), room).output();
+            let finished = with_small_directory(&run.clone().arg("backup"), room).output();
             match finished.code {
                 Some(0) => {
                     let remaining: Vec<&str> =
@@ -285,7 +285,7 @@ fn a_disk_that_is_full_at_a_random_byte_leaves_a_whole_backup_or_none() {
             }
         }
         run.output().expect_code(0);
-        only(&folder);
+        only(&directory);
     }
 }
 
