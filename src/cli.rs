@@ -95,7 +95,8 @@ pub enum Command {
         #[arg(allow_negative_numbers = true)]
         target: String,
     },
-    /// Accept edited files, showing each old and new checksum; give up what only another image has begun; or decide on a statement left open (81)
+    /// Accept edited files, showing each old and new checksum; give up what only another image has begun; or decide on
+    /// a statement left open (81)
     #[command(after_help = "Example: lockkeeper repair --yes")]
     Repair {
         /// Do not ask
@@ -185,8 +186,8 @@ pub struct Transfer {
     /// The number of bad values to name; --on-error stop gives up after so many
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_errors: u32,
-    /// stop; report: stop, and keep every row with a bad value in a file; skip: leave such rows out, with those that lead
-    /// to them, keep them in a file, and transfer the others (exit 87)
+    /// stop; report: stop, and keep every row with a bad value in a file; skip: leave such rows out, with those that
+    /// lead to them, keep them in a file, and transfer the others (exit 87)
     #[arg(long, value_enum, value_name = "ACTION", default_value = "stop", hide_possible_values = true)]
     pub on_error: BadValueArg,
     /// Where report and skip keep such rows, a line of JSON each; the file must not be there yet [default: a new one in

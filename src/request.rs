@@ -120,8 +120,8 @@ impl MigrationRequest {
         Ok(plan)
     }
 
-    /// Reads the files of the plan to their ends, so that nothing runs if one of them is invalid. `backslash` is the way
-    /// in which the server reads string literals in a new session.
+    /// Reads the files of the plan to their ends, so that nothing runs if one of them is invalid. `backslash` is the
+    /// way in which the server reads string literals in a new session.
     ///
     /// # Errors
     /// Fails with every statement that cannot run at its place in the script and, in a downgrade, with every revision

@@ -9,8 +9,8 @@ pub struct Flags {
     /// Database [env: DATABASE_URL]; a password belongs into DATABASE_PASSWORD
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
-    /// File with variables, in which DATABASE_URL and the others may stand; the environment goes before it [default: .env, if it
-    /// is there]
+    /// File with variables, in which DATABASE_URL and the others may stand; the environment goes before it [default:
+    /// .env, if it is there]
     #[arg(long, global = true, value_name = "FILE")]
     pub env_file: Option<String>,
     /// Directory of the migrations [env: LOCKKEEPER_DIR]
@@ -46,7 +46,8 @@ pub struct Flags {
     /// required or off [env: LOCKKEEPER_BACKUP] [default: required]
     #[arg(long, global = true, value_name = "MODE")]
     pub backup: Option<String>,
-    /// keep or, for SQLite, restore: what becomes of the database after a failed migration [env: LOCKKEEPER_ON_FAILURE] [default: keep]
+    /// keep or, for SQLite, restore: what becomes of the database after a failed migration [env: LOCKKEEPER_ON_FAILURE]
+    /// [default: keep]
     #[arg(long, global = true, value_name = "ACTION")]
     pub on_failure: Option<String>,
     /// Directory of the backups [env: LOCKKEEPER_BACKUP_DIR]

@@ -63,8 +63,8 @@ struct BackupEntry {
 /// Lists the backups of the configured database, oldest first, on standard output.
 ///
 /// # Errors
-/// Fails when the directory cannot be read (a missing directory counts as an empty list) or when standard output cannot be
-/// written.
+/// Fails when the directory cannot be read (a missing directory counts as an empty list) or when standard output cannot
+/// be written.
 pub async fn list(config: &DatabaseConfig, format: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
     let identity = config.database.identity().map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let dir = &config.backup.dir;

@@ -27,8 +27,8 @@ use crate::transfer::source::SourceContents;
 /// Writes the files of the revision.
 ///
 /// # Errors
-/// Fails when the source cannot be read, when PostgreSQL cannot hold its data as it is, or when the directory is invalid.
-/// No file is left then.
+/// Fails when the source cannot be read, when PostgreSQL cannot hold its data as it is, or when the directory is
+/// invalid. No file is left then.
 pub async fn write(config: &DatabaseConfig, args: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
     let options = transfer_options(&args.rows.casts, For::Load).map_err(usage)?;
     let path = source(&args.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;

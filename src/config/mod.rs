@@ -1,5 +1,5 @@
-//! Validates the flags and the environment: [`ProcessConfig`] has the settings of the process, [`DatabaseConfig`] those of a
-//! database. A wrong setting is refused, never guessed.
+//! Validates the flags and the environment: [`ProcessConfig`] has the settings of the process, [`DatabaseConfig`] those
+//! of a database. A wrong setting is refused, never guessed.
 
 mod backup;
 mod env_file;

@@ -176,7 +176,8 @@ fn for_restore_error(error: &RestoreError) -> Exit {
     }
 }
 
-/// Returns the exit for an error of the file for rejected rows, which is in the backup directory unless a flag names it.
+/// Returns the exit for an error of the file for rejected rows, which is in the backup directory unless a flag names
+/// it.
 fn for_unwritten_file(kind: ErrorKind) -> Exit {
     use ErrorKind::{
         FileTooLarge, NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,

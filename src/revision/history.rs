@@ -1,7 +1,7 @@
 //! The history of a database: the values of its rows, and the format of the table that holds them.
 //!
-//! All SQL that names a column of the history comes from a [`HistoryFormat`]. The database layer runs that SQL and hands
-//! the texts of the rows back to the format.
+//! All SQL that names a column of the history comes from a [`HistoryFormat`]. The database layer runs that SQL and
+//! hands the texts of the rows back to the format.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -17,8 +17,8 @@ pub trait HistoryFormat: Debug + Send + Sync {
     /// Returns the statement that creates the table if it does not exist.
     fn create(&self, table: &HistoryTable) -> String;
 
-    /// Returns the statements that give an existing table the columns that it lacks, for use in a transaction. `name` is
-    /// the name of the table without quotes and schema.
+    /// Returns the statements that give an existing table the columns that it lacks, for use in a transaction. `name`
+    /// is the name of the table without quotes and schema.
     fn extend(&self, table: &HistoryTable, name: &str) -> String;
 
     /// Returns the query for the columns that plans need.

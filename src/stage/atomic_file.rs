@@ -70,8 +70,8 @@ impl AtomicFile {
     /// dropped.
     ///
     /// # Errors
-    /// Fails when the name was taken meanwhile, or with the error of the file system. The name leads to nothing then, or
-    /// to the file that had it before.
+    /// Fails when the name was taken meanwhile, or with the error of the file system. The name leads to nothing then,
+    /// or to the file that had it before.
     pub fn publish(mut self) -> Result<File, AtomicFileError> {
         self.out.flush().map_err(AtomicFileError::Io)?;
         // The lock belongs to the open file, not to the handle.

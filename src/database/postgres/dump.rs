@@ -205,8 +205,8 @@ fn missing(tool: &str) -> ToolError {
     ToolError::Missing { tool: tool.into(), detail: detail.into() }
 }
 
-/// Finds a `pg_restore` that can read the archives of this `pg_dump`: the one in the same directory, or another one that
-/// is not older. `written` is the major version of `pg_dump`.
+/// Finds a `pg_restore` that can read the archives of this `pg_dump`: the one in the same directory, or another one
+/// that is not older. `written` is the major version of `pg_dump`.
 async fn reader(dump: &Path, written: u32) -> Result<(u32, PathBuf), ToolError> {
     let neighbour =
         Some(dump.with_file_name("pg_restore")).filter(|path| path.components().count() > 1 && path.exists());

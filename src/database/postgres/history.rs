@@ -54,7 +54,8 @@ impl Postgres {
         ExistingHistory { dialect: Dialect::Postgres, table, lacks: &self.facts.history_lacks }
     }
 
-    /// Reads rows of the history. Adds advice to errors: the relation is no history table, the table is not trusted, a privilege is missing.
+    /// Reads rows of the history. Adds advice to errors: the relation is no history table, the table is not trusted, a
+    /// privilege is missing.
     async fn read<T>(
         &mut self,
         sql: String,

@@ -52,8 +52,8 @@ pub enum InPlaceError {
     Fault(DatabaseError),
 }
 
-/// The restore of an archive into the database of a session. Between its steps the session is free for others, which see
-/// the open transaction: the last backup is taken in it.
+/// The restore of an archive into the database of a session. Between its steps the session is free for others, which
+/// see the open transaction: the last backup is taken in it.
 pub struct InPlaceRestore<'a> {
     pub(super) session: &'a mut Postgres,
 }

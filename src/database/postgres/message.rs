@@ -105,7 +105,8 @@ impl<'m> MessagePart<'m> {
     }
 }
 
-/// Counts statements as the server does: a text of comments and semicolons has none. A statement that is cut off counts.
+/// Counts statements as the server does: a text of comments and semicolons has none. A statement that is cut off
+/// counts.
 fn count_statements(text: &str) -> usize {
     let (mut rest, mut count) = (text, 0);
     loop {

@@ -65,8 +65,8 @@ impl<'a> Migrator<'a> {
         }
     }
 
-    /// Returns the cheapest check for the history as it was when it was looked at last. Every revision runs the check, so
-    /// a table that was plain when the lock was taken gets the short one.
+    /// Returns the cheapest check for the history as it was when it was looked at last. Every revision runs the check,
+    /// so a table that was plain when the lock was taken gets the short one.
     pub(super) fn trust_check(&self) -> TrustCheck {
         if self.session.facts.history_is_plain { TrustCheck::Short } else { TrustCheck::Long }
     }

@@ -107,8 +107,8 @@ impl Migrator<'_> {
         self.statement_state(effect, before.as_ref()).await
     }
 
-    /// Records that the next statement begins, or that its failure is known, with the fingerprint of the statements before
-    /// it. `more` is a statement that runs in the same transaction, or empty.
+    /// Records that the next statement begins, or that its failure is known, with the fingerprint of the statements
+    /// before it. `more` is a statement that runs in the same transaction, or empty.
     async fn mark(
         &mut self,
         unit: &ApplyRequest<'_>,

@@ -37,8 +37,8 @@ impl Sqlite {
         result
     }
 
-    /// Returns SQL that converts a history table of an older release, for use in a transaction; `None` if there is no such
-    /// table.
+    /// Returns SQL that converts a history table of an older release, for use in a transaction; `None` if there is no
+    /// such table.
     pub(super) async fn renewal(&mut self, history: &HistoryTable) -> Result<Option<String>, DatabaseError> {
         let is_old = self.made_by().await?.is_some_and(|create_sql| !self.lacking(&create_sql).is_empty());
         Ok(is_old.then(|| history.format.extend(history, &self.history)))

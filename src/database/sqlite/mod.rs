@@ -195,8 +195,8 @@ impl Sqlite {
     /// Waits a moment for another connection to finish; `waiting_since` is the beginning of the wait.
     ///
     /// # Errors
-    /// Returns `fault` when `busy_timeout` is used up, and always without the lock: the caller of an unlocked database asks
-    /// again.
+    /// Returns `fault` when `busy_timeout` is used up, and always without the lock: the caller of an unlocked database
+    /// asks again.
     async fn pause(&self, waiting_since: &mut Option<Instant>, fault: DatabaseError) -> Result<(), DatabaseError> {
         let first = waiting_since.is_none();
         if waiting_since.get_or_insert_with(Instant::now).elapsed() >= self.busy_timeout || self.lock.is_none() {

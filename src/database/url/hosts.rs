@@ -64,8 +64,8 @@ fn set_hosts<T: AsRef<str>>(settings: &mut UrlSettings, hosts: &[(T, T)], host_o
     }
 }
 
-/// Splits `host:port` or `[address]:port`; the port is empty if there is none, and for a socket directory and a bare IPv6
-/// address.
+/// Splits `host:port` or `[address]:port`; the port is empty if there is none, and for a socket directory and a bare
+/// IPv6 address.
 fn split_port(item: &str) -> Result<(&str, &str), UrlError> {
     if let Some(after_bracket) = item.strip_prefix('[') {
         return match after_bracket.split_once(']') {

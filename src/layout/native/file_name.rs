@@ -43,7 +43,8 @@ pub(super) fn list(names: Vec<OsString>, problems: &mut Vec<String>) -> Vec<List
     files
 }
 
-/// Parses `0007_add_index.up.sql`, `0007_add_index.down.sql` or `0007_add_index.sql`. Returns `None` for any other name.
+/// Parses `0007_add_index.up.sql`, `0007_add_index.down.sql` or `0007_add_index.sql`. Returns `None` for any other
+/// name.
 fn parse(name: &str) -> Option<FileName<'_>> {
     let stem = name.strip_suffix(".sql")?;
     let (stem, direction) = match (stem.strip_suffix(".up"), stem.strip_suffix(".down")) {

@@ -45,7 +45,8 @@ impl MigrationReader<'_> {
     }
 }
 
-/// Reads the directives and the fingerprint of a file in one pass. The error is a line that begins with the file's name.
+/// Reads the directives and the fingerprint of a file in one pass. The error is a line that begins with the file's
+/// name.
 pub(super) fn read_section(files: &mut dyn TextFiles, file: &str) -> Result<(Directives, Fingerprint), String> {
     let mut directives = None;
     let fingerprint = files.read(file, &mut |piece| {

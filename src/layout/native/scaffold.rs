@@ -23,8 +23,8 @@ pub(super) fn files(revision: &NewRevision<'_>) -> Option<Vec<NewScript>> {
     Some(vec![script(Direction::Up, up), script(Direction::Down, down)])
 }
 
-/// Returns the first lines of the file for a direction. The message follows fixed words on its line, so that it is never
-/// read as a directive.
+/// Returns the first lines of the file for a direction. The message follows fixed words on its line, so that it is
+/// never read as a directive.
 fn heading(revision: &NewRevision<'_>, direction: Direction) -> String {
     let is_apart = |letter: char| letter.is_whitespace() || letter.is_control();
     let words: Vec<&str> = revision.message.split(is_apart).filter(|word| !word.is_empty()).collect();

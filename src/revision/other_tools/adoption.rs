@@ -36,7 +36,8 @@ enum AdoptionStep {
 }
 
 impl Adoption {
-    /// Compares what the other tools have recorded with the directory. `version` parses the text of one of its versions.
+    /// Compares what the other tools have recorded with the directory. `version` parses the text of one of its
+    /// versions.
     pub fn new(
         found: Vec<ForeignHistory>,
         graph: &Graph,

@@ -75,8 +75,8 @@ impl Tool {
         )
     }
 
-    /// Returns the version of a revision that a tool's version contains, which `parse` reads. Returns `None` if there is
-    /// none.
+    /// Returns the version of a revision that a tool's version contains, which `parse` reads. Returns `None` if there
+    /// is none.
     pub(super) fn number(&self, version: &str, parse: &dyn Fn(&str) -> Option<Version>) -> Option<Version> {
         match self.number {
             VersionNumber::Whole => parse(version),

@@ -211,7 +211,8 @@ fn create_content(path: &Path) -> Result<Option<File>, BackupError> {
     }
 }
 
-/// Removes the unfinished files of a backup, without its manifest's, when it is dropped. After the backup has its name there are none.
+/// Removes the unfinished files of a backup, without its manifest's, when it is dropped. After the backup has its name
+/// there are none.
 struct RemovePartial(PathBuf);
 
 impl Drop for RemovePartial {

@@ -174,8 +174,8 @@ impl RestoreContext<'_> {
     }
 }
 
-/// Says what becomes of subscriptions: an archive has them disabled, and the worker of each goes on in the database that it
-/// was made in (manual, pg_dump, "Notes").
+/// Says what becomes of subscriptions: an archive has them disabled, and the worker of each goes on in the database
+/// that it was made in (manual, pg_dump, "Notes").
 fn warn_of_subscriptions(kept_name: &str, subscriptions: &[String]) {
     for name in subscriptions {
         tracing::warn!(

@@ -88,7 +88,8 @@ impl RemovedRows {
         Ok(Some(rejects))
     }
 
-    /// Does the work of [`RemovedRows::found_in`] on this thread. Returns the lines that name the rows, at most `limit`.
+    /// Does the work of [`RemovedRows::found_in`] on this thread. Returns the lines that name the rows, at most
+    /// `limit`.
     fn write_rejects(
         mut self,
         source: &SqliteSource,

@@ -19,8 +19,8 @@ pub(super) fn json(ty: &WritableType, bytes: &[u8], out: &mut Vec<u8>) -> Result
     Ok(())
 }
 
-/// Converts a JSON text for a column of jsonb, and appends to `canonical` the field that the server will send back. Both are
-/// appended without their lengths.
+/// Converts a JSON text for a column of jsonb, and appends to `canonical` the field that the server will send back.
+/// Both are appended without their lengths.
 pub(super) fn jsonb(
     bytes: &[u8],
     out: &mut Vec<u8>,

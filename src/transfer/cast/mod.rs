@@ -106,8 +106,8 @@ impl Cast {
         encode(CastTarget { ty: &self.ty, rules: self.rules, zone: self.zone }, value, out)
     }
 
-    /// Appends the field as [`Cast::encode`] does, and appends to `canonical` the field that the server will send back. The
-    /// two differ only for jsonb.
+    /// Appends the field as [`Cast::encode`] does, and appends to `canonical` the field that the server will send back.
+    /// The two differ only for jsonb.
     ///
     /// # Errors
     /// Fails when the value does not fit; the contents of `canonical` must not be used then.

@@ -11,8 +11,8 @@ use crate::transfer::source::{ReferentialAction, SourceForeignKey};
 /// The ALTER TABLE statement; or as an error, the text of a key that is left out and the reason.
 pub(super) type ForeignKeyText = Result<String, (String, String)>;
 
-/// Returns the statements for the foreign keys of a table. `unique_keys` are, for each table, the lists of columns that are
-/// unique in PostgreSQL.
+/// Returns the statements for the foreign keys of a table. `unique_keys` are, for each table, the lists of columns that
+/// are unique in PostgreSQL.
 pub(super) fn keys<Q: RowQueries>(
     at: usize,
     examined: &[ExaminedTable],

@@ -1,5 +1,5 @@
-//! The history table of Lockkeeper's own layout: one row for each revision, which also records how far a script without a
-//! transaction has come.
+//! The history table of Lockkeeper's own layout: one row for each revision, which also records how far a script without
+//! a transaction has come.
 
 mod expected;
 mod read;

@@ -38,8 +38,8 @@ impl HistoryStatements<'_> {
         )
     }
 
-    /// Returns the statements that give an existing table the columns of later releases. `name` is the name of the table
-    /// without quotes and schema.
+    /// Returns the statements that give an existing table the columns of later releases. `name` is the name of the
+    /// table without quotes and schema.
     ///
     /// On SQLite the table is made anew, since SQLite cannot change a CHECK and the old one allows only two states. The
     /// new table is not renamed, so that SQLite rewrites no references to it.
@@ -176,8 +176,8 @@ impl HistoryStatements<'_> {
     }
 }
 
-/// Returns the value of `statements_done`. A begun statement is counted, and the sign is turned: a release that does not
-/// know this state refuses such a row and stops.
+/// Returns the value of `statements_done`. A begun statement is counted, and the sign is turned: a release that does
+/// not know this state refuses such a row and stops.
 fn statements(progress: RecordedProgress) -> String {
     match progress {
         RecordedProgress::Whole { statements } => statements.to_string(),
