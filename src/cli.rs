@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-pub use export_import::{Export, Import};
-pub use flags::Flags;
+pub(crate) use export_import::{Export, Import};
+pub(crate) use flags::Flags;
 
 /// Waits for the database, locks it, backs it up, applies the pending migrations, verifies, and exits with a code
 /// that Compose, Kubernetes or Helm can act on. Without a command: upgrade head.
@@ -176,29 +176,29 @@ Example: DATABASE_URL=postgresql://app@db/app lockkeeper compare --from sqlite:/
 pub struct Transfer {
     /// The rows.
     #[command(flatten)]
-    pub rows: RowArgs,
+    pub(crate) rows: RowArgs,
     /// Show what would go where, and change nothing
     #[arg(long)]
-    pub plan: bool,
+    pub(crate) plan: bool,
     /// Write a first PostgreSQL revision for these tables into the migrations directory instead; no server is asked
     #[arg(long, conflicts_with_all = ["plan", "max_errors", "on_error", "rejects"])]
     pub write_revision: bool,
     /// The number of bad values to name; --on-error stop gives up after so many
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_errors: u32,
+    pub(crate) max_errors: u32,
     /// stop; report: stop, and keep every row with a bad value in a file; skip: leave such rows out, with those that
     /// lead to them, keep them in a file, and transfer the others (exit 87)
     #[arg(long, value_enum, value_name = "ACTION", default_value = "stop", hide_possible_values = true)]
-    pub on_error: BadValueArg,
+    pub(crate) on_error: BadValueArg,
     /// Where report and skip keep such rows, a line of JSON each; the file must not be there yet [default: a new one in
     /// LOCKKEEPER_BACKUP_DIR]
     #[arg(long, value_name = "FILE")]
-    pub rejects: Option<PathBuf>,
+    pub(crate) rejects: Option<PathBuf>,
 }
 
 /// The treatment of rows with bad values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum BadValueArg {
+pub(crate) enum BadValueArg {
     /// Nothing is transferred
     Stop,
     /// Nothing is transferred, and such rows are kept in a file
@@ -212,35 +212,35 @@ pub enum BadValueArg {
 pub struct RowArgs {
     /// The SQLite file: sqlite:///relative.db, sqlite:////absolute.db
     #[arg(long, value_name = "URL")]
-    pub from: String,
+    pub(crate) from: String,
     /// The casts.
     #[command(flatten)]
-    pub casts: CastArgs,
+    pub(crate) casts: CastArgs,
 }
 
 /// The selection of rows, and the casts of their values.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub struct CastArgs {
+pub(crate) struct CastArgs {
     /// The tables.
     #[command(flatten)]
-    pub tables: TableFilter,
+    pub(crate) tables: TableFilter,
     /// How the values of a column are meant: events.at=unix-ms (may be given again)
     #[arg(long, value_name = "TABLE.COLUMN=RULE")]
-    pub cast: Vec<String>,
+    pub(crate) cast: Vec<String>,
     /// The time zone of times that name none: UTC, +02:00
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
-    pub timezone: String,
+    pub(crate) timezone: String,
 }
 
 /// The selection of tables.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub struct TableFilter {
+pub(crate) struct TableFilter {
     /// Only this table (may be given again)
     #[arg(long, value_name = "TABLE")]
-    pub only: Vec<String>,
+    pub(crate) only: Vec<String>,
     /// Without this table (may be given again)
     #[arg(long, value_name = "TABLE")]
-    pub exclude: Vec<String>,
+    pub(crate) exclude: Vec<String>,
 }
 
 /// A shell for which there is a completion script.
@@ -256,7 +256,7 @@ pub enum Shell {
 
 impl Command {
     /// The command of a call that names none: `upgrade`, to the configured target.
-    pub const PLAIN: Command = Command::Upgrade { target: None, look: PreviewFlags { sql: false, plan: false } };
+    pub(crate) const PLAIN: Command = Command::Upgrade { target: None, look: PreviewFlags { sql: false, plan: false } };
 }
 
 /// The flags that print what would run.
@@ -264,10 +264,10 @@ impl Command {
 pub struct PreviewFlags {
     /// Print the whole SQL script instead; with FROM:TO as the target, without a database
     #[arg(long, conflicts_with = "plan")]
-    pub sql: bool,
+    pub(crate) sql: bool,
     /// Show what would run instead
     #[arg(long)]
-    pub plan: bool,
+    pub(crate) plan: bool,
 }
 
 /// Parses the command line. The arguments after the first `--` become [`Cli::program`].

@@ -4,30 +4,30 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// Returns the present time as RFC 3339 in whole seconds: `2026-01-12T09:30:00Z`.
-pub fn now() -> String {
+pub(crate) fn now() -> String {
     let now = OffsetDateTime::now_utc();
     now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default()
 }
 
 /// Returns the present time as RFC 3339 with microseconds.
-pub fn now_with_microseconds() -> String {
+pub(crate) fn now_with_microseconds() -> String {
     let now = OffsetDateTime::now_utc();
     now.replace_nanosecond(now.microsecond() * 1000).unwrap_or(now).format(&Rfc3339).unwrap_or_default()
 }
 
 /// Returns the present time of the day: `09:30:00Z`.
-pub fn now_time_of_day() -> String {
+pub(crate) fn now_time_of_day() -> String {
     let now = OffsetDateTime::now_utc();
     format!("{:02}:{:02}:{:02}Z", now.hour(), now.minute(), now.second())
 }
 
 /// Returns the present time for the name of a file or a database: `20260112T093000Z`.
-pub fn now_for_names() -> String {
+pub(crate) fn now_for_names() -> String {
     now().replace(['-', ':'], "")
 }
 
 /// Returns a time of RFC 3339 as `2026-01-12 09:30:00Z`, and any other text unchanged.
-pub fn to_seconds(time: &str) -> String {
+pub(crate) fn to_seconds(time: &str) -> String {
     match OffsetDateTime::parse(time, &Rfc3339) {
         Ok(_) => format!("{} {}Z", &time[..10], &time[11..19]),
         Err(_) => time.to_owned(),

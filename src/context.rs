@@ -12,11 +12,11 @@ use crate::signal::Cancel;
 #[derive(Clone)]
 pub struct RunContext {
     /// The span in which the run logs: it names the database if the process works on several.
-    pub span: Span,
+    pub(crate) span: Span,
     /// The cancellation of this run, which ends with that of the process.
     pub cancel: Cancel,
     /// The line of the terminal for progress, which the runs of a process share.
-    pub progress: ProgressLine,
+    pub(crate) progress: ProgressLine,
 }
 
 impl RunContext {

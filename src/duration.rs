@@ -25,7 +25,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Formats a duration as `12 ms`, `3.4 s`, `2 min 5 s` or `1 h 2 min`.
-pub fn describe_milliseconds(milliseconds: i64) -> String {
+pub(crate) fn describe_milliseconds(milliseconds: i64) -> String {
     let seconds = milliseconds / 1000;
     match seconds {
         0 => format!("{milliseconds} ms"),

@@ -26,16 +26,16 @@ pub struct MigratedDatabase {
     /// The revisions that the run has applied or rolled back.
     pub done: Completed,
     /// The current heads of the database, with commas between; `None` is base.
-    pub revision: Option<String>,
+    pub(crate) revision: Option<String>,
     /// The path of the backup, if the run has taken one.
-    pub backup: Option<PathBuf>,
+    pub(crate) backup: Option<PathBuf>,
 }
 
 /// Brings the database to the target of the request.
 ///
 /// # Errors
 /// Fails with the failure of the stage that could not go on; see [`crate::exit`] for the exit code of each.
-pub async fn run(
+pub(crate) async fn run(
     config: &DatabaseConfig,
     request: &MigrationRequest,
     context: &RunContext,
@@ -104,7 +104,7 @@ fn resolve_and_plan(
 }
 
 /// Returns whether a revision is recorded as unfinished, by a run that has ended early or by one that is at work.
-pub fn has_unfinished(applied: &[Applied]) -> bool {
+pub(crate) fn has_unfinished(applied: &[Applied]) -> bool {
     applied.iter().any(|row| row.state != RecordedState::Applied)
 }
 
@@ -131,7 +131,7 @@ async fn resolve_and_plan_locked(
 }
 
 /// Returns the settings of the wait for the database and of its lock.
-pub fn lock_settings(config: &DatabaseConfig) -> LockSettings<'_> {
+pub(crate) fn lock_settings(config: &DatabaseConfig) -> LockSettings<'_> {
     let DatabaseConfig { limits, lock_timeout: timeout, applied_by, .. } = config;
     let lock = LockRequest { limits: *limits, timeout: *timeout, applied_by };
     LockSettings { source: &config.database, history: &config.history, patience: &config.patience, lock }
@@ -278,7 +278,7 @@ async fn handle_failure(
 }
 
 /// Returns the state of the database after a plan with nothing left; warns of revisions of other images.
-pub fn migrated_database(plan: &Plan) -> MigratedDatabase {
+pub(crate) fn migrated_database(plan: &Plan) -> MigratedDatabase {
     if !plan.ahead.is_empty() {
         tracing::warn!("the database is ahead of this image: it has {}", list(&plan.ahead));
     }

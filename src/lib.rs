@@ -1,35 +1,35 @@
 //! Lockkeeper is a migration runner: it changes the schema of a database when a release is deployed.
 //!
-//! A run waits until the database is really ready ([`stage::wait`]), takes an advisory lock ([`stage::lock`]), backs
-//! up ([`stage::backup`]), applies the pending SQL migrations ([`stage::migrate`]), verifies the result
-//! ([`stage::verify`]) and ends with an exit code that a scheduler can act on ([`exit`]). The module [`entrypoint`]
+//! A run waits until the database is really ready (`stage::wait`), takes an advisory lock (`stage::lock`), backs
+//! up (`stage::backup`), applies the pending SQL migrations (`stage::migrate`), verifies the result
+//! (`stage::verify`) and ends with an exit code that a scheduler can act on ([`exit`]). The module `entrypoint`
 //! runs these stages in order.
 
-#![warn(missing_docs)]
+#![warn(missing_docs, unreachable_pub)]
 
 pub mod cli;
-pub mod clock;
+pub(crate) mod clock;
 pub mod command;
 pub mod config;
 pub mod context;
 pub mod database;
 pub mod dialect;
-pub mod directory;
+pub(crate) mod directory;
 pub mod duration;
-pub mod entrypoint;
+pub(crate) mod entrypoint;
 pub mod error;
 pub mod exit;
 pub mod layout;
 pub mod masking;
 pub mod outcome;
-pub mod progress;
+pub(crate) mod progress;
 pub mod report;
-pub mod request;
+pub(crate) mod request;
 pub mod revision;
-pub mod safe_file;
+pub(crate) mod safe_file;
 pub mod signal;
-pub mod sql;
-pub mod stage;
-pub mod table;
+pub(crate) mod sql;
+pub(crate) mod stage;
+pub(crate) mod table;
 pub mod transfer;
 pub mod watchdog;

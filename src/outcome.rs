@@ -21,31 +21,31 @@ const TERMINATION_BYTES: usize = 1000;
 #[derive(Debug, Serialize)]
 pub struct Outcome {
     /// The exit code.
-    pub code: u8,
+    pub(crate) code: u8,
     /// The exit code's name.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The exit code's class.
-    pub class: ExitClass,
+    pub(crate) class: ExitClass,
     /// The text of the last log line.
-    pub message: String,
+    pub(crate) message: String,
     /// The stage that failed; null after a success.
-    pub stage: Option<String>,
+    pub(crate) stage: Option<String>,
     /// The revisions that this run has applied.
-    pub applied: Vec<String>,
+    pub(crate) applied: Vec<String>,
     /// The revisions that this run has rolled back.
-    pub undone: Vec<String>,
+    pub(crate) undone: Vec<String>,
     /// The revision at which the database is; null at base or if it is not known.
-    pub revision: Option<String>,
+    pub(crate) revision: Option<String>,
     /// The path of the backup that this run has taken.
-    pub backup: Option<String>,
+    pub(crate) backup: Option<String>,
     /// The advice after a failure; null after a success.
-    pub advice: Option<String>,
+    pub(crate) advice: Option<String>,
     /// The differences that a comparison has found, one line each.
-    pub differences: Vec<String>,
+    pub(crate) differences: Vec<String>,
     /// The server and the database, or the file; null for a command without a database.
-    pub database: Option<String>,
+    pub(crate) database: Option<String>,
     /// The duration of the run in milliseconds.
-    pub duration_ms: u64,
+    pub(crate) duration_ms: u64,
 }
 
 impl Outcome {

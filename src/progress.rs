@@ -22,13 +22,13 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(300);
 const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Returns the intervals between the lines of one step.
-pub fn intervals() -> impl Iterator<Item = Duration> {
+pub(crate) fn intervals() -> impl Iterator<Item = Duration> {
     std::iter::successors(Some(FIRST_INTERVAL), |last| Some((*last * 2).min(LONGEST_INTERVAL)))
 }
 
 /// Waits for work without measurable progress, and logs at intervals that it continues. `activity` follows the word
 /// "still".
-pub async fn with_progress<T>(activity: &str, work: impl Future<Output = T>) -> T {
+pub(crate) async fn with_progress<T>(activity: &str, work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
     let start = Instant::now();
     for interval in intervals() {
@@ -43,7 +43,7 @@ pub async fn with_progress<T>(activity: &str, work: impl Future<Output = T>) -> 
 }
 
 /// The progress of a step that processes the rows of a table.
-pub struct RowMeter {
+pub(crate) struct RowMeter {
     activity: Mutex<String>,
     rows: AtomicU64,
     bytes: AtomicU64,
@@ -56,29 +56,29 @@ pub struct RowMeter {
 
 impl RowMeter {
     /// Starts to measure. `activity` describes the step in log lines after the word "still".
-    pub fn new(line: &ProgressLine, activity: String, expected: Option<u64>) -> RowMeter {
+    pub(crate) fn new(line: &ProgressLine, activity: String, expected: Option<u64>) -> RowMeter {
         let (rows, bytes) = Default::default();
         RowMeter { activity: Mutex::new(activity), rows, bytes, expected, start: Instant::now(), line: line.clone() }
     }
 
     /// Returns the time since the start, in milliseconds.
-    pub fn duration_ms(&self) -> u64 {
+    pub(crate) fn duration_ms(&self) -> u64 {
         self.start.elapsed().as_millis() as u64
     }
 
     /// Adds processed rows, and their size in bytes.
-    pub fn add(&self, rows: u64, bytes: usize) {
+    pub(crate) fn add(&self, rows: u64, bytes: usize) {
         self.rows.fetch_add(rows, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Returns a counter of single rows, which passes them on in batches.
-    pub fn ticks(&self) -> PendingRows<'_> {
+    pub(crate) fn ticks(&self) -> PendingRows<'_> {
         PendingRows { meter: self, rows: 0, bytes: 0 }
     }
 
     /// Changes the description of the step.
-    pub fn becomes(&self, activity: String) {
+    pub(crate) fn becomes(&self, activity: String) {
         *self.activity.lock().unwrap_or_else(PoisonError::into_inner) = activity;
     }
 
@@ -93,7 +93,7 @@ impl RowMeter {
 }
 
 /// A counter of rows that are not yet added to a meter.
-pub struct PendingRows<'m> {
+pub(crate) struct PendingRows<'m> {
     meter: &'m RowMeter,
     rows: u64,
     bytes: usize,
@@ -101,7 +101,7 @@ pub struct PendingRows<'m> {
 
 impl PendingRows<'_> {
     /// Counts one row of the given size in bytes.
-    pub fn row(&mut self, bytes: usize) {
+    pub(crate) fn row(&mut self, bytes: usize) {
         const BATCH_ROWS: u64 = 1024;
         self.rows += 1;
         self.bytes += bytes;
@@ -153,7 +153,7 @@ impl fmt::Display for MeterReading {
 }
 
 /// Runs work and shows its meter: by a progress bar on a terminal, and by log lines elsewhere.
-pub async fn metered<T>(meter: &RowMeter, work: impl Future<Output = T>) -> T {
+pub(crate) async fn metered<T>(meter: &RowMeter, work: impl Future<Output = T>) -> T {
     let bar = TerminalBar::for_meter(meter);
     tokio::select! {
         biased;
@@ -262,7 +262,7 @@ impl Drop for BarOnLine {
 }
 
 /// A display of the growth of a file, until it is dropped.
-pub struct FileProgress {
+pub(crate) struct FileProgress {
     task: JoinHandle<()>,
     /// The bar is removed after the task has been told to end.
     _bar: BarOnLine,
@@ -270,7 +270,7 @@ pub struct FileProgress {
 
 impl FileProgress {
     /// Starts the display. `expected` is a guess in bytes, which is logged; the bar shows the bytes, and no percentage.
-    pub fn start(line: &ProgressLine, activity: String, file: &Path, expected: u64) -> FileProgress {
+    pub(crate) fn start(line: &ProgressLine, activity: String, file: &Path, expected: u64) -> FileProgress {
         let on_line = BarOnLine::new(line);
         let bar = &on_line.bar;
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}: {bytes} in {elapsed}") {

@@ -22,10 +22,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::error::Cause;
 use crate::masking::mask_known;
 use crate::signal::Cancel;
-pub use escape::escape;
+pub(crate) use escape::escape;
 use escape::{escape_json, escape_page};
 use log::{LogLayer, NOTICE};
-pub use output::{answer, bytes};
+pub(crate) use output::{answer, bytes};
 
 /// The time for which a log line waits for a slow reader, once. Until the reader continues, further lines are dropped.
 const LOG_WRITE_TIMEOUT: Duration = Duration::from_millis(200);
@@ -42,7 +42,7 @@ pub struct ProgressLine(Arc<AtomicBool>);
 
 impl ProgressLine {
     /// Gives the line to a progress bar; `None` if it belongs to another one.
-    pub fn occupy(&self) -> Option<OccupiedLine> {
+    pub(crate) fn occupy(&self) -> Option<OccupiedLine> {
         let was_occupied = self.0.swap(true, Ordering::Relaxed);
         (!was_occupied).then(|| OccupiedLine(self.clone()))
     }
@@ -55,7 +55,7 @@ impl ProgressLine {
 
 /// The line of the terminal while it belongs to a progress bar. Dropping this value gives the line back.
 #[derive(Debug)]
-pub struct OccupiedLine(ProgressLine);
+pub(crate) struct OccupiedLine(ProgressLine);
 
 impl Drop for OccupiedLine {
     fn drop(&mut self) {
@@ -123,7 +123,7 @@ pub enum Colour {
 impl Colour {
     /// Returns the colours for an output: ANSI for a terminal, unless NO_COLOR is set to a value that is not empty
     /// (no-color.org).
-    pub fn on(out: &impl IsTerminal) -> Colour {
+    pub(crate) fn on(out: &impl IsTerminal) -> Colour {
         let is_disabled = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         if out.is_terminal() && !is_disabled { Colour::Ansi } else { Colour::Plain }
     }
@@ -149,7 +149,7 @@ impl LogOutput {
 }
 
 /// Reports whether standard error accepts output at once. A terminal that was stopped does not.
-pub fn is_ready() -> bool {
+pub(crate) fn is_ready() -> bool {
     is_writable(&io::stderr(), Duration::ZERO).unwrap_or(false)
 }
 
@@ -175,7 +175,7 @@ fn write_with_timeout(out: &mut (impl Write + AsFd), bytes: &[u8], timeout: Dura
 
 /// Standard output for a document that must arrive complete and unmasked. A write waits for the reader until a signal
 /// arrives.
-pub struct DocumentOutput<'a>(pub &'a Cancel);
+pub(crate) struct DocumentOutput<'a>(pub(crate) &'a Cancel);
 
 impl Write for DocumentOutput<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -201,19 +201,19 @@ pub fn print(text: &str) {
 }
 
 /// Formats an answer as a JSON document of several lines.
-pub fn document(value: &impl Serialize) -> String {
+pub(crate) fn document(value: &impl Serialize) -> String {
     let text = serde_json::to_string_pretty(value).expect("strings and numbers are JSON");
     escape_json(&text).into_owned() + "\n"
 }
 
 /// Formats a value as one line of JSON.
-pub fn json_line(value: &impl Serialize) -> String {
+pub(crate) fn json_line(value: &impl Serialize) -> String {
     let text = serde_json::to_string(value).expect("strings and numbers are JSON");
     escape_json(&text).into_owned() + "\n"
 }
 
 /// Returns a text as one line, masked and escaped, for a display.
-pub fn line(text: &str) -> String {
+pub(crate) fn line(text: &str) -> String {
     escape(&mask_known(text)).into_owned()
 }
 
@@ -223,6 +223,6 @@ fn sanitize(text: &str) -> String {
 }
 
 /// Prints a question for the user on standard error, whatever the log level is.
-pub fn ask(question: &str) {
+pub(crate) fn ask(question: &str) {
     let _ = write_with_timeout(&mut io::stderr(), sanitize(question).as_bytes(), LOG_WRITE_TIMEOUT);
 }

@@ -11,9 +11,9 @@ use crate::revision::{Applied, Backslash, Direction, Goal, Migration, Plan, Reco
 use crate::stage::migrate::{InspectedDir, Inspection};
 
 /// A loaded migration directory, a direction, and the target.
-pub struct MigrationRequest {
+pub(crate) struct MigrationRequest {
     /// The migration directory.
-    pub directory: MigrationDir,
+    pub(crate) directory: MigrationDir,
     direction: Direction,
     /// The target, found in the directory.
     target: ResolvedTarget,
@@ -27,7 +27,11 @@ impl MigrationRequest {
     /// # Errors
     /// Fails as [`MigrationDir::load`] does; when the target fits no revision or several; when there are several heads
     /// where one is needed.
-    pub fn new(config: &DatabaseConfig, target: &Target, direction: Direction) -> Result<MigrationRequest, Failure> {
+    pub(crate) fn new(
+        config: &DatabaseConfig,
+        target: &Target,
+        direction: Direction,
+    ) -> Result<MigrationRequest, Failure> {
         let failed = |cause| Failure::new(Stage::Load, cause);
         let directory = MigrationDir::load(&config.dir, config.dialect).map_err(failed)?;
         let resolved = plan::find(&directory.graph, &directory.migrations, target, direction)
@@ -41,7 +45,7 @@ impl MigrationRequest {
     ///
     /// # Errors
     /// Whatever keeps the plan from being run; with `strict`, revisions that the directory does not know.
-    pub fn resolve(&self, applied: &[Applied]) -> Result<(Goal, Plan), Failure> {
+    pub(crate) fn resolve(&self, applied: &[Applied]) -> Result<(Goal, Plan), Failure> {
         let MigrationDir { graph, migrations, .. } = &self.directory;
         let (goal, plan) = plan::plan_to(graph, migrations, applied, &self.target, self.direction)
             .map_err(|errors| objected(&errors))?;
@@ -52,7 +56,7 @@ impl MigrationRequest {
     ///
     /// # Errors
     /// Fails as [`MigrationRequest::resolve`] does.
-    pub fn plan(&self, goal: &Goal, applied: &[Applied]) -> Result<Plan, Failure> {
+    pub(crate) fn plan(&self, goal: &Goal, applied: &[Applied]) -> Result<Plan, Failure> {
         let MigrationDir { graph, migrations, .. } = &self.directory;
         let plan = plan::plan(graph, migrations, applied, goal).map_err(|errors| objected(&errors))?;
         self.check_ahead(plan)
@@ -63,7 +67,7 @@ impl MigrationRequest {
     ///
     /// # Errors
     /// Fails when the name fits no revision or several.
-    pub fn as_if_at(&self, name: &RevisionName) -> Result<Vec<Applied>, Failure> {
+    pub(crate) fn as_if_at(&self, name: &RevisionName) -> Result<Vec<Applied>, Failure> {
         let MigrationDir { graph, migrations, .. } = &self.directory;
         let resolved = plan::find(graph, migrations, &Target::At(name.clone()), Direction::Down);
         let ResolvedTarget::At(positions) = resolved.map_err(|error| objected(&[error]))? else {
@@ -87,7 +91,7 @@ impl MigrationRequest {
     }
 
     /// Returns whether the plan ends exactly at the target. The plan of a relative target always does.
-    pub fn is_at_target(&self, plan: &Plan) -> bool {
+    pub(crate) fn is_at_target(&self, plan: &Plan) -> bool {
         let id = |&index: &usize| &self.directory.migrations[index].version;
         match &self.target {
             ResolvedTarget::At(positions) => positions.iter().map(id).eq(&plan.goal),
@@ -97,7 +101,7 @@ impl MigrationRequest {
 
     /// Returns the command for a rerun that ends where this plan ends, and its reason, if the target is relative: a
     /// rerun with the relative target would go further. Returns `None` for other targets.
-    pub fn again(&self, plan: &Plan) -> Option<String> {
+    pub(crate) fn again(&self, plan: &Plan) -> Option<String> {
         let ResolvedTarget::Relative(count) = self.target else {
             return None;
         };
@@ -126,7 +130,7 @@ impl MigrationRequest {
     /// # Errors
     /// Fails with every statement that cannot run at its place in the script and, in a downgrade, with every revision
     /// that cannot be rolled back.
-    pub fn inspect(
+    pub(crate) fn inspect(
         &self,
         plan: &Plan,
         applied: &[Applied],

@@ -39,7 +39,7 @@ enum FileTypeError {
 ///
 /// # Errors
 /// Fails when the name leads to something else than a regular file, or with the error of the file system.
-pub fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     open_regular(path, OFlags::RDONLY, 0)
 }
 
@@ -47,7 +47,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// Fails as [`open`] does.
-pub fn open_ours(path: &Path) -> io::Result<File> {
+pub(crate) fn open_ours(path: &Path) -> io::Result<File> {
     open_regular(path, OFlags::RDONLY | OFlags::NOFOLLOW, 0)
 }
 
@@ -55,7 +55,7 @@ pub fn open_ours(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// Fails as [`open`] does.
-pub fn open_for_writing(path: &Path) -> io::Result<File> {
+pub(crate) fn open_for_writing(path: &Path) -> io::Result<File> {
     open_regular(path, OFlags::WRONLY | OFlags::NOFOLLOW, 0)
 }
 
@@ -64,7 +64,7 @@ pub fn open_for_writing(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// Fails as [`open`] does.
-pub fn open_or_create(path: &Path, mode: u32) -> io::Result<File> {
+pub(crate) fn open_or_create(path: &Path, mode: u32) -> io::Result<File> {
     open_regular(path, OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW, mode)
 }
 
@@ -72,7 +72,7 @@ pub fn open_or_create(path: &Path, mode: u32) -> io::Result<File> {
 ///
 /// # Errors
 /// Fails when the name exists, or with the error of the file system.
-pub fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+pub(crate) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     open_regular(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, mode)
 }
 
@@ -81,7 +81,7 @@ pub fn create_new(path: &Path, mode: u32) -> io::Result<File> {
 ///
 /// # Errors
 /// Fails as [`open`] does.
-pub fn overwrite(path: &Path) -> io::Result<File> {
+pub(crate) fn overwrite(path: &Path) -> io::Result<File> {
     let file = open_regular(path, OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW, 0o666)?;
     match file.metadata()?.nlink() {
         0 | 1 => file.set_len(0).map(|()| file),
@@ -94,7 +94,7 @@ pub fn overwrite(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// Fails when the name leads to a directory, or with the error of the file system.
-pub fn open_stream(path: &Path) -> io::Result<File> {
+pub(crate) fn open_stream(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
     match file.metadata()?.is_dir() {
         true => Err(ErrorKind::IsADirectory.into()),
@@ -106,7 +106,7 @@ pub fn open_stream(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// Fails when the name does not lead to a directory, or with the error of the file system.
-pub fn open_directory(path: &Path) -> io::Result<File> {
+pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
@@ -116,7 +116,7 @@ pub fn open_directory(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// Fails with the error of the file system.
-pub fn sync_parent(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     open_directory(path.parent().unwrap_or(Path::new("")))?.sync_all()
 }
 
@@ -124,7 +124,7 @@ pub fn sync_parent(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// Fails as [`open`] does, and when the file is larger.
-pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read_limited(open(path)?, limit)
 }
 
@@ -132,7 +132,7 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// Fails as [`read`] does.
-pub fn read_ours(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_ours(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read_limited(open_ours(path)?, limit)
 }
 
@@ -140,7 +140,7 @@ pub fn read_ours(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// Fails as [`read`] does, and when the text is not UTF-8.
-pub fn read_to_string(path: &Path, limit: u64) -> io::Result<String> {
+pub(crate) fn read_to_string(path: &Path, limit: u64) -> io::Result<String> {
     let text = String::from_utf8(read(path, limit)?);
     text.map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"))
 }
@@ -150,7 +150,7 @@ pub fn read_to_string(path: &Path, limit: u64) -> io::Result<String> {
 ///
 /// # Errors
 /// Fails when the name leads to something else, or with the error of the file system.
-pub fn check_regular_if_any(path: &Path) -> io::Result<()> {
+pub(crate) fn check_regular_if_any(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(()),
         Ok(metadata) => Err(not_regular(metadata.file_type())),

@@ -6,12 +6,12 @@
 use crate::dialect::Dialect;
 
 /// The operator `=`.
-pub const EQUALS: &str = "OPERATOR(pg_catalog.=)";
+pub(crate) const EQUALS: &str = "OPERATOR(pg_catalog.=)";
 /// The operator `/`, whose error for a divisor of zero stops a script.
-pub const DIVIDED_BY: &str = "OPERATOR(pg_catalog./)";
+pub(crate) const DIVIDED_BY: &str = "OPERATOR(pg_catalog./)";
 
 /// Returns an operator in the form that a statement of this dialect needs.
-pub fn operator(dialect: Dialect, symbol: &str) -> String {
+pub(crate) fn operator(dialect: Dialect, symbol: &str) -> String {
     match dialect {
         Dialect::Postgres => format!("OPERATOR(pg_catalog.{symbol})"),
         Dialect::Sqlite => symbol.to_owned(),
@@ -20,7 +20,7 @@ pub fn operator(dialect: Dialect, symbol: &str) -> String {
 
 /// Returns a condition that a value is in a list. `IN` is not used on PostgreSQL, which looks up its operator on the
 /// search path.
-pub fn is_one_of(dialect: Dialect, value: &str, list: &[String]) -> String {
+pub(crate) fn is_one_of(dialect: Dialect, value: &str, list: &[String]) -> String {
     let list = list.join(", ");
     match dialect {
         Dialect::Postgres => format!("{value} {EQUALS} ANY (ARRAY[{list}])"),
@@ -29,14 +29,14 @@ pub fn is_one_of(dialect: Dialect, value: &str, list: &[String]) -> String {
 }
 
 /// Returns a text without control characters, so that it cannot end the comment that contains it.
-pub fn comment_text(text: &str) -> String {
+pub(crate) fn comment_text(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// Returns a string literal of PostgreSQL with the same meaning whether `standard_conforming_strings` is on or off: a
 /// script may have changed it, and the role or the database may have a default. NUL bytes, which no text of the server
 /// can have, are left out.
-pub fn literal(text: &str) -> String {
+pub(crate) fn literal(text: &str) -> String {
     match text.contains('\\') {
         false => sqlite_literal(text),
         true => format!("E{}", sqlite_literal(&text.replace('\\', "\\\\"))),
@@ -44,12 +44,12 @@ pub fn literal(text: &str) -> String {
 }
 
 /// Returns a string literal of SQLite, in which a backslash is an ordinary character. NUL bytes are left out.
-pub fn sqlite_literal(text: &str) -> String {
+pub(crate) fn sqlite_literal(text: &str) -> String {
     format!("'{}'", text.replace('\0', "").replace('\'', "''"))
 }
 
 /// Returns a quoted identifier of both dialects, without NUL bytes.
-pub fn identifier(name: &str) -> String {
+pub(crate) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('\0', "").replace('"', "\"\""))
 }
 

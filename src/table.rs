@@ -6,7 +6,7 @@ use crate::report::{Colour, escape};
 
 /// The meaning of a cell, which is shown by its colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CellTone {
+pub(crate) enum CellTone {
     /// No special meaning.
     #[default]
     Plain,
@@ -31,7 +31,7 @@ impl CellTone {
 }
 
 /// A table that grows row by row.
-pub struct TextTable {
+pub(crate) struct TextTable {
     /// The titles of the columns.
     titles: Vec<&'static str>,
     /// The widths of the columns in terminal cells.
@@ -41,7 +41,7 @@ pub struct TextTable {
 }
 
 /// A cell of a table.
-pub struct Cell {
+pub(crate) struct Cell {
     /// The escaped text.
     text: String,
     /// The width of the text in terminal cells.
@@ -52,7 +52,7 @@ pub struct Cell {
 
 impl Cell {
     /// Makes a cell, and escapes control characters of its text.
-    pub fn new(text: &str, tone: CellTone) -> Cell {
+    pub(crate) fn new(text: &str, tone: CellTone) -> Cell {
         let text = escape(text).into_owned();
         Cell { width: text.width(), text, tone }
     }
@@ -66,12 +66,12 @@ impl From<&str> for Cell {
 
 impl TextTable {
     /// Makes a table without rows.
-    pub fn new(titles: Vec<&'static str>) -> TextTable {
+    pub(crate) fn new(titles: Vec<&'static str>) -> TextTable {
         TextTable { widths: titles.iter().map(|title| title.width()).collect(), titles, rows: Vec::new() }
     }
 
     /// Adds a row, which has one cell for each title.
-    pub fn add(&mut self, row: Vec<Cell>) {
+    pub(crate) fn add(&mut self, row: Vec<Cell>) {
         for (width, cell) in self.widths.iter_mut().zip(&row) {
             *width = cell.width.max(*width);
         }
@@ -79,7 +79,7 @@ impl TextTable {
     }
 
     /// Returns the lines of the table, without spaces at their ends.
-    pub fn text(&self, colour: Colour) -> String {
+    pub(crate) fn text(&self, colour: Colour) -> String {
         let titles: Vec<Cell> = self.titles.iter().map(|title| Cell::from(*title)).collect();
         let mut text = String::new();
         for row in [&titles].into_iter().chain(&self.rows) {

@@ -8,79 +8,79 @@ use clap::Args;
 pub struct Flags {
     /// Database [env: DATABASE_URL]; a password belongs into DATABASE_PASSWORD
     #[arg(long, global = true, value_name = "URL")]
-    pub url: Option<String>,
+    pub(crate) url: Option<String>,
     /// File with variables, in which DATABASE_URL and the others may stand; the environment goes before it [default:
     /// .env, if it is there]
     #[arg(long, global = true, value_name = "FILE")]
     pub env_file: Option<String>,
     /// Directory of the migrations [env: LOCKKEEPER_DIR]
     #[arg(long, global = true, value_name = "DIR")]
-    pub dir: Option<String>,
+    pub(crate) dir: Option<String>,
     /// How long to wait for readiness [env: LOCKKEEPER_WAIT_TIMEOUT] [default: 60s]
     #[arg(long, global = true, value_name = "TIME")]
-    pub wait_timeout: Option<String>,
+    pub(crate) wait_timeout: Option<String>,
     /// How long one attempt may take [env: LOCKKEEPER_CONNECT_TIMEOUT] [default: 5s]
     #[arg(long, global = true, value_name = "TIME")]
-    pub connect_timeout: Option<String>,
+    pub(crate) connect_timeout: Option<String>,
     /// How long a refused login is retried [env: LOCKKEEPER_AUTH_GRACE] [default: 10s]
     #[arg(long, global = true, value_name = "TIME")]
-    pub auth_grace: Option<String>,
+    pub(crate) auth_grace: Option<String>,
     /// How long to wait for the advisory lock [env: LOCKKEEPER_LOCK_TIMEOUT] [default: 5m]
     #[arg(long, global = true, value_name = "TIME")]
-    pub lock_timeout: Option<String>,
+    pub(crate) lock_timeout: Option<String>,
     /// How long a migration may wait for a table [env: LOCKKEEPER_DDL_LOCK_TIMEOUT] [default: 5s]
     #[arg(long, global = true, value_name = "TIME")]
-    pub ddl_lock_timeout: Option<String>,
+    pub(crate) ddl_lock_timeout: Option<String>,
     /// How often such a migration is tried again [env: LOCKKEEPER_DDL_RETRIES] [default: 8]
     #[arg(long, global = true, value_name = "N")]
-    pub ddl_retries: Option<String>,
+    pub(crate) ddl_retries: Option<String>,
     /// Limit for each statement [env: LOCKKEEPER_STATEMENT_TIMEOUT] [default: off]
     #[arg(long, global = true, value_name = "TIME")]
-    pub statement_timeout: Option<String>,
+    pub(crate) statement_timeout: Option<String>,
     /// Limit for the whole run [env: LOCKKEEPER_DEADLINE] [default: off]
     #[arg(long, global = true, value_name = "TIME")]
-    pub deadline: Option<String>,
+    pub(crate) deadline: Option<String>,
     /// From SIGTERM to the end at most [env: LOCKKEEPER_SHUTDOWN_GRACE] [default: 8s]
     #[arg(long, global = true, value_name = "TIME")]
-    pub shutdown_grace: Option<String>,
+    pub(crate) shutdown_grace: Option<String>,
     /// required or off [env: LOCKKEEPER_BACKUP] [default: required]
     #[arg(long, global = true, value_name = "MODE")]
-    pub backup: Option<String>,
+    pub(crate) backup: Option<String>,
     /// keep or, for SQLite, restore: what becomes of the database after a failed migration [env: LOCKKEEPER_ON_FAILURE]
     /// [default: keep]
     #[arg(long, global = true, value_name = "ACTION")]
-    pub on_failure: Option<String>,
+    pub(crate) on_failure: Option<String>,
     /// Directory of the backups [env: LOCKKEEPER_BACKUP_DIR]
     #[arg(long, global = true, value_name = "DIR")]
-    pub backup_dir: Option<String>,
+    pub(crate) backup_dir: Option<String>,
     /// Verified backups to keep [env: LOCKKEEPER_BACKUP_KEEP] [default: 5]
     #[arg(long, global = true, value_name = "N")]
-    pub backup_keep: Option<String>,
+    pub(crate) backup_keep: Option<String>,
     /// Limit for the backup [env: LOCKKEEPER_BACKUP_TIMEOUT] [default: off]
     #[arg(long, global = true, value_name = "TIME")]
-    pub backup_timeout: Option<String>,
+    pub(crate) backup_timeout: Option<String>,
     /// The pg_dump to use [env: LOCKKEEPER_PG_DUMP]
     #[arg(long, global = true, value_name = "FILE")]
-    pub pg_dump: Option<String>,
+    pub(crate) pg_dump: Option<String>,
     /// The history table, may be schema.table [env: LOCKKEEPER_HISTORY_TABLE] [default: lockkeeper_history]
     #[arg(long, global = true, value_name = "NAME")]
-    pub history_table: Option<String>,
+    pub(crate) history_table: Option<String>,
     /// Run the plan on a copy made of the backup first, and say what each step does there [env: LOCKKEEPER_REHEARSE]
     #[arg(long, global = true)]
-    pub rehearse: bool,
+    pub(crate) rehearse: bool,
     /// Fail when the database has revisions that this image does not know [env: LOCKKEEPER_STRICT]
     #[arg(long, global = true)]
-    pub strict: bool,
+    pub(crate) strict: bool,
     /// Create the PostgreSQL database when it does not exist
     #[arg(long, global = true)]
-    pub create_database: bool,
+    pub(crate) create_database: bool,
     /// Print the result as JSON on standard output
     #[arg(long, global = true)]
     pub json: bool,
     /// error, warn, info, debug or off [env: LOCKKEEPER_LOG] [default: info]
     #[arg(long, global = true, value_name = "LEVEL")]
-    pub log: Option<String>,
+    pub(crate) log: Option<String>,
     /// auto, text or json [env: LOCKKEEPER_LOG_FORMAT] [default: auto: text on a terminal, else JSON]
     #[arg(long, global = true, value_name = "FORMAT")]
-    pub log_format: Option<String>,
+    pub(crate) log_format: Option<String>,
 }

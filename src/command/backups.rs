@@ -21,7 +21,7 @@ use crate::stage::with_lock::{LockDecision, with_lock_unless_done};
 ///
 /// # Errors
 /// Fails as the wait, lock and backup stages do.
-pub async fn take(config: &DatabaseConfig, context: &RunContext) -> Result<ChangeSummary, Failure> {
+pub(crate) async fn take(config: &DatabaseConfig, context: &RunContext) -> Result<ChangeSummary, Failure> {
     let decide = async |mut database: Database, _| {
         let is_empty = database.is_empty().await;
         let message = "no backup: the database is empty".into();
@@ -65,7 +65,7 @@ struct BackupEntry {
 /// # Errors
 /// Fails when the directory cannot be read (a missing directory counts as an empty list) or when standard output cannot
 /// be written.
-pub async fn list(config: &DatabaseConfig, format: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
+pub(crate) async fn list(config: &DatabaseConfig, format: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
     let identity = config.database.identity().map_err(|cause| Failure::new(Stage::Configure, cause))?;
     let dir = &config.backup.dir;
     let backups = match backup::list(dir, &identity) {

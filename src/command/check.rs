@@ -16,7 +16,7 @@ use crate::stage::wait::wait;
 ///
 /// # Errors
 /// Fails with [`Cause::Pending`] if revisions are pending, or with the cause that prevents the plan from being made.
-pub async fn check(config: &DatabaseConfig, cancel: &Cancel) -> Result<MigratedDatabase, Failure> {
+pub(crate) async fn check(config: &DatabaseConfig, cancel: &Cancel) -> Result<MigratedDatabase, Failure> {
     let request = MigrationRequest::new(config, &config.target, Direction::Up)?;
     let (mut database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
     let (_, plan) = request.resolve(&applied)?;
@@ -35,7 +35,7 @@ pub async fn check(config: &DatabaseConfig, cancel: &Cancel) -> Result<MigratedD
 ///
 /// # Errors
 /// Fails with every problem that would prevent the files from being run, up or down.
-pub fn offline(config: &DatabaseConfig) -> Result<String, Failure> {
+pub(crate) fn offline(config: &DatabaseConfig) -> Result<String, Failure> {
     let answers = dialects::for_each_dialect(&config.dir, config.dialect, |dialect| check_offline(config, dialect))
         .map_err(|cause| Failure::new(Stage::Load, cause))?;
     Ok(format!("the files are fine: {}", answers.join("; ")))

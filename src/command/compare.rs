@@ -20,7 +20,7 @@ use crate::transfer::target::TargetTable;
 ///
 /// # Errors
 /// Fails when one side cannot be read, when tables or columns are missing, and when rows differ.
-pub async fn compare(config: &DatabaseConfig, args: &RowArgs, context: &RunContext) -> Result<String, Failure> {
+pub(crate) async fn compare(config: &DatabaseConfig, args: &RowArgs, context: &RunContext) -> Result<String, Failure> {
     let options = transfer_options(&args.casts, PlanPurpose::Compare).map_err(usage)?;
     // The source is not kept open while the run waits for the server.
     let path = file(config, &args.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;

@@ -12,7 +12,7 @@ use crate::signal::Cancel;
 ///
 /// # Errors
 /// Fails when standard output cannot be written or a signal arrives.
-pub async fn print(shell: Shell, cancel: &Cancel) -> Result<String, Failure> {
+pub(crate) async fn print(shell: Shell, cancel: &Cancel) -> Result<String, Failure> {
     let mut command = cli::command();
     let name = command.get_name().to_owned();
     let mut script = Vec::new();

@@ -9,7 +9,7 @@ use crate::stage::blocking;
 
 /// The user's consent as given on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consent {
+pub(crate) enum Consent {
     /// The user has agreed with `--yes`.
     Given,
     /// The user has to be asked on the terminal.
@@ -20,7 +20,7 @@ pub enum Consent {
 ///
 /// # Errors
 /// Fails when there is no terminal, when the answer is not yes, or when a signal arrives first.
-pub async fn agree(question: &str, instead: &'static str, cancel: &Cancel) -> Result<(), Failure> {
+pub(crate) async fn agree(question: &str, instead: &'static str, cancel: &Cancel) -> Result<(), Failure> {
     let declined = |reason| Failure::new(Stage::Plan, Cause::Declined { why: reason, instead });
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Err(declined("there is no terminal to ask on, and --yes was not given"));

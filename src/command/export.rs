@@ -22,7 +22,7 @@ use crate::transfer::target::TargetTable;
 /// # Errors
 /// Fails when the file exists already, or when the database cannot be read or the file cannot be written; the
 /// incomplete file is removed then.
-pub async fn run(config: &DatabaseConfig, args: &Export, cancel: &Cancel) -> Result<CommandOutput, Failure> {
+pub(crate) async fn run(config: &DatabaseConfig, args: &Export, cancel: &Cancel) -> Result<CommandOutput, Failure> {
     let failed = |cause| Failure::new(Stage::Export, cause);
     // Opened before the wait for the database, so that nothing else can take the name meanwhile.
     let sink = ExportSink::open(&args.file, cancel).map_err(|error| failed(Cause::Export(error)))?;

@@ -41,7 +41,7 @@ struct Head<'a> {
 ///
 /// # Errors
 /// Fails as [`MigrationDir::load`] does, or when standard output cannot be written.
-pub async fn heads(config: &DatabaseConfig, format: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
+pub(crate) async fn heads(config: &DatabaseConfig, format: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
     let directory =
         MigrationDir::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))?;
     let MigrationDir { path, graph, migrations, .. } = &directory;

@@ -13,7 +13,7 @@ use crate::signal::Cancel;
 ///
 /// # Errors
 /// Fails as [`StatusReport::take`] does, or when standard output cannot be written.
-pub async fn history(config: &DatabaseConfig, format: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
+pub(crate) async fn history(config: &DatabaseConfig, format: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
     let status = StatusReport::take(config, cancel).await?;
     let entries = status.entries();
     let text = match format {

@@ -27,7 +27,7 @@ use crate::transfer::plan::{PlanPurpose, PlanTarget, TransferOptions, TransferPl
 ///
 /// # Errors
 /// Fails when the file is not an export, as the upgrade does, or when rows do not fit; no row is loaded then.
-pub async fn run(config: &DatabaseConfig, args: &Import, context: &RunContext) -> Result<String, Failure> {
+pub(crate) async fn run(config: &DatabaseConfig, args: &Import, context: &RunContext) -> Result<String, Failure> {
     let options = transfer_options(&args.casts, PlanPurpose::Import).map_err(usage)?;
     if config.dialect == Dialect::Sqlite && !args.casts.cast.is_empty() {
         return Err(usage("--cast is for PostgreSQL: a column of SQLite takes values as they are".into()));
@@ -67,7 +67,7 @@ async fn postgres(
     let plan = plan(&staged, &targets, options)?;
     let limits = BadValueLimits { on_error: OnBadRow::Stop, max_errors };
     let loaded = transfer::transfer(locked, canceller, staged.source, Arc::new(plan), limits, context).await?;
-    Ok(loaded.tables.into_iter().map(|table| table.rows).collect())
+    Ok(loaded.rows)
 }
 
 /// Loads the rows into SQLite, and returns the number of rows of each table.

@@ -59,14 +59,14 @@ pub struct ChangeSummary {
     /// The last line of the output.
     pub message: String,
     /// The revision at which the database is according to the history; `None` is base.
-    pub revision: Option<String>,
+    pub(crate) revision: Option<String>,
     /// The path of the backup that the command has taken, if it has taken one.
-    pub backup: Option<PathBuf>,
+    pub(crate) backup: Option<PathBuf>,
 }
 
 /// The format of an answer on standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputFormat {
+pub(crate) enum OutputFormat {
     /// Text for people.
     Lines,
     /// A JSON document.

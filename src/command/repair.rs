@@ -59,7 +59,7 @@ struct RepairComparison {
 /// # Errors
 /// Fails when the user does not agree, or with the failure of the stage that could not go on. The history is unchanged
 /// then.
-pub async fn repair(config: &DatabaseConfig, consent: Consent, cancel: &Cancel) -> Result<String, Failure> {
+pub(crate) async fn repair(config: &DatabaseConfig, consent: Consent, cancel: &Cancel) -> Result<String, Failure> {
     let directory = load(config)?;
     let (_, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
     let comparison = compare(&directory, &applied)?;

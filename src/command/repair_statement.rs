@@ -19,7 +19,7 @@ use super::repair::{history, load};
 
 /// The outcome of the statement as a person has found it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// The statement took effect: the next run continues with the statement after it.
     Done,
     /// The statement did not take effect: the next run runs it again.
@@ -31,7 +31,7 @@ pub enum Decision {
 /// # Errors
 /// Fails when the part of the file that has been done was edited since, or with the failure of the stage that could not
 /// go on. The history is unchanged then.
-pub async fn decide(config: &DatabaseConfig, decision: Decision, cancel: &Cancel) -> Result<String, Failure> {
+pub(crate) async fn decide(config: &DatabaseConfig, decision: Decision, cancel: &Cancel) -> Result<String, Failure> {
     let directory = load(config)?;
     let (_, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
     if open(&applied).is_none() {

@@ -23,7 +23,7 @@ const DECLINED_ADVICE: &str = "run it on a terminal, or give --yes";
 
 /// The database into which a backup of PostgreSQL is restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RestoreDestination {
+pub(crate) enum RestoreDestination {
     /// A new database, which is exchanged with the old one.
     Beside,
     /// The existing database (`--in-place`).
@@ -35,7 +35,7 @@ pub enum RestoreDestination {
 /// # Errors
 /// Fails when the file differs from its manifest or is of another database, when the user does not agree, or with the
 /// failure of the stage that could not go on. Unless the failure says otherwise, the database is unchanged then.
-pub async fn restore(
+pub(crate) async fn restore(
     config: &DatabaseConfig,
     file: &str,
     destination: RestoreDestination,

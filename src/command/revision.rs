@@ -12,7 +12,7 @@ use crate::revision::Version;
 ///
 /// # Errors
 /// Fails when the message makes no file name, when the directory is invalid, or when it cannot be written.
-pub fn revision(config: &DatabaseConfig, message: &str) -> Result<String, Failure> {
+pub(crate) fn revision(config: &DatabaseConfig, message: &str) -> Result<String, Failure> {
     add(config, NewContent::Change, Some(message)).map_err(|cause| Failure::new(Stage::Load, cause))
 }
 
@@ -20,7 +20,7 @@ pub fn revision(config: &DatabaseConfig, message: &str) -> Result<String, Failur
 ///
 /// # Errors
 /// Fails as [`revision`] does, and when there is only one head to merge.
-pub fn merge(config: &DatabaseConfig, message: Option<&str>) -> Result<String, Failure> {
+pub(crate) fn merge(config: &DatabaseConfig, message: Option<&str>) -> Result<String, Failure> {
     add(config, NewContent::Join, message).map_err(|cause| Failure::new(Stage::Load, cause))
 }
 
@@ -60,21 +60,26 @@ fn add(config: &DatabaseConfig, content: NewContent<'_>, message: Option<&str>) 
 /// A directory and the revisions on which a new revision in it depends.
 pub(super) struct RevisionBase {
     /// The directory.
-    pub directory: MigrationDir,
+    pub(crate) directory: MigrationDir,
     /// The heads of the directory.
-    pub heads: Vec<Version>,
+    pub(crate) heads: Vec<Version>,
 }
 
 impl RevisionBase {
     /// Takes the heads of a directory as the base of a new revision.
-    pub fn from_dir(directory: MigrationDir) -> RevisionBase {
+    pub(crate) fn from_dir(directory: MigrationDir) -> RevisionBase {
         let heads =
             directory.graph.heads().into_iter().map(|index| directory.migrations[index].version.clone()).collect();
         RevisionBase { directory, heads }
     }
 
     /// Returns the files of a new revision in this directory.
-    pub fn scaffold(&self, version: &Version, message: &str, content: NewContent<'_>) -> Result<Vec<NewFile>, Cause> {
+    pub(crate) fn scaffold(
+        &self,
+        version: &Version,
+        message: &str,
+        content: NewContent<'_>,
+    ) -> Result<Vec<NewFile>, Cause> {
         let revision = NewRevision { version, message, parents: &self.heads, content };
         let scripts = self.directory.layout.scaffold(&revision).ok_or_else(|| {
             Cause::Usage(format!("-m {message:?} leaves nothing for a file name: write some ASCII letters or digits"))

@@ -22,7 +22,11 @@ use crate::stage::with_lock::{LockDecision, with_lock_unless_done};
 ///
 /// # Errors
 /// Fails with the failure of the stage that could not go on; the history is unchanged then.
-pub async fn stamp(config: &DatabaseConfig, target: &Target, context: &RunContext) -> Result<ChangeSummary, Failure> {
+pub(crate) async fn stamp(
+    config: &DatabaseConfig,
+    target: &Target,
+    context: &RunContext,
+) -> Result<ChangeSummary, Failure> {
     let failed = |cause| Failure::new(Stage::Load, cause);
     let directory = MigrationDir::load(&config.dir, config.dialect).map_err(failed)?;
     let positions = plan::resolve(&directory.graph, &directory.migrations, target)

@@ -24,7 +24,7 @@ use crate::transfer::source::SourceContents;
 ///
 /// # Errors
 /// Fails as the upgrade or the transfer does. The target has no new row then.
-pub async fn run(
+pub(crate) async fn run(
     config: &DatabaseConfig,
     args: &Transfer,
     format: OutputFormat,
@@ -101,8 +101,8 @@ async fn copy(
         tracing::info!("left alone: {name}, {reason}");
     }
     let summary = transfer::transfer(locked, canceller, source, Arc::new(plan), limits, context).await?;
-    let rows: u64 = summary.tables.iter().map(|table| table.rows).sum();
-    let tables = summary.tables.len() as u64;
+    let rows: u64 = summary.rows.iter().sum();
+    let tables = summary.rows.len() as u64;
     let message =
         format!("transferred {}, {}, and compared every one of them", counted(tables, "table"), counted(rows, "row"));
     match summary.kept {

@@ -8,7 +8,7 @@ use crate::transfer::flag;
 
 /// Logs one command line with every cast that was advised. It logs nothing for a single cast, which the error message
 /// contains already.
-pub fn advise<'c>(config: &DatabaseConfig, args: &Transfer, casts: impl ExactSizeIterator<Item = &'c String>) {
+pub(crate) fn advise<'c>(config: &DatabaseConfig, args: &Transfer, casts: impl ExactSizeIterator<Item = &'c String>) {
     if casts.len() > 1 {
         tracing::error!("with all of these casts: {}", command_with_casts(config, args, casts));
     }
@@ -36,7 +36,7 @@ fn command_with_casts<'c>(config: &DatabaseConfig, args: &Transfer, casts: impl 
 }
 
 /// Returns the flags that select tables and determine casts, quoted for a shell.
-pub fn flags(args: &CastArgs) -> Vec<String> {
+pub(crate) fn flags(args: &CastArgs) -> Vec<String> {
     let mut flags: Vec<String> = Vec::new();
     for (name, values) in [("--only", &args.tables.only), ("--exclude", &args.tables.exclude), ("--cast", &args.cast)] {
         flags.extend(values.iter().map(|value| flag(name, value)));

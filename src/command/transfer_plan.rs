@@ -89,7 +89,7 @@ impl<'a> TableDocument<'a> {
 ///
 /// # Errors
 /// Fails when one side cannot be read, and when tables or columns have no counterpart.
-pub async fn show(
+pub(crate) async fn show(
     config: &DatabaseConfig,
     args: &Transfer,
     format: OutputFormat,

@@ -20,7 +20,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Fails as the wait stage does.
-pub async fn ready(config: &DatabaseConfig, cancel: &Cancel) -> Result<String, Failure> {
+pub(crate) async fn ready(config: &DatabaseConfig, cancel: &Cancel) -> Result<String, Failure> {
     wait(&config.database, &config.history, &config.patience, cancel).await?;
     Ok("the database is ready".into())
 }
@@ -30,7 +30,7 @@ pub async fn ready(config: &DatabaseConfig, cancel: &Cancel) -> Result<String, F
 /// # Errors
 /// Fails as the wait stage does, and when the time is up: with the pending revisions (exit code 69), or with the
 /// unfinished revision that prevents the plan (65).
-pub async fn migrated(config: &DatabaseConfig, cancel: &Cancel) -> Result<MigratedDatabase, Failure> {
+pub(crate) async fn migrated(config: &DatabaseConfig, cancel: &Cancel) -> Result<MigratedDatabase, Failure> {
     let request = MigrationRequest::new(config, &config.target, Direction::Up)?;
     let start = Instant::now();
     let mut pause = FIRST_PAUSE;

@@ -29,7 +29,7 @@ use crate::transfer::source::SourceContents;
 /// # Errors
 /// Fails when the source cannot be read, when PostgreSQL cannot hold its data as it is, or when the directory is
 /// invalid. No file is left then.
-pub async fn write(config: &DatabaseConfig, args: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
+pub(crate) async fn write(config: &DatabaseConfig, args: &Transfer, cancel: &Cancel) -> Result<String, Failure> {
     let options = transfer_options(&args.rows.casts, For::Load).map_err(usage)?;
     let path = source(&args.rows.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
     // The directory is checked before the source is read, so that a missing one is found first.

@@ -17,7 +17,7 @@ pub use environment::Environment;
 use environment::RawEnvironment;
 pub use process::ProcessConfig;
 use settings::{Setting, number, pick, time};
-pub use url_source::DatabaseUrlSource;
+pub(crate) use url_source::DatabaseUrlSource;
 
 use crate::cli::Flags;
 use crate::database::url::{DatabaseTarget as Url, SqliteLocation, SqliteTarget};
@@ -35,49 +35,49 @@ pub struct DatabaseConfig {
     /// The server and the database, or the file, without secrets; `None` for a command without a database.
     pub shown: Option<String>,
     /// The dialect of the migrations.
-    pub dialect: Dialect,
+    pub(crate) dialect: Dialect,
     /// The migration directory.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// The configured target of an upgrade.
-    pub target: Target,
+    pub(crate) target: Target,
     /// The time limits of the wait for readiness.
-    pub patience: WaitPolicy,
+    pub(crate) patience: WaitPolicy,
     /// The longest wait for the lock.
-    pub lock_timeout: Duration,
+    pub(crate) lock_timeout: Duration,
     /// The time limits of statements and locks.
-    pub limits: SessionLimits,
+    pub(crate) limits: SessionLimits,
     /// The number of retries of a migration that could not lock its tables in time.
-    pub retries: u32,
+    pub(crate) retries: u32,
     /// The settings of backups.
-    pub backup: BackupPolicy,
+    pub(crate) backup: BackupPolicy,
     /// The action after a failed migration.
-    pub on_failure: OnFailure,
+    pub(crate) on_failure: OnFailure,
     /// The choice of a rehearsal before the migration.
-    pub rehearse: RehearsalMode,
+    pub(crate) rehearse: RehearsalMode,
     /// The treatment of unknown revisions in the database.
-    pub ahead: AheadPolicy,
+    pub(crate) ahead: AheadPolicy,
     /// The name of the history table.
     pub history: HistoryName,
     /// The host or pod name, for the history.
-    pub applied_by: String,
+    pub(crate) applied_by: String,
 }
 
 /// The time limits of the wait for readiness.
 #[derive(Clone, Copy, Debug)]
-pub struct WaitPolicy {
+pub(crate) struct WaitPolicy {
     /// The longest wait in total.
-    pub total: Duration,
+    pub(crate) total: Duration,
     /// The longest time for one attempt: DNS, TCP, TLS and login together.
-    pub attempt: Duration,
+    pub(crate) attempt: Duration,
     /// The longest time for which a refused login or a missing database is retried.
-    pub grace: Duration,
+    pub(crate) grace: Duration,
     /// The treatment of a missing database.
-    pub missing: MissingDatabase,
+    pub(crate) missing: MissingDatabase,
 }
 
 /// The action when the PostgreSQL database does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MissingDatabase {
+pub(crate) enum MissingDatabase {
     /// Fail.
     Refuse,
     /// Create the database.
@@ -86,7 +86,7 @@ pub enum MissingDatabase {
 
 /// The treatment of revisions in the database that the directory does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AheadPolicy {
+pub(crate) enum AheadPolicy {
     /// Log a warning.
     Warn,
     /// Fail.
@@ -95,7 +95,7 @@ pub enum AheadPolicy {
 
 /// The action after a failed migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnFailure {
+pub(crate) enum OnFailure {
     /// Keep the database as it is.
     Keep,
     /// SQLite: restore the backup.
@@ -104,7 +104,7 @@ pub enum OnFailure {
 
 /// The choice of a run of the pending revisions on a copy of the backup first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RehearsalMode {
+pub(crate) enum RehearsalMode {
     /// No rehearsal.
     No,
     /// A rehearsal before the migration.
@@ -113,22 +113,22 @@ pub enum RehearsalMode {
 
 /// The settings of backups.
 #[derive(Clone, Debug)]
-pub struct BackupPolicy {
+pub(crate) struct BackupPolicy {
     /// The mode.
-    pub mode: BackupMode,
+    pub(crate) mode: BackupMode,
     /// The backup directory.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// The number of verified backups that are kept per database, at least one.
-    pub keep: usize,
+    pub(crate) keep: usize,
     /// The time limit of one backup, if there is one.
-    pub timeout: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
     /// The path of `pg_dump`, if it is configured.
-    pub pg_dump: Option<PathBuf>,
+    pub(crate) pg_dump: Option<PathBuf>,
 }
 
 /// The choice of a backup before changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BackupMode {
+pub(crate) enum BackupMode {
     /// A verified backup is required.
     Required,
     /// No backup is taken.

@@ -8,14 +8,14 @@ use crate::error::Cause;
 /// A value and its origin.
 pub(super) struct Setting {
     /// The name of the flag or variable.
-    pub origin: &'static str,
+    pub(crate) origin: &'static str,
     /// The value as it is written.
-    pub value: String,
+    pub(crate) value: String,
 }
 
 impl Setting {
     /// Makes the error of a refused value: a usage error for a flag, a configuration error for a variable.
-    pub fn refused(&self, reason: &str) -> Cause {
+    pub(crate) fn refused(&self, reason: &str) -> Cause {
         let message = format!("{}: {reason}", self.origin);
         if self.origin.starts_with('-') { Cause::Usage(message) } else { Cause::Config(message) }
     }

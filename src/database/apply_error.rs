@@ -108,7 +108,7 @@ pub enum ApplyError {
 impl ApplyError {
     /// Reports whether a statement failed because the object that it creates exists already, and no effect of its
     /// script remains.
-    pub fn is_duplicate_object(&self) -> bool {
+    pub(crate) fn is_duplicate_object(&self) -> bool {
         match self {
             ApplyError::Statement { fault, .. } | ApplyError::Partial { fault, done: 0, .. } => {
                 postgres::error::is_duplicate_object(fault) || sqlite::error::is_duplicate_object(fault)
@@ -118,7 +118,7 @@ impl ApplyError {
     }
 
     /// Returns the error with which the server ended and rolled back the transaction; `None` for every other failure.
-    pub fn rolled_back_by(&mut self) -> Option<&mut DatabaseError> {
+    pub(crate) fn rolled_back_by(&mut self) -> Option<&mut DatabaseError> {
         match self {
             ApplyError::Statement { fault, .. }
             | ApplyError::NotBegun(fault)
@@ -131,7 +131,7 @@ impl ApplyError {
 
     /// Returns the error if it is a missing privilege, with the beginning of the script's statement (`None` for a
     /// statement of Lockkeeper's own); `None` for every other error.
-    pub fn refused(&mut self) -> Option<(&mut DatabaseError, Option<&str>)> {
+    pub(crate) fn refused(&mut self) -> Option<(&mut DatabaseError, Option<&str>)> {
         let (fault, statement) = match self {
             ApplyError::Statement { fault, excerpt, .. } | ApplyError::Partial { fault, excerpt, .. } => {
                 (fault, Some(excerpt.as_str()))
@@ -146,7 +146,7 @@ impl ApplyError {
     }
 
     /// Returns the error if locks could not be got, so that trying again may help and is harmless; `None` otherwise.
-    pub fn contended(&mut self) -> Option<&mut DatabaseError> {
+    pub(crate) fn contended(&mut self) -> Option<&mut DatabaseError> {
         match self {
             ApplyError::Yielded { fault, .. } => Some(fault),
             _ => self.rolled_back_by().filter(|fault| fault.kind == DatabaseErrorKind::Contended),
@@ -157,7 +157,7 @@ impl ApplyError {
     /// other error unchanged. Call it for a statement that has left everything as before, or whose leftovers the next
     /// run removes.
     #[must_use]
-    pub fn as_retryable(self) -> ApplyError {
+    pub(crate) fn into_retryable(self) -> ApplyError {
         match self {
             ApplyError::Partial { fault, place, excerpt, done } if fault.kind == DatabaseErrorKind::Contended => {
                 ApplyError::Yielded { fault, place, excerpt, done }
@@ -167,14 +167,14 @@ impl ApplyError {
     }
 
     /// Creates the error of a statement of a script without a transaction; `done` statements were done before it.
-    pub fn partial(fault: DatabaseError, batch: &Batch, done: usize) -> ApplyError {
+    pub(crate) fn partial(fault: DatabaseError, batch: &Batch, done: usize) -> ApplyError {
         let fault = fault.with_statement(batch.statement(0));
         ApplyError::Partial { fault, place: batch.first(), excerpt: excerpt(batch.statement(0)), done }
     }
 
     /// Creates the error for a session that could not be set up again as the `done` statements of an earlier run had
     /// left it.
-    pub fn not_resumed(fault: DatabaseError, batch: &Batch, done: usize) -> ApplyError {
+    pub(crate) fn not_resumed(fault: DatabaseError, batch: &Batch, done: usize) -> ApplyError {
         let message = format!("it was done before and had to be repeated in this session: {}", fault.message);
         ApplyError::partial(DatabaseError { message, ..fault }, batch, done)
     }
@@ -182,7 +182,7 @@ impl ApplyError {
     /// Turns an error behind `done` statements without a transaction into [`ApplyError::Unrecorded`]: nothing was
     /// rolled back, and the journal has no entry for the last of them.
     #[must_use]
-    pub fn after_statement(self, batch: &Batch, done: usize) -> ApplyError {
+    pub(crate) fn after_statement(self, batch: &Batch, done: usize) -> ApplyError {
         let fault = match self {
             ApplyError::Bookkeeping(fault) => fault,
             ApplyError::LockLost => {

@@ -62,15 +62,15 @@ pub struct DatabaseError {
     /// Message of the server, the library or Lockkeeper.
     pub message: String,
     /// SQLSTATE, or SQLite's extended result code as `SQLite 5`.
-    pub code: Option<String>,
+    pub(crate) code: Option<String>,
     /// Detail from the server.
-    pub detail: Option<String>,
+    pub(crate) detail: Option<String>,
     /// Hint from the server, or advice of Lockkeeper.
-    pub hint: Option<String>,
+    pub(crate) hint: Option<String>,
     /// Context from PostgreSQL: the function that was running.
     pub context: Option<String>,
     /// Position in the text that was sent, in characters from 1.
-    pub position: Option<usize>,
+    pub(crate) position: Option<usize>,
 }
 
 impl AsRef<DatabaseError> for DatabaseError {
@@ -81,7 +81,7 @@ impl AsRef<DatabaseError> for DatabaseError {
 
 impl DatabaseError {
     /// Creates an error without code, detail, hint, context and position.
-    pub fn new(kind: DatabaseErrorKind, message: impl Into<String>) -> DatabaseError {
+    pub(crate) fn new(kind: DatabaseErrorKind, message: impl Into<String>) -> DatabaseError {
         DatabaseError {
             kind,
             message: message.into(),
@@ -94,13 +94,13 @@ impl DatabaseError {
     }
 
     /// Replaces the server's hint by advice of Lockkeeper.
-    pub fn with_hint(self, hint: impl Into<String>) -> DatabaseError {
+    pub(crate) fn with_hint(self, hint: impl Into<String>) -> DatabaseError {
         DatabaseError { hint: Some(hint.into()), ..self }
     }
 
     /// Returns the error of a statement with the secret literals of that statement masked where the server quotes them.
     #[must_use]
-    pub fn with_statement(self, statement: &str) -> DatabaseError {
+    pub(crate) fn with_statement(self, statement: &str) -> DatabaseError {
         let literals = StatementLiterals::from_statement(statement);
         literals.map_or_else(|| self.clone(), |literals| self.without(&literals))
     }

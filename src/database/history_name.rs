@@ -15,7 +15,7 @@ pub struct HistoryName {
 
 impl HistoryName {
     /// Returns the quoted name, with the schema if there is one.
-    pub fn quoted(&self) -> String {
+    pub(crate) fn quoted(&self) -> String {
         let table = identifier(&self.table);
         match &self.schema {
             Some(schema) => format!("{}.{table}", identifier(schema)),

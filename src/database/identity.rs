@@ -9,7 +9,7 @@ impl Database {
     ///
     /// # Errors
     /// The session is lost.
-    pub async fn id(&mut self) -> Result<Option<String>, DatabaseError> {
+    pub(crate) async fn id(&mut self) -> Result<Option<String>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.id().await,
             Database::Sqlite(database) => Ok(sqlite::file_id::read(database.path())),
@@ -21,7 +21,7 @@ impl Database {
     ///
     /// # Errors
     /// The session is lost.
-    pub async fn give_id(&mut self) -> Result<Option<String>, DatabaseError> {
+    pub(crate) async fn give_id(&mut self) -> Result<Option<String>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.give_id().await,
             Database::Sqlite(_) => self.id().await,

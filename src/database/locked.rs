@@ -27,29 +27,29 @@ pub enum Canceller {
 /// A script of a revision that is about to run.
 pub struct ApplyRequest<'a> {
     /// Revision of the script.
-    pub migration: &'a Migration,
+    pub(crate) migration: &'a Migration,
     /// Revision identifier as the history spells it, or will spell it.
-    pub id: &'a Version,
+    pub(crate) id: &'a Version,
     /// Direction and section of the script.
-    pub way: DirectedScript<'a>,
+    pub(crate) way: DirectedScript<'a>,
     /// Statements of the script, read in batches.
-    pub batches: Batches,
+    pub(crate) batches: Batches,
     /// Progress of a script without a transaction, from an earlier run or from this one; `None` if there is none.
-    pub resume: Option<Resume>,
+    pub(crate) resume: Option<Resume>,
     /// File name of the backup that was taken before the run.
-    pub backup: Option<&'a str>,
+    pub(crate) backup: Option<&'a str>,
     /// Request to end the run.
-    pub cancel: &'a Cancel,
+    pub(crate) cancel: &'a Cancel,
 }
 
 /// The part of a script that an earlier run has done.
 #[derive(Default)]
-pub struct ResumePoint {
+pub(crate) struct ResumePoint {
     /// Number of statements done.
-    pub done: usize,
+    pub(crate) done: usize,
     /// Statements among them whose effect ended with that run's session (SET, ATTACH, ...), in their order: the
     /// following statements may depend on it.
-    pub settings: Vec<Batch>,
+    pub(crate) settings: Vec<Batch>,
 }
 
 impl Locked {
@@ -59,7 +59,7 @@ impl Locked {
     }
 
     /// Returns the database itself, which keeps the lock.
-    pub fn into_database(self) -> Database {
+    pub(crate) fn into_database(self) -> Database {
         self.database
     }
 
@@ -67,7 +67,7 @@ impl Locked {
     ///
     /// # Errors
     /// PostgreSQL: the second connection cannot be opened, or a pooler shares the session with others.
-    pub async fn canceller(&mut self) -> Result<Canceller, DatabaseError> {
+    pub(crate) async fn canceller(&mut self) -> Result<Canceller, DatabaseError> {
         match &mut self.database {
             Database::Postgres(database) => Ok(Canceller::Postgres(Box::new(database.open_monitor().await?))),
             Database::Sqlite(database) => Ok(Canceller::Sqlite(database.interrupt())),
@@ -90,7 +90,7 @@ impl Locked {
     ///
     /// # Errors
     /// The session is lost, or a privilege is missing.
-    pub async fn create_history(&mut self) -> Result<(), DatabaseError> {
+    pub(crate) async fn create_history(&mut self) -> Result<(), DatabaseError> {
         match &mut self.database {
             Database::Postgres(database) => Migrator::new(database, &self.history).create_history().await,
             Database::Sqlite(database) => database.create_history(&self.history).await,
@@ -101,7 +101,7 @@ impl Locked {
     ///
     /// # Errors
     /// A statement failed; the error names it and its position. A transaction is rolled back.
-    pub async fn apply(&mut self, request: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
+    pub(crate) async fn apply(&mut self, request: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
         match &mut self.database {
             Database::Postgres(database) => Migrator::new(database, &self.history).apply(request).await,
             Database::Sqlite(database) => database.apply(&self.history, request).await,
@@ -112,7 +112,7 @@ impl Locked {
     ///
     /// # Errors
     /// A change failed, and the transaction was rolled back.
-    pub async fn rewrite_history(&mut self, changes: &[HistoryChange<'_>]) -> Result<(), ApplyError> {
+    pub(crate) async fn rewrite_history(&mut self, changes: &[HistoryChange<'_>]) -> Result<(), ApplyError> {
         let changes: Vec<String> = changes.iter().map(|change| self.history.change(change)).collect();
         match &mut self.database {
             Database::Postgres(database) => Migrator::new(database, &self.history).rewrite_history(&changes).await,
@@ -125,7 +125,7 @@ impl Locked {
     ///
     /// # Errors
     /// The session is lost.
-    pub async fn defects(&mut self) -> Result<SchemaDefects, DatabaseError> {
+    pub(crate) async fn defects(&mut self) -> Result<SchemaDefects, DatabaseError> {
         match &mut self.database {
             Database::Postgres(database) => database.defects().await,
             Database::Sqlite(database) => database.defects().await,
@@ -136,7 +136,7 @@ impl Locked {
     ///
     /// # Errors
     /// The session is lost, which frees the lock too.
-    pub async fn release(self) -> Result<UnlockResult, DatabaseError> {
+    pub(crate) async fn release(self) -> Result<UnlockResult, DatabaseError> {
         match self.database {
             Database::Postgres(database) => database.release().await,
             Database::Sqlite(database) => database.release().await,
@@ -159,7 +159,7 @@ pub struct ReachabilityProbe(pub(super) Option<postgres::LoginProbe>);
 impl ReachabilityProbe {
     /// Waits until nothing has come from the server for too long, and returns the error: a tool would wait for its
     /// answer forever. Never returns for SQLite.
-    pub async fn silence(&mut self) -> DatabaseError {
+    pub(crate) async fn silence(&mut self) -> DatabaseError {
         match &mut self.0 {
             Some(probe) => probe.silence().await,
             None => std::future::pending().await,
@@ -169,7 +169,7 @@ impl ReachabilityProbe {
 
 impl ReachabilityProbe {
     /// Ends on the server a session that [`ReachabilityProbe::silence`] has found to be lost.
-    pub async fn terminate(&mut self) {
+    pub(crate) async fn terminate(&mut self) {
         if let Some(probe) = &mut self.0 {
             probe.terminate().await;
         }
@@ -178,7 +178,7 @@ impl ReachabilityProbe {
 
 impl Canceller {
     /// Returns a probe that checks during a backup whether the server is reachable.
-    pub fn probe(&self) -> ReachabilityProbe {
+    pub(crate) fn probe(&self) -> ReachabilityProbe {
         match self {
             Canceller::Postgres(monitor) => ReachabilityProbe(Some(monitor.probe())),
             Canceller::Sqlite(_) => ReachabilityProbe(None),
@@ -186,7 +186,7 @@ impl Canceller {
     }
 
     /// Ends the running statement. A failure is only logged, because the grace period ends the run anyway.
-    pub async fn cancel(&mut self) {
+    pub(crate) async fn cancel(&mut self) {
         match self {
             Canceller::Postgres(monitor) => monitor.cancel().await,
             Canceller::Sqlite(interrupt) => interrupt.cancel(),
@@ -197,7 +197,7 @@ impl Canceller {
     ///
     /// # Errors
     /// The server is unreachable.
-    pub async fn waiting_for(&mut self) -> Result<Option<String>, DatabaseError> {
+    pub(crate) async fn waiting_for(&mut self) -> Result<Option<String>, DatabaseError> {
         match self {
             Canceller::Postgres(monitor) => monitor.waiting_for().await,
             Canceller::Sqlite(_) => Ok(None),
@@ -207,7 +207,7 @@ impl Canceller {
 
 impl ApplyRequest<'_> {
     /// Returns the history row of this revision; `executed` is the fingerprint of the text that was executed.
-    pub fn row(&self, executed: Fingerprint, progress: RecordedProgress, took: Elapsed) -> HistoryRow<'_> {
+    pub(crate) fn row(&self, executed: Fingerprint, progress: RecordedProgress, took: Elapsed) -> HistoryRow<'_> {
         HistoryRow {
             direction: self.way.direction,
             id: self.id,
@@ -226,7 +226,7 @@ impl ApplyRequest<'_> {
     ///
     /// # Errors
     /// Fails with [`ApplyError::ResumeEdited`] if they were edited. Also fails if the script cannot be read.
-    pub fn skip_done(&mut self) -> Result<ResumePoint, ApplyError> {
+    pub(crate) fn skip_done(&mut self) -> Result<ResumePoint, ApplyError> {
         let Some(Resume { done, executed, .. }) = self.resume else {
             return Ok(ResumePoint::default());
         };
@@ -239,7 +239,7 @@ impl ApplyRequest<'_> {
     ///
     /// # Errors
     /// The run is to end.
-    pub fn unless_stopped(&self) -> Result<(), DatabaseError> {
+    pub(crate) fn unless_stopped(&self) -> Result<(), DatabaseError> {
         match self.cancel.reason() {
             Some(_) => Err(DatabaseError::new(DatabaseErrorKind::Cancelled, "it had not begun")),
             None => Ok(()),
@@ -250,7 +250,7 @@ impl ApplyRequest<'_> {
     ///
     /// # Errors
     /// Fails with [`ApplyError::ChangedOnDisk`], found after the last batch.
-    pub fn reached(&self, batch: &Batch, done: usize) -> Result<RecordedProgress, ApplyError> {
+    pub(crate) fn reached(&self, batch: &Batch, done: usize) -> Result<RecordedProgress, ApplyError> {
         match batch.window {
             Window::Partial => Ok(RecordedProgress::Part { done, total: self.way.statements }),
             Window::Last => self.unchanged().map(|()| RecordedProgress::Whole { statements: done }),
@@ -258,7 +258,7 @@ impl ApplyRequest<'_> {
     }
 
     /// Notes that `done` statements are done and recorded, up to where the script was read.
-    pub fn advance(&mut self, done: usize) {
+    pub(crate) fn advance(&mut self, done: usize) {
         let executed = self.batches.fingerprint();
         self.resume = Some(Resume { done, executed, outcome: StatementOutcome::Known });
     }
@@ -267,7 +267,7 @@ impl ApplyRequest<'_> {
     ///
     /// # Errors
     /// Fails with [`ApplyError::ChangedOnDisk`] if the fingerprints differ.
-    pub fn unchanged(&self) -> Result<(), ApplyError> {
+    pub(crate) fn unchanged(&self) -> Result<(), ApplyError> {
         match self.batches.fingerprint() == self.way.section.fingerprint {
             true => Ok(()),
             false => Err(ApplyError::ChangedOnDisk),

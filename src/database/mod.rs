@@ -1,12 +1,12 @@
 //! The operations of a database: [`Database`] reads; [`Locked`], which only taking the lock returns, writes.
 
 mod apply_error;
-pub mod error;
+pub(crate) mod error;
 mod history_name;
 mod identity;
 mod locked;
 pub mod postgres;
-pub mod row_counts;
+pub(crate) mod row_counts;
 mod server;
 pub mod sqlite;
 mod table_names;
@@ -22,9 +22,9 @@ pub use error::{DatabaseError, DatabaseErrorKind};
 pub use history_name::HistoryName;
 pub use locked::{ApplyRequest, Canceller, Locked, ReachabilityProbe, UnlockResult};
 use postgres::Postgres;
-pub use server::{DatabaseIdentity, ServerInfo};
+pub(crate) use server::{DatabaseIdentity, ServerInfo};
 use sqlite::Sqlite;
-pub use table_names::TableNames;
+pub(crate) use table_names::TableNames;
 use url::DatabaseTarget;
 
 use crate::revision::Applied;
@@ -60,15 +60,15 @@ pub enum LockAttempt {
 
 /// Defects that the database reports in its own schema, one description for each.
 #[derive(Clone, Debug, Default)]
-pub struct SchemaDefects {
+pub(crate) struct SchemaDefects {
     /// Invalid indexes (PostgreSQL), or references to tables that do not exist (SQLite).
-    pub invalid: Vec<String>,
+    pub(crate) invalid: Vec<String>,
     /// Constraints that were added with NOT VALID and were not validated since (PostgreSQL).
-    pub unvalidated: Vec<String>,
+    pub(crate) unvalidated: Vec<String>,
 }
 
 /// The source of a backup.
-pub enum BackupSource<'a> {
+pub(crate) enum BackupSource<'a> {
     /// The session on the server that holds the database.
     Postgres(&'a Postgres),
     /// The path of the database file.
@@ -96,7 +96,7 @@ pub async fn open(
 ///
 /// # Errors
 /// No maintenance database can be reached, or the role lacks CREATEDB.
-pub async fn create(target: &DatabaseTarget, timeout: Duration) -> Result<(), DatabaseError> {
+pub(crate) async fn create(target: &DatabaseTarget, timeout: Duration) -> Result<(), DatabaseError> {
     match target {
         DatabaseTarget::Postgres(target) => postgres::create(target, timeout).await,
         DatabaseTarget::Sqlite(_) => Ok(()),
@@ -105,7 +105,7 @@ pub async fn create(target: &DatabaseTarget, timeout: Duration) -> Result<(), Da
 
 impl Database {
     /// Returns the SQL dialect of the database.
-    pub fn dialect(&self) -> Dialect {
+    pub(crate) fn dialect(&self) -> Dialect {
         match self {
             Database::Postgres(_) => Dialect::Postgres,
             Database::Sqlite(_) => Dialect::Sqlite,
@@ -124,7 +124,7 @@ impl Database {
     }
 
     /// Reports whether the history table existed when the history was last read.
-    pub fn has_history(&self) -> bool {
+    pub(crate) fn has_history(&self) -> bool {
         match self {
             Database::Postgres(database) => database.has_history(),
             Database::Sqlite(database) => database.has_history(),
@@ -135,7 +135,7 @@ impl Database {
     ///
     /// # Errors
     /// Fails as [`Database::history`] does: a lost session, a missing privilege, or another program's table.
-    pub async fn records(&mut self) -> Result<Vec<HistoryRecord>, DatabaseError> {
+    pub(crate) async fn records(&mut self) -> Result<Vec<HistoryRecord>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.records().await,
             Database::Sqlite(database) => database.records().await,
@@ -146,7 +146,7 @@ impl Database {
     ///
     /// # Errors
     /// The session is lost.
-    pub async fn foreign_histories(&mut self) -> Result<Vec<ForeignHistory>, DatabaseError> {
+    pub(crate) async fn foreign_histories(&mut self) -> Result<Vec<ForeignHistory>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.foreign_histories().await,
             Database::Sqlite(database) => database.foreign_histories().await,
@@ -157,7 +157,7 @@ impl Database {
     ///
     /// # Errors
     /// The session is lost.
-    pub async fn table_names(&mut self) -> Result<TableNames, DatabaseError> {
+    pub(crate) async fn table_names(&mut self) -> Result<TableNames, DatabaseError> {
         match self {
             Database::Postgres(database) => database.table_names().await,
             Database::Sqlite(database) => database.table_names().await,
@@ -168,7 +168,7 @@ impl Database {
     ///
     /// # Errors
     /// The session is lost.
-    pub async fn is_empty(&mut self) -> Result<bool, DatabaseError> {
+    pub(crate) async fn is_empty(&mut self) -> Result<bool, DatabaseError> {
         match self {
             Database::Postgres(database) => database.is_empty().await,
             Database::Sqlite(database) => database.is_empty().await,
@@ -179,7 +179,7 @@ impl Database {
     ///
     /// # Errors
     /// The session is lost.
-    pub async fn size(&mut self) -> Result<u64, DatabaseError> {
+    pub(crate) async fn size(&mut self) -> Result<u64, DatabaseError> {
         match self {
             Database::Postgres(database) => database.size().await,
             Database::Sqlite(database) => database.size().await,
@@ -187,7 +187,7 @@ impl Database {
     }
 
     /// Returns the dialect and the name by which backups identify the database.
-    pub fn identity(&self) -> DatabaseIdentity {
+    pub(crate) fn identity(&self) -> DatabaseIdentity {
         match self {
             Database::Postgres(database) => database.identity(),
             Database::Sqlite(database) => database.identity(),
@@ -195,7 +195,7 @@ impl Database {
     }
 
     /// Returns the quoted name of the history table, whether it exists or not, and its schema (PostgreSQL only).
-    pub fn history_place(&self) -> (String, Option<String>) {
+    pub(crate) fn history_place(&self) -> (String, Option<String>) {
         match self {
             Database::Postgres(database) => (database.table(), database.schema()),
             Database::Sqlite(database) => (database.table(), None),
@@ -210,7 +210,7 @@ impl Database {
     }
 
     /// Returns the version and the address of the server or file.
-    pub fn server(&self) -> ServerInfo {
+    pub(crate) fn server(&self) -> ServerInfo {
         match self {
             Database::Postgres(database) => database.server(),
             Database::Sqlite(database) => database.server(),
@@ -218,7 +218,7 @@ impl Database {
     }
 
     /// Returns the source of a backup of this database.
-    pub fn source(&self) -> BackupSource<'_> {
+    pub(crate) fn source(&self) -> BackupSource<'_> {
         match self {
             Database::Postgres(database) => BackupSource::Postgres(database),
             Database::Sqlite(database) => BackupSource::Sqlite(database.path()),
@@ -226,7 +226,7 @@ impl Database {
     }
 
     /// Returns a probe that checks whether the server is reachable while it is read.
-    pub fn probe(&self) -> ReachabilityProbe {
+    pub(crate) fn probe(&self) -> ReachabilityProbe {
         match self {
             Database::Postgres(database) => ReachabilityProbe(Some(database.probe())),
             Database::Sqlite(_) => ReachabilityProbe(None),
@@ -256,7 +256,7 @@ impl Database {
     }
 
     /// Closes an SQLite file until the next query: the lock's holder may need it alone to change the journal mode.
-    pub async fn close_file(&mut self) {
+    pub(crate) async fn close_file(&mut self) {
         if let Database::Sqlite(database) = self {
             database.close().await;
         }
@@ -266,7 +266,7 @@ impl Database {
     ///
     /// # Errors
     /// The session is lost.
-    pub async fn holder(&mut self) -> Result<Option<String>, DatabaseError> {
+    pub(crate) async fn holder(&mut self) -> Result<Option<String>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.holder().await,
             Database::Sqlite(database) => Ok(database.holder()),
@@ -275,7 +275,7 @@ impl Database {
 }
 
 /// Returns the path of a file beside another one: the path with `suffix` appended to the file name.
-pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

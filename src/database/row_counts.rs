@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 /// The number of rows by table; the name is qualified by its schema and quoted on PostgreSQL.
-pub type RowCounts = BTreeMap<String, u64>;
+pub(crate) type RowCounts = BTreeMap<String, u64>;
 
 /// Describes the differences between the expected and the found row counts, one line each.
-pub fn differences(expected: &RowCounts, found: &RowCounts) -> Vec<String> {
+pub(crate) fn differences(expected: &RowCounts, found: &RowCounts) -> Vec<String> {
     let missing = expected.iter().filter_map(|(table, rows)| match found.get(table) {
         None => Some(format!("table {table} is missing")),
         Some(found_rows) if found_rows != rows => {

@@ -7,18 +7,18 @@ use crate::revision::Backslash;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseIdentity {
     /// Dialect, which backups write as `postgresql` or `sqlite`.
-    pub dialect: Dialect,
+    pub(crate) dialect: Dialect,
     /// Database name, or the file's name without its directory.
     pub name: String,
 }
 
 /// The server or library that serves a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerInfo {
+pub(crate) struct ServerInfo {
     /// Version of the PostgreSQL server (`15.18`), or of the SQLite library.
-    pub version: String,
+    pub(crate) version: String,
     /// Host and port, or the file's absolute path: distinguishes two databases of one name.
-    pub place: String,
+    pub(crate) place: String,
     /// Reading of backslashes in string literals in a new session.
-    pub backslash: Backslash,
+    pub(crate) backslash: Backslash,
 }

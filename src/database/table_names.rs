@@ -9,9 +9,9 @@ const MAX_NAMES: usize = 5;
 
 /// The number of tables of a database, and the names of the first ones.
 #[derive(Clone, Debug, Default)]
-pub struct TableNames {
+pub(crate) struct TableNames {
     /// Number of all tables.
-    pub count: usize,
+    pub(crate) count: usize,
     names: Vec<String>,
 }
 
@@ -20,7 +20,9 @@ impl TableNames {
     ///
     /// # Errors
     /// A name could not be read; the first such error is returned.
-    pub fn from_names(names: impl Iterator<Item = Result<String, DatabaseError>>) -> Result<TableNames, DatabaseError> {
+    pub(crate) fn from_names(
+        names: impl Iterator<Item = Result<String, DatabaseError>>,
+    ) -> Result<TableNames, DatabaseError> {
         let mut tables = TableNames::default();
         for name in names {
             let name = name?;

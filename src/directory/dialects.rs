@@ -6,7 +6,7 @@ use crate::dialect::Dialect;
 use crate::error::Cause;
 
 /// Returns the name of a dialect, which is also that of its subdirectory.
-pub fn name(dialect: Dialect) -> &'static str {
+pub(crate) fn name(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Postgres => "postgres",
         Dialect::Sqlite => "sqlite",
@@ -34,7 +34,7 @@ pub(super) fn dialect_dir(path: &Path, dialect: Dialect) -> Result<PathBuf, Caus
 ///
 /// # Errors
 /// Fails with the errors of all dialects at once.
-pub fn for_each_dialect<T>(
+pub(crate) fn for_each_dialect<T>(
     path: &Path,
     otherwise: Dialect,
     look: impl Fn(Dialect) -> Result<T, Cause>,

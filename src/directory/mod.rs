@@ -1,8 +1,8 @@
 //! Reads the directory of migrations. The names of the files decide, never their times.
 
-pub mod dialects;
+pub(crate) mod dialects;
 mod listing;
-pub mod write;
+pub(crate) mod write;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,17 +20,17 @@ use crate::safe_file;
 
 /// A directory of migration scripts for one dialect.
 #[derive(Debug)]
-pub struct MigrationDir {
+pub(crate) struct MigrationDir {
     /// The directory itself, or its subdirectory for the dialect.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The dialect of the scripts.
-    pub dialect: Dialect,
+    pub(crate) dialect: Dialect,
     /// The layout of the directory.
-    pub layout: &'static dyn Layout,
+    pub(crate) layout: &'static dyn Layout,
     /// The revisions, in ascending order of their versions.
-    pub migrations: Vec<Migration>,
+    pub(crate) migrations: Vec<Migration>,
     /// The graph of the revisions, by their positions in `migrations`.
-    pub graph: Graph,
+    pub(crate) graph: Graph,
 }
 
 impl MigrationDir {
@@ -38,7 +38,7 @@ impl MigrationDir {
     ///
     /// # Errors
     /// Fails if there is no directory or no migration in it, or with all problems of the directory at once.
-    pub fn load(path: &Path, dialect: Dialect) -> Result<MigrationDir, Cause> {
+    pub(crate) fn load(path: &Path, dialect: Dialect) -> Result<MigrationDir, Cause> {
         let directory = MigrationDir::load_or_empty(path, dialect)?;
         if directory.migrations.is_empty() {
             let reason = directory.layout.describe_empty(&listing::subdirectories(&directory.path));
@@ -52,7 +52,7 @@ impl MigrationDir {
     ///
     /// # Errors
     /// Fails if there is no directory, or with all problems of the directory at once.
-    pub fn load_or_empty(path: &Path, dialect: Dialect) -> Result<MigrationDir, Cause> {
+    pub(crate) fn load_or_empty(path: &Path, dialect: Dialect) -> Result<MigrationDir, Cause> {
         let (path, layout) = (dialects::dialect_dir(path, dialect)?, NATIVE);
         let names = listing::names(&path)?;
         let contents = layout.read(names, &mut FilesOfDir { path: &path, buffer: String::new() });
@@ -64,7 +64,7 @@ impl MigrationDir {
     ///
     /// # Errors
     /// Fails if the file cannot be opened.
-    pub fn open(&self, section: &Section) -> Result<Batches, BatchError> {
+    pub(crate) fn open(&self, section: &Section) -> Result<Batches, BatchError> {
         let file = safe_file::open(&self.path.join(&*section.file))
             .map_err(|error| BatchError::Text(crate::revision::text::TextError::Io(error)))?;
         Ok(Batches::new(Box::new(file), self.dialect, section.options.mode))
@@ -74,7 +74,7 @@ impl MigrationDir {
     ///
     /// # Errors
     /// Fails with a line that describes the problem of the file.
-    pub fn load_down(&self, migration: &Migration) -> Result<Option<Section>, String> {
+    pub(crate) fn load_down(&self, migration: &Migration) -> Result<Option<Section>, String> {
         self.layout.read_down(migration, &mut FilesOfDir { path: &self.path, buffer: String::new() })
     }
 
@@ -83,7 +83,7 @@ impl MigrationDir {
     ///
     /// # Errors
     /// Fails with a line for each statement that cannot run where it is.
-    pub fn inspect(
+    pub(crate) fn inspect(
         &self,
         section: &Section,
         direction: Direction,
@@ -95,7 +95,7 @@ impl MigrationDir {
         let told = |error: &BatchError| vec![format!("{file}{error}")];
         let mut batches = self.open(section).map_err(|error| told(&error))?.with_backslash(*reading);
         if direction == Direction::Down {
-            batches = batches.as_down_script();
+            batches = batches.for_down_script();
         }
         loop {
             let batch = match batches.next(BatchLimit::Bytes(64 * 1024)) {

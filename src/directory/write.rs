@@ -13,16 +13,16 @@ use crate::safe_file;
 
 /// A file that is to be written.
 #[derive(Debug)]
-pub struct NewFile {
+pub(crate) struct NewFile {
     /// The path of the file.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The content of the file.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// An exclusive lock of a directory, held while new files are numbered and written. Dropping it ends the lock.
 #[derive(Debug)]
-pub struct DirectoryLock {
+pub(crate) struct DirectoryLock {
     _directory: File,
 }
 
@@ -30,7 +30,7 @@ pub struct DirectoryLock {
 ///
 /// # Errors
 /// Fails if the directory does not exist or cannot be opened.
-pub fn lock_directory(path: &Path) -> Result<DirectoryLock, Cause> {
+pub(crate) fn lock_directory(path: &Path) -> Result<DirectoryLock, Cause> {
     let directory = safe_file::open_directory(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Cause::NoDirectory(path.to_owned()),
         _ => read_error(path, &error),
@@ -46,7 +46,7 @@ pub fn lock_directory(path: &Path) -> Result<DirectoryLock, Cause> {
 ///
 /// # Errors
 /// Fails with the first file that cannot be written; no file stays then.
-pub fn write(files: &[NewFile]) -> Result<(), Cause> {
+pub(crate) fn write(files: &[NewFile]) -> Result<(), Cause> {
     // The texts of all files are on the disk before the first file gets its name.
     let prepared = files.iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
     let mut named = Vec::new();

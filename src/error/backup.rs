@@ -50,7 +50,7 @@ pub enum BackupError {
 
 impl BackupError {
     /// Reports whether there is no room for the backup.
-    pub fn is_no_room(&self) -> bool {
+    pub(crate) fn is_no_room(&self) -> bool {
         match self {
             BackupError::Full(_) | BackupError::NoRoom { .. } => true,
             BackupError::Tool(error) => error.is_no_room(),

@@ -11,7 +11,7 @@ const UNREADABLE: &str = "a transaction was rolled back, statements outside of o
 
 impl Failure {
     /// Returns a sentence that says in which state the run has left the database.
-    pub fn state(&self) -> String {
+    pub(crate) fn state(&self) -> String {
         match &self.backup_disposition {
             BackupDisposition::PutBack { backup, kept: failed_database } => {
                 let note =
@@ -112,7 +112,7 @@ impl Failure {
     }
 
     /// Returns the advice for the failure: one thing to try, and the command that restores the backup if there is one.
-    pub fn advice(&self) -> String {
+    pub(crate) fn advice(&self) -> String {
         let may_have_done =
             !self.done.revisions.is_empty() || matches!(self.cause, Cause::Step { broken: ApplyError::Unknown(_), .. });
         let advice = match &self.cause {
@@ -159,7 +159,7 @@ impl Failure {
 
     /// Reports whether changes of this run remain or may remain, which the user may want to undo. `resumed` is the
     /// number of statements of the first script that an earlier run had done: this run's backup contains their effects.
-    pub fn leaves_something(&self, resumed: Option<usize>) -> bool {
+    pub(crate) fn leaves_something(&self, resumed: Option<usize>) -> bool {
         use ApplyError::{ChangedOnDisk, Partial, PartialViolations, Text, Unfinished, Unknown, Unrecorded};
         match &self.cause {
             Cause::Stopped(_) | Cause::Halted { .. } => false,

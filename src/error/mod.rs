@@ -12,9 +12,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use backup::{BackupDisposition, BackupError, RestoreError};
-pub use export::ExportError;
-pub use transfer::{TransferError, counted};
+pub(crate) use backup::{BackupDisposition, BackupError, RestoreError};
+pub(crate) use export::ExportError;
+pub(crate) use transfer::{TransferError, counted};
 
 use crate::database::{ApplyError, DatabaseError};
 use crate::exit::Exit;
@@ -235,7 +235,7 @@ pub enum Cause {
 impl Cause {
     /// Makes the cause of the errors of a plan: a single wrong target is [`Cause::Target`], everything else
     /// [`Cause::Invalid`].
-    pub fn objected(errors: &[PlanError]) -> Cause {
+    pub(crate) fn objected(errors: &[PlanError]) -> Cause {
         let is_target_error = |error: &&PlanError| matches!(error, PlanError::Target(_));
         match errors.iter().find(is_target_error) {
             Some(error) if errors.len() == 1 => Cause::Target(error.to_string()),
@@ -257,7 +257,7 @@ impl Failure {
     }
 
     /// Reports whether the session was lost, or the server was shutting down or had no room for the second session.
-    pub fn is_unready(&self) -> bool {
+    pub(crate) fn is_unready(&self) -> bool {
         use crate::database::DatabaseErrorKind::{Exhausted, Full, Lost, Starting, Unreachable};
         matches!(&self.cause, Cause::Database(fault) if matches!(fault.kind, Lost | Starting | Unreachable | Exhausted | Full))
     }

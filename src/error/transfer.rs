@@ -81,7 +81,7 @@ pub enum TransferError {
 
 impl TransferError {
     /// Returns everything that was found, one line each. The message has only the first line.
-    pub fn found(&self) -> Vec<String> {
+    pub(crate) fn found(&self) -> Vec<String> {
         match self {
             Self::Unmapped(errors) => errors.iter().map(ToString::to_string).collect(),
             Self::Bad { found: messages, .. }
@@ -145,7 +145,7 @@ impl fmt::Display for TransferError {
 }
 
 /// Formats a number with its noun: `1 row`, `2 rows`.
-pub fn counted(number: u64, noun: &str) -> String {
+pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 

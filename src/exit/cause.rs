@@ -11,7 +11,7 @@ use crate::transfer::plan::ErrorScope;
 
 impl Exit {
     /// Returns the exit for a cause that has ended the stage.
-    pub fn from_cause(stage: Stage, cause: &Cause) -> Exit {
+    pub(crate) fn from_cause(stage: Stage, cause: &Cause) -> Exit {
         match cause {
             Cause::Usage(_) | Cause::Target(_) | Cause::Declined { .. } => Exit::Usage,
             Cause::Config(_) | Cause::Foreign(_) => Exit::Config,

@@ -78,7 +78,7 @@ pub enum ExitClass {
 /// A row of the table of exit codes.
 pub struct ExitMeaning {
     /// The result that the row describes.
-    pub exit: Exit,
+    pub(crate) exit: Exit,
     /// The exit code of the process.
     pub code: u8,
     /// The short name in logs and in JSON.
@@ -235,12 +235,12 @@ impl Exit {
     }
 
     /// Returns the short name.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         self.meaning().name
     }
 
     /// Returns the class.
-    pub fn class(self) -> ExitClass {
+    pub(crate) fn class(self) -> ExitClass {
         self.meaning().class
     }
 }

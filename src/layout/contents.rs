@@ -8,11 +8,11 @@ use crate::revision::{Graph, Migration, Version};
 #[derive(Debug, Default)]
 pub struct DirectoryContents {
     /// The migrations, in ascending order of their versions.
-    pub migrations: Vec<Migration>,
+    pub(crate) migrations: Vec<Migration>,
     /// The versions whose files could not be read, so that their parents are not known.
-    pub unread: Vec<Version>,
+    pub(crate) unread: Vec<Version>,
     /// The problems, each a whole line.
-    pub problems: Vec<String>,
+    pub(crate) problems: Vec<String>,
 }
 
 impl DirectoryContents {
@@ -21,7 +21,7 @@ impl DirectoryContents {
     ///
     /// # Errors
     /// Fails with all problems at once.
-    pub fn connect(self) -> Result<(Vec<Migration>, Graph), Vec<String>> {
+    pub(crate) fn connect(self) -> Result<(Vec<Migration>, Graph), Vec<String>> {
         let DirectoryContents { migrations, unread, mut problems } = self;
         let nodes: Vec<_> = migrations.iter().map(|it| (&it.version, it.parents.as_deref())).collect();
         match Graph::new(&nodes) {

@@ -10,7 +10,7 @@ pub mod native;
 use std::ffi::OsString;
 use std::fmt::Debug;
 
-pub use contents::DirectoryContents;
+pub(crate) use contents::DirectoryContents;
 
 use crate::revision::history::HistoryFormat;
 use crate::revision::{Fingerprint, Migration, Section, Version};
@@ -62,27 +62,27 @@ pub trait TextFiles {
 #[derive(Debug)]
 pub struct Subdirectory {
     /// The name of the subdirectory.
-    pub name: String,
+    pub(crate) name: String,
     /// The names of the files in it, in no order.
-    pub files: Vec<String>,
+    pub(crate) files: Vec<String>,
 }
 
 /// A revision whose files do not exist yet.
 #[derive(Debug)]
 pub struct NewRevision<'a> {
     /// The version of the revision.
-    pub version: &'a Version,
+    pub(crate) version: &'a Version,
     /// The description as the user wrote it.
-    pub message: &'a str,
+    pub(crate) message: &'a str,
     /// The versions on which the revision depends.
-    pub parents: &'a [Version],
+    pub(crate) parents: &'a [Version],
     /// The SQL of the revision.
-    pub content: NewContent<'a>,
+    pub(crate) content: NewContent<'a>,
 }
 
 /// The SQL of a new revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NewContent<'a> {
+pub(crate) enum NewContent<'a> {
     /// SQL that somebody is going to write.
     Change,
     /// No SQL: the revision joins several heads.
@@ -100,7 +100,7 @@ pub enum NewContent<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct NewScript {
     /// The name of the file.
-    pub file: String,
+    pub(crate) file: String,
     /// The text of the file.
-    pub text: String,
+    pub(crate) text: String,
 }

@@ -32,7 +32,7 @@ impl StatementLiterals {
     }
 
     /// Returns the literals of the SQL that a server's message quotes, or `None` if none of them may be secret.
-    pub fn from_message(message: &str) -> Option<StatementLiterals> {
+    pub(crate) fn from_message(message: &str) -> Option<StatementLiterals> {
         StatementLiterals::from_statement(&message.replace('"', " "))
     }
 

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Returns a text on one line without control characters: a line feed becomes `\n`, ESC becomes `\u001b`.
-pub fn escape(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     escape_all_but(text, &[])
 }
 

@@ -17,7 +17,7 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(1);
 ///
 /// # Errors
 /// Fails when standard output cannot be written or a signal arrives; the printed answer is incomplete then.
-pub async fn answer(text: &str, cancel: &Cancel) -> Result<(), Cause> {
+pub(crate) async fn answer(text: &str, cancel: &Cancel) -> Result<(), Cause> {
     match bytes(sanitize(text).as_bytes(), cancel).await {
         Err(Cause::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
@@ -28,7 +28,7 @@ pub async fn answer(text: &str, cancel: &Cancel) -> Result<(), Cause> {
 ///
 /// # Errors
 /// Fails as [`answer`] does, and when the reader has closed the output.
-pub async fn bytes(bytes: &[u8], cancel: &Cancel) -> Result<(), Cause> {
+pub(crate) async fn bytes(bytes: &[u8], cancel: &Cancel) -> Result<(), Cause> {
     let mut out = io::stdout();
     for chunk in bytes.chunks(MAX_WRITE_BYTES) {
         while !is_writable(&out, POLL_TIMEOUT).map_err(Cause::Output)? {

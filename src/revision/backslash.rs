@@ -2,7 +2,7 @@
 
 /// The meaning of a backslash for the server in a string literal without a prefix.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Backslash {
+pub(crate) enum Backslash {
     /// An ordinary character: `standard_conforming_strings` is on, as it is by default.
     #[default]
     Ordinary,
@@ -12,7 +12,7 @@ pub enum Backslash {
 
 /// The reason why a backslash may escape the next character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EscapeReason {
+pub(crate) enum EscapeReason {
     /// `standard_conforming_strings` is off by default in the sessions of the run.
     Default,
     /// A statement in this line of the file (counted from 1) changes the setting.

@@ -9,7 +9,7 @@ use super::classify::Classified;
 use super::literals::Literals;
 use crate::dialect::Dialect;
 
-pub use super::place::SourcePosition;
+pub(crate) use super::place::SourcePosition;
 use super::script_problem::ScriptProblem;
 use super::sections::{FilePart, SectionMarker, SectionMarkers};
 use super::statements::{Statement, Window, WindowScan, scan};
@@ -33,17 +33,17 @@ pub struct Batch {
     /// The bytes of `text` at which the statements begin.
     pub starts: Vec<usize>,
     /// The classes of these statements.
-    pub classes: Vec<Classified>,
+    pub(crate) classes: Vec<Classified>,
     /// The position in the file at which `text` begins.
-    pub origin: SourcePosition,
+    pub(crate) origin: SourcePosition,
     /// [`Window::Last`] if nothing follows this batch.
-    pub window: Window,
+    pub(crate) window: Window,
     /// The statements that cannot run where they are, each by its position in the file.
-    pub objections: Vec<(SourcePosition, ScriptProblem)>,
+    pub(crate) objections: Vec<(SourcePosition, ScriptProblem)>,
     /// The first directive of another migration tool in the file, if it is in this batch.
-    pub marker: Option<(SourcePosition, SectionMarker)>,
+    pub(crate) marker: Option<(SourcePosition, SectionMarker)>,
     /// True if PostgreSQL would read a string literal differently with `standard_conforming_strings` off.
-    pub has_backslash: bool,
+    pub(crate) has_backslash: bool,
 }
 
 /// The space that a batch has for another statement.
@@ -110,12 +110,12 @@ impl Batch {
     }
 
     /// Returns the position in the file of a byte of this batch.
-    pub fn place(&self, byte: usize) -> SourcePosition {
+    pub(crate) fn place(&self, byte: usize) -> SourcePosition {
         self.origin.after(&self.text[..byte])
     }
 
     /// Returns the position of the first statement, or that of the batch if it has none.
-    pub fn first(&self) -> SourcePosition {
+    pub(crate) fn first(&self) -> SourcePosition {
         self.place(self.starts.first().copied().unwrap_or(0))
     }
 
@@ -148,29 +148,29 @@ impl Batches {
     }
 
     /// Sets how the server reads the string literals at the beginning of the script.
-    pub fn with_backslash(mut self, at_first: Backslash) -> Batches {
+    pub(crate) fn with_backslash(mut self, at_first: Backslash) -> Batches {
         self.literals = Literals::new(at_first);
         self
     }
 
     /// Marks the script as a down script.
-    pub fn as_down_script(mut self) -> Batches {
+    pub(crate) fn for_down_script(mut self) -> Batches {
         self.markers = SectionMarkers::for_down_script();
         self
     }
 
     /// Returns the number of problems that are in no batch because there are too many.
-    pub fn unlisted(&self) -> usize {
+    pub(crate) fn unlisted(&self) -> usize {
         self.unlisted
     }
 
     /// Returns how the server reads the literals of later files, if the batches so far have changed that.
-    pub fn for_later_files(&self) -> Option<Backslash> {
+    pub(crate) fn for_later_files(&self) -> Option<Backslash> {
         self.literals.for_later_files()
     }
 
     /// Returns the fingerprint of all batches so far; after the last batch, that is the fingerprint of the script.
-    pub fn fingerprint(&self) -> Fingerprint {
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
         Fingerprint(self.consumed.clone().finalize().into())
     }
 
@@ -248,7 +248,7 @@ impl Batches {
     ///
     /// # Errors
     /// Fails as [`Batches::next`] does: the text cannot be read, is not that of a script, or does not close a string.
-    pub fn skip(&mut self, done: usize, executed: Fingerprint) -> Result<Option<Vec<Batch>>, BatchError> {
+    pub(crate) fn skip(&mut self, done: usize, executed: Fingerprint) -> Result<Option<Vec<Batch>>, BatchError> {
         let mut settings = Vec::new();
         for _ in 0..done {
             if let Some(batch) = self.next(BatchLimit::Statement)?

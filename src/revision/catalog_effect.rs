@@ -7,7 +7,7 @@ use crate::dialect::Dialect;
 
 /// The effect of one statement. Names are as the statement spells them, so that the server resolves them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CatalogEffect {
+pub(crate) enum CatalogEffect {
     /// `CREATE INDEX CONCURRENTLY`: an index `name` in the schema of its table, which is invalid while it is half done.
     Index {
         /// The name as the statement spells it.
@@ -52,18 +52,18 @@ pub enum CatalogEffect {
 
 /// The index that `CREATE INDEX CONCURRENTLY` builds, without its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IndexBuild {
+pub(crate) struct IndexBuild {
     /// The table as the statement names it.
-    pub table: String,
+    pub(crate) table: String,
     /// `UNIQUE ` or an empty text.
-    pub unique: &'static str,
+    pub(crate) unique: &'static str,
     /// The text behind the table's name: access method, columns, condition.
-    pub definition: String,
+    pub(crate) definition: String,
 }
 
 /// The presence of further words behind an object's name in a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ObjectOptions {
+pub(crate) enum ObjectOptions {
     /// The statement has only the name.
     None,
     /// The statement has more than the name.
@@ -72,7 +72,7 @@ pub enum ObjectOptions {
 
 /// The indexes that REINDEX rebuilds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReindexScope {
+pub(crate) enum ReindexScope {
     /// One index, by its name.
     Index(String),
     /// All indexes of the named table.
@@ -85,7 +85,7 @@ pub enum ReindexScope {
 
 /// The kinds of objects that have a catalog of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CatalogClass {
+pub(crate) enum CatalogClass {
     /// A database.
     Database,
     /// A tablespace.
@@ -96,7 +96,7 @@ pub enum CatalogClass {
 
 impl CatalogClass {
     /// Returns the catalog of these objects, and the column of it that has their names.
-    pub fn catalog(self) -> (&'static str, &'static str) {
+    pub(crate) fn catalog(self) -> (&'static str, &'static str) {
         match self {
             CatalogClass::Database => ("pg_database", "datname"),
             CatalogClass::Tablespace => ("pg_tablespace", "spcname"),
@@ -107,7 +107,7 @@ impl CatalogClass {
 
 /// The presence of an object after a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ObjectPresence {
+pub(crate) enum ObjectPresence {
     /// The object exists.
     There,
     /// The object does not exist.
@@ -116,7 +116,7 @@ pub enum ObjectPresence {
 
 impl CatalogEffect {
     /// Reads the effect that a statement of this class will have.
-    pub fn from_statement(statement: &str, class: &Classified) -> CatalogEffect {
+    pub(crate) fn from_statement(statement: &str, class: &Classified) -> CatalogEffect {
         if class.sets_session {
             return CatalogEffect::Repeatable;
         }
@@ -134,13 +134,13 @@ impl CatalogEffect {
     }
 
     /// Returns whether a rerun that finds the statement begun and not done has to know its outcome first.
-    pub fn must_be_known(&self) -> bool {
+    pub(crate) fn must_be_known(&self) -> bool {
         !matches!(self, CatalogEffect::Repeatable | CatalogEffect::Rebuilt(_))
     }
 
     /// Returns whether a failure of the statement leaves nothing, or only what is removed before the statement runs
     /// again.
-    pub fn can_be_run_again(&self) -> bool {
+    pub(crate) fn can_be_run_again(&self) -> bool {
         !matches!(self, CatalogEffect::None | CatalogEffect::UnnamedIndex(_))
     }
 }

@@ -15,19 +15,19 @@ pub struct Checksum([u8; 32]);
 
 impl Fingerprint {
     /// Parses 64 hexadecimal digits.
-    pub fn parse(text: &str) -> Option<Fingerprint> {
+    pub(crate) fn parse(text: &str) -> Option<Fingerprint> {
         parse_digits(text).map(Fingerprint)
     }
 }
 
 impl Checksum {
     /// Creates a checksum of the bytes that a layout has computed.
-    pub fn new(bytes: [u8; 32]) -> Checksum {
+    pub(crate) fn new(bytes: [u8; 32]) -> Checksum {
         Checksum(bytes)
     }
 
     /// Parses 64 hexadecimal digits.
-    pub fn parse(text: &str) -> Option<Checksum> {
+    pub(crate) fn parse(text: &str) -> Option<Checksum> {
         parse_digits(text).map(Checksum)
     }
 }

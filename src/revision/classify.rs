@@ -10,14 +10,14 @@ use crate::dialect::Dialect;
 
 /// The properties of a statement that decide how it is run.
 #[derive(Clone, Debug)]
-pub struct Classified {
+pub(crate) struct Classified {
     restriction: Restriction,
     /// True if the statement sets up the session for those behind it: its effect ends with the session, and a
     /// repetition changes nothing else.
-    pub sets_session: bool,
+    pub(crate) sets_session: bool,
     /// True if the statement of a script without a transaction can share one with its own history row, so that both are
     /// committed or neither is. A statement that may end a transaction itself, or call something that does, cannot.
-    pub is_ordinary: bool,
+    pub(crate) is_ordinary: bool,
     /// The string literals of the statement, and the settings that decide how they are read.
     pub(super) literals: LiteralUse,
 }
@@ -37,7 +37,7 @@ enum Restriction {
 
 impl Classified {
     /// Classifies a statement: its text begins with its first token.
-    pub fn new(statement: &str, dialect: Dialect) -> Classified {
+    pub(crate) fn new(statement: &str, dialect: Dialect) -> Classified {
         let mut lexer = Lexer::new(statement, dialect);
         lexer.next();
         let verb = lexer.token().to_ascii_uppercase();
@@ -56,7 +56,7 @@ impl Classified {
     }
 
     /// Returns the reason why the statement cannot run in a script of this mode, if there is one.
-    pub fn problem(&self, mode: TransactionMode) -> Option<ScriptProblem> {
+    pub(crate) fn problem(&self, mode: TransactionMode) -> Option<ScriptProblem> {
         match (self.restriction, mode) {
             (Restriction::Always(problem), _) => Some(problem),
             (Restriction::NeedsTransaction, TransactionMode::NoTransaction) => Some(ScriptProblem::Savepoint),
@@ -68,7 +68,7 @@ impl Classified {
     /// Returns whether the statement refuses to run in a transaction. On PostgreSQL such a statement waits for locks
     /// without a limit: a concurrent build that gives up leaves an invalid index behind, and blocks no other session
     /// while it waits.
-    pub fn refuses_transactions(&self) -> bool {
+    pub(crate) fn refuses_transactions(&self) -> bool {
         self.restriction == Restriction::RefusesTransactions
     }
 }

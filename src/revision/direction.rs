@@ -12,7 +12,7 @@ pub enum Direction {
 
 impl Direction {
     /// Returns the command that runs in this direction.
-    pub fn verb(self) -> &'static str {
+    pub(crate) fn verb(self) -> &'static str {
         match self {
             Direction::Up => "upgrade",
             Direction::Down => "downgrade",
@@ -20,7 +20,7 @@ impl Direction {
     }
 
     /// Returns the participle for a revision that was run in this direction.
-    pub fn done(self) -> &'static str {
+    pub(crate) fn done(self) -> &'static str {
         match self {
             Direction::Up => "applied",
             Direction::Down => "undone",

@@ -7,7 +7,7 @@ use super::Version;
 
 /// The revisions in ascending order of their numbers, each with the positions of its parents in that order.
 #[derive(Debug)]
-pub struct Graph {
+pub(crate) struct Graph {
     parents: Vec<Box<[usize]>>,
     /// The positions with parents before children; where the graph leaves a choice, smaller numbers come first.
     order: Vec<usize>,
@@ -15,7 +15,7 @@ pub struct Graph {
 
 /// The reason why a set of revisions is not a valid graph. Revisions are given by position.
 #[derive(Debug, PartialEq, Eq)]
-pub enum GraphError {
+pub(crate) enum GraphError {
     /// A revision names a parent that does not exist.
     UnknownParent {
         /// The position of the revision that names the parent.
@@ -32,7 +32,7 @@ pub enum GraphError {
 
 impl GraphError {
     /// Returns a sentence that describes the problem. `name` returns the name of the revision at a position.
-    pub fn describe<'a>(&self, name: impl Fn(usize) -> &'a str) -> String {
+    pub(crate) fn describe<'a>(&self, name: impl Fn(usize) -> &'a str) -> String {
         match self {
             GraphError::UnknownParent { child, parent } => {
                 format!("{} depends on {parent}, which is not in the directory", name(*child))
@@ -51,7 +51,7 @@ impl Graph {
     ///
     /// # Errors
     /// Fails with every unknown parent and every cycle.
-    pub fn new(nodes: &[(&Version, Option<&[Version]>)]) -> Result<Graph, Vec<GraphError>> {
+    pub(crate) fn new(nodes: &[(&Version, Option<&[Version]>)]) -> Result<Graph, Vec<GraphError>> {
         let mut problems = Vec::new();
         let mut parents: Vec<Box<[usize]>> = Vec::with_capacity(nodes.len());
         let positions = stated_positions(nodes);
@@ -77,12 +77,12 @@ impl Graph {
     }
 
     /// Returns the positions that are not the parent of any revision, in ascending order.
-    pub fn heads(&self) -> Vec<usize> {
+    pub(crate) fn heads(&self) -> Vec<usize> {
         self.heads_among(&vec![true; self.parents.len()])
     }
 
     /// Returns those of the marked positions that are not the parent of a marked position, in ascending order.
-    pub fn heads_among(&self, marked: &[bool]) -> Vec<usize> {
+    pub(crate) fn heads_among(&self, marked: &[bool]) -> Vec<usize> {
         let mut is_head = marked.to_vec();
         for (_, parents) in self.parents.iter().enumerate().filter(|&(child, _)| marked[child]) {
             parents.iter().for_each(|&parent| is_head[parent] = false);
@@ -91,13 +91,13 @@ impl Graph {
     }
 
     /// Returns the positions of the parents of a revision, in ascending order.
-    pub fn parents(&self, of: usize) -> &[usize] {
+    pub(crate) fn parents(&self, of: usize) -> &[usize] {
         &self.parents[of]
     }
 
     /// Returns the positions of the revisions that have the given one as a parent. For `None`, returns those that have
     /// no parent.
-    pub fn children(&self, of: Option<usize>) -> Vec<usize> {
+    pub(crate) fn children(&self, of: Option<usize>) -> Vec<usize> {
         let is_child = |&at: &usize| match of {
             Some(parent) => self.parents[at].contains(&parent),
             None => self.parents[at].is_empty(),
@@ -107,7 +107,7 @@ impl Graph {
 
     /// Returns whether the first revision has no parent and every other one has only the revision before it as its
     /// parent.
-    pub fn is_line(&self) -> bool {
+    pub(crate) fn is_line(&self) -> bool {
         self.parents
             .iter()
             .enumerate()
@@ -115,7 +115,7 @@ impl Graph {
     }
 
     /// Marks the given positions and all their ancestors.
-    pub fn with_ancestors(&self, of: &[usize]) -> Vec<bool> {
+    pub(crate) fn with_ancestors(&self, of: &[usize]) -> Vec<bool> {
         let mut marked = vec![false; self.parents.len()];
         let mut open = of.to_vec();
         while let Some(position) = open.pop() {
@@ -127,7 +127,7 @@ impl Graph {
     }
 
     /// Marks the given positions and all their descendants.
-    pub fn with_descendants(&self, of: &[usize]) -> Vec<bool> {
+    pub(crate) fn with_descendants(&self, of: &[usize]) -> Vec<bool> {
         let mut marked = vec![false; self.parents.len()];
         of.iter().for_each(|&position| marked[position] = true);
         for &position in &self.order {
@@ -137,7 +137,7 @@ impl Graph {
     }
 
     /// Returns the positions in the order in which the revisions are applied.
-    pub fn order(&self) -> &[usize] {
+    pub(crate) fn order(&self) -> &[usize] {
         &self.order
     }
 }

@@ -61,39 +61,39 @@ pub trait HistoryFormat: Debug + Send + Sync {
 #[derive(Clone, Debug)]
 pub struct HistoryTable {
     /// The format of the table.
-    pub format: &'static dyn HistoryFormat,
+    pub(crate) format: &'static dyn HistoryFormat,
     /// The SQL in which its statements are written.
-    pub dialect: Dialect,
+    pub(crate) dialect: Dialect,
     /// The name of the table.
-    pub table: String,
+    pub(crate) table: String,
     /// The name of the host or pod.
-    pub applied_by: String,
+    pub(crate) applied_by: String,
 }
 
 /// A history table as a database was found to have it.
 #[derive(Clone, Copy, Debug)]
 pub struct ExistingHistory<'a> {
     /// The SQL in which the query is written.
-    pub dialect: Dialect,
+    pub(crate) dialect: Dialect,
     /// The name of the table, quoted and qualified.
-    pub table: &'a str,
+    pub(crate) table: &'a str,
     /// Those of [`HistoryFormat::later_columns`] that the table lacks.
-    pub lacks: &'a [&'static str],
+    pub(crate) lacks: &'a [&'static str],
 }
 
 impl HistoryTable {
     /// Returns the statement that creates the table if it does not exist.
-    pub fn create(&self) -> String {
+    pub(crate) fn create(&self) -> String {
         self.format.create(self)
     }
 
     /// Returns the statement that records the progress of a revision, up or down.
-    pub fn record(&self, row: &HistoryRow<'_>) -> String {
+    pub(crate) fn record(&self, row: &HistoryRow<'_>) -> String {
         self.format.record(self, row)
     }
 
     /// Returns the statement for a change that does not come from running a script.
-    pub fn change(&self, change: &HistoryChange<'_>) -> String {
+    pub(crate) fn change(&self, change: &HistoryChange<'_>) -> String {
         self.format.change(self, change)
     }
 }
@@ -102,55 +102,55 @@ impl HistoryTable {
 #[derive(Clone, Debug)]
 pub struct HistoryRecord {
     /// The columns that decide which revisions are applied.
-    pub row: Applied,
+    pub(crate) row: Applied,
     /// The description of the revision.
-    pub description: String,
+    pub(crate) description: String,
     /// The text of the column `checksum`, which may not be a checksum.
-    pub checksum: String,
+    pub(crate) checksum: String,
     /// The time at which the row was written, in UTC, as RFC 3339.
-    pub applied_at: String,
+    pub(crate) applied_at: String,
     /// The duration in milliseconds; the sum over all runs of a script without a transaction.
-    pub duration_ms: i64,
+    pub(crate) duration_ms: i64,
     /// The number of statements done.
-    pub statements_done: i64,
+    pub(crate) statements_done: i64,
     /// The number of statements in the script.
-    pub statements_total: i64,
+    pub(crate) statements_total: i64,
     /// The host or pod that applied the revision.
-    pub applied_by: String,
+    pub(crate) applied_by: String,
     /// The version of Lockkeeper that applied the revision.
-    pub lockkeeper_version: String,
+    pub(crate) lockkeeper_version: String,
     /// The file name of the backup taken before; `None` if there was none.
-    pub backup: Option<String>,
+    pub(crate) backup: Option<String>,
 }
 
 /// The values of the row of a revision.
 #[derive(Clone, Debug)]
 pub struct HistoryRow<'a> {
     /// The direction of the script: an upgrade writes the row, a downgrade removes it.
-    pub direction: Direction,
+    pub(crate) direction: Direction,
     /// The revision.
-    pub id: &'a Version,
+    pub(crate) id: &'a Version,
     /// The description in the file's name.
-    pub description: &'a str,
+    pub(crate) description: &'a str,
     /// The checksum of the script.
-    pub checksum: Checksum,
+    pub(crate) checksum: Checksum,
     /// The fingerprint of the part of the script that was executed.
-    pub executed: Fingerprint,
+    pub(crate) executed: Fingerprint,
     /// For an upgrade: the checksum of the down script.
-    pub down: Option<Checksum>,
+    pub(crate) down: Option<Checksum>,
     /// The part of the script that was executed.
-    pub progress: RecordedProgress,
+    pub(crate) progress: RecordedProgress,
     /// A script without a transaction writes its row after each statement; any other inserts it once.
-    pub mode: TransactionMode,
+    pub(crate) mode: TransactionMode,
     /// The file name of the backup that was taken before.
-    pub backup: Option<&'a str>,
+    pub(crate) backup: Option<&'a str>,
     /// The duration of the step.
-    pub took: Elapsed,
+    pub(crate) took: Elapsed,
 }
 
 /// The part of a script that the row records as executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordedProgress {
+pub(crate) enum RecordedProgress {
     /// The whole script.
     Whole {
         /// The number of its statements.
@@ -210,7 +210,7 @@ pub enum HistoryChange<'a> {
 
 /// The duration of a step in the row.
 #[derive(Clone, Copy, Debug)]
-pub enum Elapsed {
+pub(crate) enum Elapsed {
     /// A duration that was measured.
     Known(Duration),
     /// The time since the transaction began, which PostgreSQL computes: this saves a message.

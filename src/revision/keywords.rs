@@ -8,12 +8,12 @@ pub(super) struct Keywords<'t>(Lexer<'t>);
 
 impl<'t> Keywords<'t> {
     /// Begins behind the latest token.
-    pub fn after(lexer: &Lexer<'t>) -> Keywords<'t> {
+    pub(crate) fn after(lexer: &Lexer<'t>) -> Keywords<'t> {
         Keywords(lexer.clone())
     }
 
     /// Returns the next word; an empty text at the end.
-    pub fn next(&mut self) -> &'t str {
+    pub(crate) fn next(&mut self) -> &'t str {
         loop {
             match self.0.next() {
                 Token::Word => return self.0.token(),
@@ -25,12 +25,12 @@ impl<'t> Keywords<'t> {
     }
 
     /// Returns whether the next word is this one, in upper or lower case.
-    pub fn next_is(&mut self, word: &str) -> bool {
+    pub(crate) fn next_is(&mut self, word: &str) -> bool {
         self.next().eq_ignore_ascii_case(word)
     }
 
     /// Returns the next few words.
-    pub fn collect(mut self) -> Vec<&'t str> {
+    pub(crate) fn collect(mut self) -> Vec<&'t str> {
         const ENOUGH: usize = 16;
         let mut words = Vec::with_capacity(ENOUGH);
         while words.len() < ENOUGH {

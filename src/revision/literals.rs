@@ -16,7 +16,7 @@ const ENCODING: &str = "client_encoding";
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LiteralUse {
     /// The byte of the first literal that would be read differently with the setting off.
-    pub backslash: Option<usize>,
+    pub(crate) backslash: Option<usize>,
     effect: SettingEffect,
     /// True if the statement makes the server read what follows in another encoding than UTF-8, or may do so.
     changes_encoding: bool,
@@ -49,9 +49,9 @@ pub(super) struct Literals {
 /// The result of one statement for the literals of a script.
 pub(super) struct LiteralFinding {
     /// A byte of the statement, and the reason why the statement cannot run there.
-    pub objection: Option<(usize, ScriptProblem)>,
+    pub(crate) objection: Option<(usize, ScriptProblem)>,
     /// True if the next statement must not be read before this one has run.
-    pub ends_message: bool,
+    pub(crate) ends_message: bool,
 }
 
 impl Literals {

@@ -6,7 +6,7 @@ use crate::dialect::Dialect;
 /// Returns whether a PostgreSQL statement changes something outside of its database (a file, another server) or
 /// connects the database with something outside. A statement in the body of a DO block counts as well. The bodies of
 /// functions that are called, and texts that a block concatenates from pieces, are not examined.
-pub fn leads_out(statement: &str) -> bool {
+pub(crate) fn leads_out(statement: &str) -> bool {
     let mut lexer = Lexer::new(statement, Dialect::Postgres);
     lexer.next();
     if lexer.is("DO") {
@@ -76,7 +76,7 @@ fn content(literal: &str) -> String {
 }
 
 /// Returns whether a PostgreSQL statement changes the settings of the whole server (`ALTER SYSTEM`).
-pub fn alters_system(statement: &str) -> bool {
+pub(crate) fn alters_system(statement: &str) -> bool {
     let mut lexer = Lexer::new(statement, Dialect::Postgres);
     lexer.next();
     let alters = lexer.is("ALTER");

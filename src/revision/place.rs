@@ -4,14 +4,14 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourcePosition {
     /// The line, counted from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The column, counted in characters from 1.
-    pub column: usize,
+    pub(crate) column: usize,
 }
 
 impl SourcePosition {
     /// Returns the position directly behind `text`, where `text` begins at `self`.
-    pub fn after(self, text: &str) -> SourcePosition {
+    pub(crate) fn after(self, text: &str) -> SourcePosition {
         match text.rfind('\n') {
             None => SourcePosition { column: self.column + text.chars().count(), ..self },
             Some(last) => SourcePosition {

@@ -7,7 +7,7 @@ use crate::dialect::Dialect;
 
 /// The reason why a statement cannot run where its file has it. Problems are found before anything runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ScriptProblem {
+pub(crate) enum ScriptProblem {
     /// The statement begins or ends a transaction, which the run does itself.
     TransactionControl,
     /// The statement needs a transaction, and the script has none.
@@ -36,7 +36,7 @@ pub enum TransactionMode {
 
 impl ScriptProblem {
     /// Returns a sentence for the log that describes the problem of a statement and its remedy.
-    pub fn advice(self, dialect: Dialect, statement: &str) -> String {
+    pub(crate) fn advice(self, dialect: Dialect, statement: &str) -> String {
         let advice = match (self, dialect) {
             (ScriptProblem::TransactionControl, _) => {
                 "the runner makes the transaction itself: remove BEGIN, COMMIT and ROLLBACK"

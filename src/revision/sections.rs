@@ -9,16 +9,16 @@ use crate::dialect::Dialect;
 
 /// A comment line that is a directive of another migration tool.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SectionMarker {
+pub(crate) struct SectionMarker {
     /// The comment as the file has it.
-    pub line: String,
+    pub(crate) line: String,
     /// The name of the tool.
-    pub tool: &'static str,
+    pub(crate) tool: &'static str,
 }
 
 impl SectionMarker {
     /// Returns a sentence that describes the problem and its remedy.
-    pub fn advice(&self) -> String {
+    pub(crate) fn advice(&self) -> String {
         let SectionMarker { line, tool } = self;
         format!(
             "\"{line}\" is a directive of {tool}, which Lockkeeper does not read: it would run every statement of the \
@@ -59,13 +59,13 @@ pub(super) struct SectionMarkers {
 /// One part of a file, which begins outside of every literal and comment.
 pub(super) struct FilePart<'t> {
     /// The text of the part.
-    pub text: &'t str,
+    pub(crate) text: &'t str,
     /// The dialect of the file.
-    pub dialect: Dialect,
+    pub(crate) dialect: Dialect,
     /// The column at which the part begins, counted in characters from 1.
-    pub column: usize,
+    pub(crate) column: usize,
     /// The bytes at which the statements of the part begin.
-    pub starts: &'t [usize],
+    pub(crate) starts: &'t [usize],
 }
 
 impl SectionMarkers {

@@ -8,7 +8,7 @@ use crate::dialect::Dialect;
 
 /// The position of a window in the script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Window {
+pub(crate) enum Window {
     /// More text follows after the window.
     Partial,
     /// The script ends with the window.
@@ -17,7 +17,7 @@ pub enum Window {
 
 /// The first thing in a window.
 #[derive(Debug, PartialEq, Eq)]
-pub enum WindowScan {
+pub(crate) enum WindowScan {
     /// A statement that ends behind the window: more text has to be read, and the window scanned again.
     Incomplete,
     /// Only white space, comments and stray semicolons, so that there is nothing to run.
@@ -35,11 +35,11 @@ pub enum WindowScan {
 
 /// The place of a statement in its window, in bytes: from its first token to behind its semicolon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Statement {
+pub(crate) struct Statement {
     /// The first byte of the statement.
-    pub start: usize,
+    pub(crate) start: usize,
     /// The first byte behind the statement.
-    pub end: usize,
+    pub(crate) end: usize,
 }
 
 /// Finds the first statement of a window.
@@ -49,7 +49,7 @@ pub struct Statement {
 /// `sqlite3_complete` reads it: every semicolon ends a statement, also inside of parentheses, but a `CREATE TRIGGER`
 /// ends at `; END ;`. A meta-command of a client (`\connect`, `.mode`) ends the statement before it and is a statement
 /// up to the end of its line, so that [`Classified::problem`](super::classify::Classified::problem) reports it.
-pub fn scan(text: &str, dialect: Dialect, window: Window) -> WindowScan {
+pub(crate) fn scan(text: &str, dialect: Dialect, window: Window) -> WindowScan {
     let mut lexer = Lexer::new(text, dialect);
     let mut token = lexer.next();
     while token == Token::Symbol(b';') {

@@ -6,7 +6,7 @@ use super::Version;
 
 /// The target of an upgrade, a downgrade or a stamp.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// One revision, several, or none.
     At(RevisionName),
     /// `REV+2`, `head-1`: a number of steps from the named revision, up (positive) or down (negative).
@@ -17,7 +17,7 @@ pub enum Target {
 
 /// A name for revisions that can be resolved without the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RevisionName {
+pub(crate) enum RevisionName {
     /// The only head of the directory.
     Head,
     /// All heads of the directory.
@@ -30,22 +30,22 @@ pub enum RevisionName {
 
 /// The two ends `FROM:TO` of a script that is printed without asking the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetRange {
+pub(crate) struct TargetRange {
     /// The state that the script begins with.
-    pub from: RevisionName,
+    pub(crate) from: RevisionName,
     /// The target of the script.
-    pub to: Target,
+    pub(crate) to: Target,
 }
 
 impl Target {
     /// The only head of the directory.
-    pub const HEAD: Target = Target::At(RevisionName::Head);
+    pub(crate) const HEAD: Target = Target::At(RevisionName::Head);
 
     /// Parses a target. `version` parses the text of a version.
     ///
     /// # Errors
     /// Fails with a message that lists the accepted forms.
-    pub fn parse(text: &str, version: impl Fn(&str) -> Option<Version>) -> Result<Target, String> {
+    pub(crate) fn parse(text: &str, version: impl Fn(&str) -> Option<Version>) -> Result<Target, String> {
         let wrong = || {
             if text.contains(':') {
                 return format!("\"{text}\" is a range, which goes with --sql; write a target alone");
@@ -84,7 +84,7 @@ impl TargetRange {
     ///
     /// # Errors
     /// Fails with a message that lists the accepted forms.
-    pub fn parse(text: &str, version: impl Fn(&str) -> Option<Version>) -> Option<Result<TargetRange, String>> {
+    pub(crate) fn parse(text: &str, version: impl Fn(&str) -> Option<Version>) -> Option<Result<TargetRange, String>> {
         let (from, to) = text.split_once(':')?;
         let wrong = || format!("\"{from}\" is not where a script can begin; write base or a revision");
         if to.contains(':') {

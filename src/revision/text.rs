@@ -22,7 +22,7 @@ pub enum TextError {
 
 /// The state of a source after a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SourceState {
+pub(crate) enum SourceState {
     /// More bytes may follow.
     More,
     /// All bytes have been read.
@@ -30,7 +30,7 @@ pub enum SourceState {
 }
 
 /// A reader that decodes and normalises the bytes of a source.
-pub struct Text<R> {
+pub(crate) struct Text<R> {
     source: R,
     piece: Vec<u8>,
     /// The number of bytes that are read and not yet returned: the beginning of a character or of a line end.
@@ -41,7 +41,7 @@ pub struct Text<R> {
 
 impl<R: Read> Text<R> {
     /// Creates a reader of the bytes of `source`.
-    pub fn new(source: R) -> Self {
+    pub(crate) fn new(source: R) -> Self {
         Text { source, piece: Vec::new(), carried: 0, line: 1, begun: false }
     }
 
@@ -49,7 +49,7 @@ impl<R: Read> Text<R> {
     ///
     /// # Errors
     /// Fails if the source cannot be read, or with [`TextError::Unfit`] if its bytes are not the text of a script.
-    pub fn fill(&mut self, into: &mut String) -> Result<SourceState, TextError> {
+    pub(crate) fn fill(&mut self, into: &mut String) -> Result<SourceState, TextError> {
         self.piece.resize(self.carried + PIECE, 0);
         let read = self.read_some()?;
         let filled = self.carried + read;

@@ -17,7 +17,7 @@ pub struct Version {
 
 impl Version {
     /// Creates the version with this text. `key` orders it among the versions of its layout.
-    pub fn new(text: &str, key: impl Into<Box<[u8]>>) -> Version {
+    pub(crate) fn new(text: &str, key: impl Into<Box<[u8]>>) -> Version {
         Version { key: key.into(), text: text.into() }
     }
 

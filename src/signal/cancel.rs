@@ -65,7 +65,7 @@ impl Cancel {
     }
 
     /// Creates a handle that is cancelled with this one, and can be cancelled alone.
-    pub fn child(&self) -> Cancel {
+    pub(crate) fn child(&self) -> Cancel {
         let node = Arc::new(CancelNode::default());
         let mut children = self.node.children();
         children.retain(|child| child.strong_count() > 0);
@@ -95,7 +95,7 @@ impl Cancel {
     }
 
     /// Returns the longest time that the work may take to end after a cancellation; `None` before the work has begun.
-    pub fn grace(&self) -> Option<Duration> {
+    pub(crate) fn grace(&self) -> Option<Duration> {
         self.process.grace.get().copied()
     }
 

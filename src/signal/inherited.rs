@@ -24,7 +24,7 @@ static BEFORE_MAIN: extern "C" fn() = {
 };
 
 /// Reports whether the signal is ignored now.
-pub fn is_ignored(signal: c_int) -> bool {
+pub(crate) fn is_ignored(signal: c_int) -> bool {
     // SAFETY: an all-zero sigaction is a valid value, and with a null pointer for the new action sigaction(2) only
     // writes the present one.
     unsafe {

@@ -23,7 +23,7 @@ pub use inherited::keep_ignored;
 ///
 /// # Errors
 /// Fails when the system has no file descriptors or handlers left.
-pub fn listen() -> io::Result<Cancel> {
+pub(crate) fn listen() -> io::Result<Cancel> {
     let cancel = Cancel::default();
     let second_signal = Arc::new(AtomicBool::new(false));
     let process = cancel.process();

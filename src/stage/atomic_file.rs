@@ -13,11 +13,11 @@ use crate::safe_file;
 
 /// The suffix of an unfinished file whose name a user has chosen. No other program uses it, so that a file of that name
 /// is ours.
-pub const PARTIAL: &str = ".lockkeeper-partial";
+pub(crate) const PARTIAL: &str = ".lockkeeper-partial";
 
 /// The reason why a file cannot be created or published.
 #[derive(Debug)]
-pub enum AtomicFileError {
+pub(crate) enum AtomicFileError {
     /// There is a file of this name.
     Taken,
     /// Another run is writing a file of this name.
@@ -30,7 +30,7 @@ pub enum AtomicFileError {
 /// other runs can distinguish it from what a killed run has left. Dropping it before it is published removes it. Only
 /// this user may read it, because the rows in it may be confidential.
 #[derive(Debug)]
-pub struct AtomicFile {
+pub(crate) struct AtomicFile {
     file: PathBuf,
     partial: PathBuf,
     out: BufWriter<File>,
@@ -44,7 +44,7 @@ impl AtomicFile {
     /// # Errors
     /// Fails when the name is taken, when another run is writing a file of this name, or with the error of the file
     /// system.
-    pub fn create(file: &Path, suffix: &str) -> Result<AtomicFile, AtomicFileError> {
+    pub(crate) fn create(file: &Path, suffix: &str) -> Result<AtomicFile, AtomicFileError> {
         let partial = with_suffix(file, suffix);
         match lock_of(&partial) {
             Ok(None) => {}
@@ -72,7 +72,7 @@ impl AtomicFile {
     /// # Errors
     /// Fails when the name was taken meanwhile, or with the error of the file system. The name leads to nothing then,
     /// or to the file that had it before.
-    pub fn publish(mut self) -> Result<File, AtomicFileError> {
+    pub(crate) fn publish(mut self) -> Result<File, AtomicFileError> {
         self.out.flush().map_err(AtomicFileError::Io)?;
         // The lock belongs to the open file, not to the handle.
         let file = self.out.get_ref().try_clone().map_err(AtomicFileError::Io)?;
@@ -124,7 +124,7 @@ fn rename_to_free_name(from: &Path, to: &Path) -> Result<(), AtomicFileError> {
 
 /// Returns whether an open file still has this name: between opening and locking it, another run may have removed or
 /// renamed it.
-pub fn has_name(file: &File, path: &Path) -> bool {
+pub(crate) fn has_name(file: &File, path: &Path) -> bool {
     let open_id = file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
     let path_id = fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
     matches!((open_id, path_id), (Ok(open_id), Ok(path_id)) if open_id == path_id)
@@ -141,7 +141,7 @@ fn lock(out: &File, partial: &Path) -> Result<(), AtomicFileError> {
 }
 
 /// Removes the unfinished file of a killed run. One that is locked stays: another run is writing it.
-pub fn remove_leftover(partial: &Path) {
+pub(crate) fn remove_leftover(partial: &Path) {
     if let Ok(Some(lock)) = lock_of(partial) {
         remove_locked(partial, lock);
     }
@@ -158,7 +158,7 @@ fn remove_locked(partial: &Path, _lock: File) {
 ///
 /// # Errors
 /// Fails when another run holds the lock, or with the error of the file system.
-pub fn lock_of(path: &Path) -> Result<Option<File>, TryLockError> {
+pub(crate) fn lock_of(path: &Path) -> Result<Option<File>, TryLockError> {
     match safe_file::open_for_writing(path) {
         Ok(file) => file.try_lock().map(|()| Some(file)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

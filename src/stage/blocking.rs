@@ -15,7 +15,7 @@ use crate::signal::{Cancel, CancelReason};
 const INTERRUPT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Work that runs on a thread of its own. Dropping this value tells the work to stop, and does not wait for it.
-pub struct Running<T> {
+pub(crate) struct Running<T> {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<T>,
 }
@@ -23,13 +23,13 @@ pub struct Running<T> {
 impl<T: Send + 'static> Running<T> {
     /// Starts the work, in the current span: its log lines name the same database. `stop` is the flag that tells it to
     /// stop; others may share it.
-    pub fn start(stop: Arc<AtomicBool>, work: impl FnOnce(&AtomicBool) -> T + Send + 'static) -> Running<T> {
+    pub(crate) fn start(stop: Arc<AtomicBool>, work: impl FnOnce(&AtomicBool) -> T + Send + 'static) -> Running<T> {
         let (flag, span) = (Arc::clone(&stop), Span::current());
         Running { stop, thread: spawn_blocking(move || span.in_scope(|| work(&flag))) }
     }
 
     /// Waits for the end of the work, and returns its result.
-    pub async fn ended(mut self) -> T {
+    pub(crate) async fn ended(mut self) -> T {
         self.join().await
     }
 
@@ -42,7 +42,7 @@ impl<T: Send + 'static> Running<T> {
 
 impl<T> Running<T> {
     /// Tells the work to stop.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
     }
 }
@@ -57,13 +57,13 @@ impl<T> Drop for Running<T> {
 }
 
 /// Runs work. When this future is dropped, the flag that `work` gets is set to tell it to stop.
-pub async fn run<T: Send + 'static>(work: impl FnOnce(&AtomicBool) -> T + Send + 'static) -> T {
+pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce(&AtomicBool) -> T + Send + 'static) -> T {
     Running::start(Arc::default(), work).ended().await
 }
 
 /// Runs work until it ends. A signal sets the flag that `work` gets, and its end is awaited: nothing of it goes on
 /// behind the run. Returns the result of `work`, and the reason if there was a signal.
-pub async fn run_to_its_end<T: Send + 'static>(
+pub(crate) async fn run_to_its_end<T: Send + 'static>(
     cancel: &Cancel,
     work: impl FnOnce(&AtomicBool) -> T + Send + 'static,
 ) -> (T, Option<CancelReason>) {
@@ -72,7 +72,7 @@ pub async fn run_to_its_end<T: Send + 'static>(
 
 /// Runs work as [`run_to_its_end`] does, and calls `interrupt` after a signal, again and again until the work ends: an
 /// interrupt of SQLite has no effect between two statements.
-pub async fn run_interruptible<T: Send + 'static>(
+pub(crate) async fn run_interruptible<T: Send + 'static>(
     cancel: &Cancel,
     interrupt: impl Fn(),
     work: impl FnOnce(&AtomicBool) -> T + Send + 'static,

@@ -12,7 +12,7 @@ use crate::revision::{Applied, Direction, Migration, RecordedState};
 ///
 /// # Errors
 /// Fails with the histories of the other tools and the way to begin Lockkeeper's history, or when the session is lost.
-pub async fn refuse_foreign_history(database: &mut Database, directory: &MigrationDir) -> Result<(), Failure> {
+pub(crate) async fn refuse_foreign_history(database: &mut Database, directory: &MigrationDir) -> Result<(), Failure> {
     let failed = |cause| Failure::new(Stage::Plan, cause);
     if database.has_history() {
         return Ok(());
@@ -34,7 +34,7 @@ pub async fn refuse_foreign_history(database: &mut Database, directory: &Migrati
 ///
 /// # Errors
 /// Fails when the session is lost.
-pub async fn warn_of_unrecorded_tables(
+pub(crate) async fn warn_of_unrecorded_tables(
     locked: &mut Locked,
     direction: Direction,
     applied: &[Applied],
@@ -57,7 +57,7 @@ pub async fn warn_of_unrecorded_tables(
 
 /// Adds the advice to record revisions with `stamp` to a failure, if a statement failed because its object exists
 /// already. Returns every other failure as it is.
-pub fn advise_stamp(failure: Failure, migrations: &[Migration]) -> Failure {
+pub(crate) fn advise_stamp(failure: Failure, migrations: &[Migration]) -> Failure {
     let cause = match &failure.cause {
         Cause::Rehearsal { cause, .. } => cause,
         cause => cause,

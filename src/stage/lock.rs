@@ -21,7 +21,7 @@ const FIRST_LOG_DELAY: Duration = Duration::from_secs(1);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The successful end of a wait for the lock.
-pub enum LockOutcome<T> {
+pub(crate) enum LockOutcome<T> {
     /// The locked database, and the canceller that can end its statements from outside.
     Ours(Locked, Canceller),
     /// The holder of the lock has done all the work of this run; this is its result.
@@ -29,13 +29,13 @@ pub enum LockOutcome<T> {
 }
 
 /// The settings of the lock stage.
-pub struct LockRequest<'a> {
+pub(crate) struct LockRequest<'a> {
     /// The timeouts of the locked session.
-    pub limits: SessionLimits,
+    pub(crate) limits: SessionLimits,
     /// The longest wait for other runs.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// The host or pod name, which is shown to runs that wait for this one.
-    pub applied_by: &'a str,
+    pub(crate) applied_by: &'a str,
 }
 
 /// Polls until the lock is taken or is not needed any more: `answer` returns the result of this run if a history leaves
@@ -44,7 +44,7 @@ pub struct LockRequest<'a> {
 /// # Errors
 /// Fails with the holder when the time is up, when the session is lost, when a connection pooler shares sessions, or
 /// when a signal arrives.
-pub async fn lock<T>(
+pub(crate) async fn lock<T>(
     mut database: Database,
     request: &LockRequest<'_>,
     answer: impl Fn(&[Applied]) -> Option<T>,

@@ -28,33 +28,33 @@ const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The result of the migrate stage.
 #[derive(Debug)]
-pub struct Migrated {
+pub(crate) struct Migrated {
     /// The revisions that were applied or rolled back.
-    pub done: Completed,
+    pub(crate) done: Completed,
     /// The defects that the database had before the first step.
-    pub defects: SchemaDefects,
+    pub(crate) defects: SchemaDefects,
 }
 
 /// The result of reading a step's file to its end.
 #[derive(Debug)]
-pub struct Inspection {
+pub(crate) struct Inspection {
     /// The number of statements in the file.
-    pub statements: usize,
+    pub(crate) statements: usize,
     /// The down script, if the revision has one.
-    pub back: Option<Section>,
+    pub(crate) back: Option<Section>,
 }
 
 /// A migration directory with the inspections of its scripts.
-pub struct InspectedDir<'a> {
+pub(crate) struct InspectedDir<'a> {
     /// The migration directory.
-    pub directory: &'a MigrationDir,
+    pub(crate) directory: &'a MigrationDir,
     /// The inspections, by position in the directory; only the scripts of the plan have one.
-    pub inspections: Vec<Option<Inspection>>,
+    pub(crate) inspections: Vec<Option<Inspection>>,
 }
 
 impl InspectedDir<'_> {
     /// Returns the script that a step runs. The step must be one of the inspected plan.
-    pub fn way(&self, step: &Step, direction: Direction) -> DirectedScript<'_> {
+    pub(crate) fn way(&self, step: &Step, direction: Direction) -> DirectedScript<'_> {
         let migration = &self.directory.migrations[step.migration];
         let inspection = self.inspections[step.migration].as_ref().expect("every step of the plan was inspected");
         let (statements, down) = (inspection.statements, inspection.back.as_ref());
@@ -76,7 +76,7 @@ impl InspectedDir<'_> {
 /// # Errors
 /// Fails with the first step that fails. Its transaction is rolled back; the steps before it remain done, and are named
 /// in the failure.
-pub async fn migrate(
+pub(crate) async fn migrate(
     locked: &mut Locked,
     canceller: &mut Canceller,
     safety: &Safety,

@@ -1,21 +1,21 @@
 //! One module for each stage of the pipeline, and for the other long operations such as transfers and exports.
 
 mod atomic_file;
-pub mod backup;
-pub mod blocking;
-pub mod compare;
-pub mod export;
-pub mod foreign_history;
-pub mod import;
-pub mod lock;
-pub mod migrate;
-pub mod rehearse;
-pub mod restore;
-pub mod rewrite_history;
-pub mod schema_revision;
-pub mod transfer;
-pub mod verify;
-pub mod wait;
-pub mod with_lock;
+pub(crate) mod backup;
+pub(crate) mod blocking;
+pub(crate) mod compare;
+pub(crate) mod export;
+pub(crate) mod foreign_history;
+pub(crate) mod import;
+pub(crate) mod lock;
+pub(crate) mod migrate;
+pub(crate) mod rehearse;
+pub(crate) mod restore;
+pub(crate) mod rewrite_history;
+pub(crate) mod schema_revision;
+pub(crate) mod transfer;
+pub(crate) mod verify;
+pub(crate) mod wait;
+pub(crate) mod with_lock;
 
-pub use blocking::run;
+pub(crate) use blocking::run;

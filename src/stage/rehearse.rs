@@ -24,25 +24,25 @@ use crate::signal::Cancel;
 const SUFFIX: &str = "_lockkeeper_rehearsal";
 
 /// The settings of a rehearsal.
-pub struct Rehearsal<'a> {
+pub(crate) struct Rehearsal<'a> {
     /// The result of the backup stage.
-    pub safety: &'a Safety,
+    pub(crate) safety: &'a Safety,
     /// The directory of the backups.
-    pub dir: &'a Path,
+    pub(crate) dir: &'a Path,
     /// The configured path of `pg_dump`, if there is one.
-    pub pg_dump: Option<&'a Path>,
+    pub(crate) pg_dump: Option<&'a Path>,
     /// The name of the history table.
-    pub history: &'a HistoryName,
+    pub(crate) history: &'a HistoryName,
     /// The host or pod name that the lock and the history record.
-    pub applied_by: &'a str,
+    pub(crate) applied_by: &'a str,
     /// The timeouts of the session in which the plan runs.
-    pub limits: SessionLimits,
+    pub(crate) limits: SessionLimits,
     /// The number of further attempts at a contended step.
-    pub retries: u32,
+    pub(crate) retries: u32,
 }
 
 /// Removes the copy that a killed rehearsal has left. A run that makes no rehearsal itself calls this.
-pub async fn tidy(locked: &mut Locked) {
+pub(crate) async fn tidy(locked: &mut Locked) {
     match locked.database() {
         Database::Postgres(server) => {
             if let Err(fault) = ScratchDatabase::drop_leftovers(server, SUFFIX).await {
@@ -60,7 +60,7 @@ impl Rehearsal<'_> {
     /// # Errors
     /// Fails when the backup cannot be restored, when a step fails, when a privilege is missing, or when a signal
     /// arrives. Production was not touched then.
-    pub async fn hold(
+    pub(crate) async fn hold(
         &self,
         locked: &mut Locked,
         inspected: &InspectedDir<'_>,

@@ -10,7 +10,7 @@ use crate::signal::Cancel;
 ///
 /// # Errors
 /// What kept it from being committed: the history is as it was then.
-pub async fn rewrite_history(
+pub(crate) async fn rewrite_history(
     locked: &mut Locked,
     canceller: &mut Canceller,
     changes: &[HistoryChange<'_>],

@@ -13,13 +13,13 @@ use crate::transfer::schema_conversion::{
 use crate::transfer::source::{SourceContents, SourceTable, TableDefinition};
 
 /// A drafted revision, and the objects of the source that have no part in it.
-pub struct DraftedRevision {
+pub(crate) struct DraftedRevision {
     /// The schema in PostgreSQL's terms.
-    pub draft: ConvertedSchema,
+    pub(crate) draft: ConvertedSchema,
     /// The number of tables in the revision.
-    pub tables: usize,
+    pub(crate) tables: usize,
     /// The objects that were left out, each as its name and the reason.
-    pub skipped: Vec<(String, String)>,
+    pub(crate) skipped: Vec<(String, String)>,
 }
 
 /// The problems that prevent a draft, a line each, and the values of `--cast` that may help.
@@ -35,7 +35,7 @@ struct DraftProblems {
 /// # Errors
 /// Fails when the source cannot be read; otherwise with all tables and columns that PostgreSQL cannot have or that no
 /// type can hold.
-pub fn write(
+pub(crate) fn write(
     source: &SqliteSource,
     contents: &SourceContents,
     options: &TransferOptions,

@@ -8,7 +8,7 @@ use crate::revision::{Goal, Plan, plan};
 /// Warns of SQLite tables that reference a table that does not exist, when there is nothing to do: the run that has
 /// left such a reference has reported it (exit code 87), but nobody can find out any more which references existed
 /// before it.
-pub async fn warn_of_missing_parents(database: &mut Database) {
+pub(crate) async fn warn_of_missing_parents(database: &mut Database) {
     let Database::Sqlite(database) = database else { return };
     match database.defects().await {
         Ok(defects) => defects.invalid.iter().for_each(|defect| tracing::warn!("{defect}")),
@@ -21,7 +21,7 @@ pub async fn warn_of_missing_parents(database: &mut Database) {
 /// # Errors
 /// Fails with the revisions that are not recorded as they should be and with the objects that are newly invalid (exit
 /// code 87), or when the session is lost.
-pub async fn verify(
+pub(crate) async fn verify(
     locked: &mut Locked,
     directory: &MigrationDir,
     goal: &Goal,

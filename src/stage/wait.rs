@@ -66,7 +66,7 @@ fn retry_decision(kind: DatabaseErrorKind) -> RetryDecision {
 ///
 /// # Errors
 /// Fails with the last error when the time is up, with an error that waiting cannot correct, or when a signal arrives.
-pub async fn wait(
+pub(crate) async fn wait(
     source: &DatabaseUrlSource,
     history: &HistoryName,
     policy: &WaitPolicy,

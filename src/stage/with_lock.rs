@@ -19,19 +19,19 @@ const UNLOCK_TIMEOUT: Duration = Duration::from_secs(3);
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The settings of the wait for the database and of its lock.
-pub struct LockSettings<'a> {
+pub(crate) struct LockSettings<'a> {
     /// The source of the database URL.
-    pub source: &'a DatabaseUrlSource,
+    pub(crate) source: &'a DatabaseUrlSource,
     /// The name of the history table.
-    pub history: &'a HistoryName,
+    pub(crate) history: &'a HistoryName,
     /// The time limits of the wait for readiness.
-    pub patience: &'a WaitPolicy,
+    pub(crate) patience: &'a WaitPolicy,
     /// The settings of the lock.
-    pub lock: LockRequest<'a>,
+    pub(crate) lock: LockRequest<'a>,
 }
 
 /// The decision about a database that is ready, before its lock is asked for.
-pub enum LockDecision<P, T> {
+pub(crate) enum LockDecision<P, T> {
     /// The work needs the lock of this database. `P` is what was prepared for the work.
     Lock(Database, P),
     /// Nothing is left to do; this is the result.
@@ -41,7 +41,7 @@ pub enum LockDecision<P, T> {
 }
 
 /// The end of the wait for the lock.
-pub enum TakenLock<P, T> {
+pub(crate) enum TakenLock<P, T> {
     /// The locked database, the canceller that can end its statements from outside, and what was prepared.
     Locked(Locked, Canceller, P),
     /// Nothing is left to do; this is the result.
@@ -56,7 +56,7 @@ pub enum TakenLock<P, T> {
 ///
 /// # Errors
 /// Fails as the wait and lock stages or `decide` do.
-pub async fn take_lock<P, T>(
+pub(crate) async fn take_lock<P, T>(
     settings: &LockSettings<'_>,
     cancel: &Cancel,
     mut decide: impl AsyncFnMut(Database, Vec<Applied>) -> Result<LockDecision<P, T>, Failure>,
@@ -89,7 +89,7 @@ pub async fn take_lock<P, T>(
 ///
 /// # Errors
 /// Fails as [`take_lock`] or the work does.
-pub async fn with_lock_unless_done<P, T>(
+pub(crate) async fn with_lock_unless_done<P, T>(
     settings: &LockSettings<'_>,
     cancel: &Cancel,
     decide: impl AsyncFnMut(Database, Vec<Applied>) -> Result<LockDecision<P, T>, Failure>,
@@ -110,7 +110,7 @@ pub async fn with_lock_unless_done<P, T>(
 ///
 /// # Errors
 /// Fails as the wait and lock stages or the work do.
-pub async fn with_lock<T>(
+pub(crate) async fn with_lock<T>(
     settings: &LockSettings<'_>,
     cancel: &Cancel,
     work: impl AsyncFnOnce(&mut Locked, Canceller) -> Result<T, Failure>,
@@ -142,7 +142,7 @@ async fn pause_if_unready(failure: Failure, deadline: Instant, cancel: &Cancel) 
 }
 
 /// Frees the lock. Everything is committed or rolled back by now: the end of a lost session has freed the lock, too.
-pub async fn release_lock(locked: Locked) {
+pub(crate) async fn release_lock(locked: Locked) {
     match tokio::time::timeout(UNLOCK_TIMEOUT, locked.release()).await {
         Ok(Ok(UnlockResult::WasOurs)) => {}
         Ok(Ok(UnlockResult::WasNotOurs)) => {

@@ -13,25 +13,25 @@ const BUCKETS: usize = 1 << 16;
 
 /// The length that marks a field whose value does not fit its type. The server never sends such a length, so that the
 /// field never equals one of the server.
-pub const UNFIT: i32 = -2;
+pub(crate) const UNFIT: i32 = -2;
 
 /// A row in the form in which it is compared.
-pub struct KeyedRow<'a> {
+pub(crate) struct KeyedRow<'a> {
     /// The hash of the row's key, or of the whole row when the table has no key.
-    pub key: u128,
+    pub(crate) key: u128,
     /// The fields in their canonical form.
-    pub normal: &'a [u8],
+    pub(crate) normal: &'a [u8],
 }
 
 impl KeyedRow<'_> {
     /// Returns the hash of each field.
-    pub fn fields(&self) -> Vec<u128> {
+    pub(crate) fn fields(&self) -> Vec<u128> {
         fields(self.normal).map(hash).collect()
     }
 }
 
 /// Computes the keys of the rows of a table.
-pub struct KeyFinder {
+pub(crate) struct KeyFinder {
     canonical: CanonicalForm,
     key_positions: Vec<usize>,
     key: Vec<u8>,
@@ -39,12 +39,12 @@ pub struct KeyFinder {
 
 impl KeyFinder {
     /// Creates a key finder for the columns of a table mapping.
-    pub fn for_table(mapping: &TableMapping) -> KeyFinder {
+    pub(crate) fn for_table(mapping: &TableMapping) -> KeyFinder {
         KeyFinder { canonical: CanonicalForm::new(mapping.types()), key_positions: key(mapping), key: Vec::new() }
     }
 
     /// Returns the keyed row of a row of binary COPY, whose fields are each after their length.
-    pub fn row<'a>(&'a mut self, bytes: &'a [u8]) -> KeyedRow<'a> {
+    pub(crate) fn row<'a>(&'a mut self, bytes: &'a [u8]) -> KeyedRow<'a> {
         // A row without a canonical form is compared unchanged, and therefore differs.
         let normal = self.canonical.row(bytes).unwrap_or(bytes);
         if self.key_positions.is_empty() {
@@ -62,7 +62,7 @@ impl KeyFinder {
 
 /// Returns the positions of the key columns among the columns that are copied. The key is the primary key of the
 /// target, or else that of the source. The result is empty when there is no such key.
-pub fn key(mapping: &TableMapping) -> Vec<usize> {
+pub(crate) fn key(mapping: &TableMapping) -> Vec<usize> {
     let target = mapping
         .target
         .key
@@ -85,7 +85,7 @@ fn fields(mut remaining: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The digests of the rows of a table, one for each bucket.
-pub struct Buckets(Vec<Digest>);
+pub(crate) struct Buckets(Vec<Digest>);
 
 impl Default for Buckets {
     fn default() -> Buckets {
@@ -95,19 +95,19 @@ impl Default for Buckets {
 
 impl Buckets {
     /// Adds a row to the bucket of its key.
-    pub fn add(&mut self, row: &KeyedRow<'_>) {
+    pub(crate) fn add(&mut self, row: &KeyedRow<'_>) {
         self.0[bucket(row.key)].add(row.normal);
     }
 
     /// Returns the digest of all rows.
-    pub fn total(&self) -> Digest {
+    pub(crate) fn total(&self) -> Digest {
         let mut total = Digest::default();
         self.0.iter().for_each(|bucket| total.merge(*bucket));
         total
     }
 
     /// Returns the buckets whose digests differ: the first `limit` of them.
-    pub fn differing(&self, other: &Buckets, limit: usize) -> SuspectBuckets {
+    pub(crate) fn differing(&self, other: &Buckets, limit: usize) -> SuspectBuckets {
         let differ = (0..BUCKETS).filter(|&at| self.0[at] != other.0[at]);
         SuspectBuckets(differ.take(limit).collect())
     }
@@ -121,26 +121,26 @@ fn bucket(key: u128) -> usize {
 
 /// The indexes of the buckets in which at least one row differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SuspectBuckets(BTreeSet<usize>);
+pub(crate) struct SuspectBuckets(BTreeSet<usize>);
 
 impl SuspectBuckets {
     /// Reports whether no bucket differs.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Reports whether the bucket of this hash of a key differs.
-    pub fn has(&self, key: u128) -> bool {
+    pub(crate) fn has(&self, key: u128) -> bool {
         self.0.contains(&bucket(key))
     }
 }
 
 /// The digest of the rows of each key; a key is represented by its hash.
-pub type KeyDigests = HashMap<u128, Digest>;
+pub(crate) type KeyDigests = HashMap<u128, Digest>;
 
 /// Returns keys whose rows differ, at most `limit` of them. The parts of each tuple are the hash of the key, the digest
 /// of its rows in `source`, and the digest of its rows in `target`.
-pub fn differing(source: &KeyDigests, target: &KeyDigests, limit: usize) -> Vec<(u128, Digest, Digest)> {
+pub(crate) fn differing(source: &KeyDigests, target: &KeyDigests, limit: usize) -> Vec<(u128, Digest, Digest)> {
     let keys: BTreeSet<u128> = source.keys().chain(target.keys()).copied().collect();
     let digest_of = |digests: &KeyDigests, key| digests.get(&key).copied().unwrap_or_default();
     let pairs = keys.into_iter().map(|key| (key, digest_of(source, key), digest_of(target, key)));

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 /// The notation in which a number may be written.
 #[derive(Clone, Copy, PartialEq)]
-pub enum DecimalForm {
+pub(crate) enum DecimalForm {
     /// Digits, with an optional minus sign before them and an optional fraction after them.
     Plain,
     /// The plain notation, with an optional exponent.
@@ -13,9 +13,9 @@ pub enum DecimalForm {
 
 /// The parts of a number as it was written.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Decimal<'a> {
+pub(crate) struct Decimal<'a> {
     /// True if the number begins with a minus sign, even if it is zero.
-    pub negative: bool,
+    pub(crate) negative: bool,
     whole: &'a [u8],
     fraction: &'a [u8],
     exponent: i64,
@@ -24,11 +24,11 @@ pub struct Decimal<'a> {
 /// The significant digits of a number, without zeros at either end. The value is `0.DIGITS` times ten to the power of
 /// `point`. Zero has no digits.
 #[derive(Clone, Copy, Debug)]
-pub struct Digits<'a> {
+pub(crate) struct Digits<'a> {
     head: &'a [u8],
     tail: &'a [u8],
     /// The power of ten with which the fraction `0.DIGITS` is multiplied.
-    pub point: i64,
+    pub(crate) point: i64,
 }
 
 /// Splits a text after its leading digits.
@@ -55,7 +55,7 @@ fn exponent(text: &[u8]) -> Option<i64> {
 impl<'a> Decimal<'a> {
     /// Reads a number. Blanks, a plus sign and a decimal point without digits on both sides are refused: the accepted
     /// notation is valid in all languages. Returns `None` when the text is no such number.
-    pub fn parse(text: &'a [u8], form: DecimalForm) -> Option<Self> {
+    pub(crate) fn parse(text: &'a [u8], form: DecimalForm) -> Option<Self> {
         let (negative, text) = match text.strip_prefix(b"-") {
             Some(remaining) => (true, remaining),
             None => (false, text),
@@ -78,12 +78,12 @@ impl<'a> Decimal<'a> {
 
     /// Returns the number of digits after the decimal point as the number was written; `1.50` has two. PostgreSQL keeps
     /// this number as the display scale.
-    pub fn scale(&self) -> i64 {
+    pub(crate) fn scale(&self) -> i64 {
         (self.fraction.len() as i64 - self.exponent).max(0)
     }
 
     /// Returns the significant digits of the number.
-    pub fn digits(&self) -> Digits<'a> {
+    pub(crate) fn digits(&self) -> Digits<'a> {
         let head = trim_start(self.whole);
         let mut digits = Digits { head, tail: self.fraction, point: head.len() as i64 + self.exponent };
         if head.is_empty() {
@@ -108,46 +108,46 @@ fn trim_end(text: &[u8]) -> &[u8] {
 
 impl<'a> Digits<'a> {
     /// Creates the digits from ASCII digits that have no zero at either end.
-    pub fn new(digits: &'a [u8], point: i64) -> Self {
+    pub(crate) fn new(digits: &'a [u8], point: i64) -> Self {
         Self { head: digits, tail: &[], point }
     }
 
     /// Returns the number of significant digits.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.head.len() + self.tail.len()
     }
 
     /// Reports whether the number is zero.
-    pub fn is_zero(&self) -> bool {
+    pub(crate) fn is_zero(&self) -> bool {
         self.len() == 0
     }
 
     /// Returns the number of digits after the decimal point that the value needs. The result is negative when the value
     /// ends in zeros before the decimal point.
-    pub fn scale(&self) -> i64 {
+    pub(crate) fn scale(&self) -> i64 {
         self.len() as i64 - self.point
     }
 
     /// Returns the values of the digits (0 to 9), beginning with the most significant one.
-    pub fn iter(&self) -> impl Iterator<Item = u8> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u8> {
         self.head.iter().chain(self.tail).map(|digit| digit - b'0')
     }
 
     /// Reports whether both numbers have the same absolute value.
-    pub fn equals(&self, other: &Digits<'_>) -> bool {
+    pub(crate) fn equals(&self, other: &Digits<'_>) -> bool {
         (self.is_zero() && other.is_zero()) || (self.point == other.point && self.iter().eq(other.iter()))
     }
 }
 
 /// The shortest decimal text that is read back as the same floating point number. The text needs no allocation.
-pub struct Shortest {
+pub(crate) struct Shortest {
     text: [u8; 32],
     length: usize,
 }
 
 impl Shortest {
     /// Writes the number in scientific notation.
-    pub fn from_float(number: impl fmt::LowerExp) -> Self {
+    pub(crate) fn from_float(number: impl fmt::LowerExp) -> Self {
         let mut shortest = Self { text: [0; 32], length: 0 };
         // A double needs at most 24 bytes: sign, 17 digits, decimal point, e-308.
         let _ = write!(shortest, "{number:e}");
@@ -155,7 +155,7 @@ impl Shortest {
     }
 
     /// Returns the text in ASCII.
-    pub fn text(&self) -> &[u8] {
+    pub(crate) fn text(&self) -> &[u8] {
         &self.text[..self.length]
     }
 }

@@ -24,25 +24,25 @@ impl Digest {
     }
 
     /// Removes a row that was added before.
-    pub fn remove(&mut self, row: &[u8]) {
+    pub(crate) fn remove(&mut self, row: &[u8]) {
         self.sum = self.sum.wrapping_sub(hash(row));
         self.rows -= 1;
     }
 
     /// Adds the digest of another part of the same table.
-    pub fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         self.sum = self.sum.wrapping_add(other.sum);
         self.rows += other.rows;
     }
 
     /// Returns the number of rows.
-    pub fn rows(&self) -> u64 {
+    pub(crate) fn rows(&self) -> u64 {
         self.rows
     }
 }
 
 /// Returns the 128-bit XXH3 hash of some bytes.
-pub fn hash(bytes: &[u8]) -> u128 {
+pub(crate) fn hash(bytes: &[u8]) -> u128 {
     XxHash3_128::oneshot(bytes)
 }
 

@@ -2,7 +2,7 @@
 
 /// Returns a command line flag with its value, quoted for a shell. A value that begins with a dash follows an equals
 /// sign, because the command line parser would take it for another flag.
-pub fn flag(flag: &str, value: &str) -> String {
+pub(crate) fn flag(flag: &str, value: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "._=-/:%".contains(c);
     let value = match value.chars().all(is_plain) && !value.is_empty() {
         true => value.to_owned(),

@@ -5,29 +5,29 @@ use crate::transfer::source::{ColumnVisibility, RowKey, SourceTable};
 
 /// A table of a SQLite file into which rows are imported.
 #[derive(Clone, Debug)]
-pub struct ImportTable {
+pub(crate) struct ImportTable {
     /// The unquoted name.
-    pub name: String,
+    pub(crate) name: String,
     /// The columns in the order of the table, with hidden and generated ones.
-    pub columns: Vec<ImportColumn>,
+    pub(crate) columns: Vec<ImportColumn>,
     /// The key by which a row is found again after it was inserted.
-    pub key: RowKey,
+    pub(crate) key: RowKey,
 }
 
 /// A column of such a table.
 #[derive(Clone, Debug)]
-pub struct ImportColumn {
+pub(crate) struct ImportColumn {
     /// The unquoted name.
-    pub name: String,
+    pub(crate) name: String,
     /// True if a row cannot be inserted without a value for the column.
-    pub needs_value: bool,
+    pub(crate) needs_value: bool,
     /// True if the column is generated or hidden, so that no value can be written into it.
-    pub generated: bool,
+    pub(crate) generated: bool,
 }
 
 impl ImportTable {
     /// Creates the description of a table from what SQLite says of it.
-    pub fn from_source(table: &SourceTable) -> ImportTable {
+    pub(crate) fn from_source(table: &SourceTable) -> ImportTable {
         let columns = table.columns.iter().map(|column| {
             let generated = column.hidden != ColumnVisibility::No;
             let needs_value = column.not_null && column.default.is_none() && !generated;
@@ -37,7 +37,7 @@ impl ImportTable {
     }
 
     /// Returns the name, qualified and quoted.
-    pub fn quoted(&self) -> String {
+    pub(crate) fn quoted(&self) -> String {
         format!("\"main\".{}", identifier(&self.name))
     }
 }

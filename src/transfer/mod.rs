@@ -5,20 +5,20 @@
 //! ([`digest`]) of equal bytes. Where one value has several forms and other programs have written it, [`canonical`]
 //! converts both sides to one form.
 
-pub mod bucketed;
+pub(crate) mod bucketed;
 pub mod canonical;
 pub mod cast;
 mod decimal;
 pub mod digest;
 mod flag;
-pub mod import;
+pub(crate) mod import;
 mod json;
 pub mod json_export;
-pub mod plan;
-pub mod rejected_value;
-pub mod schema_conversion;
+pub(crate) mod plan;
+pub(crate) mod rejected_value;
+pub(crate) mod schema_conversion;
 pub mod source;
 pub mod target;
 pub mod value;
 
-pub use flag::flag;
+pub(crate) use flag::flag;

@@ -7,15 +7,15 @@ use super::value::Value;
 
 /// A value that prevents the transfer of its row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RejectedValue {
+pub(crate) struct RejectedValue {
     /// The name of the column in the source.
-    pub column: String,
+    pub(crate) column: String,
     /// The reason why the value does not fit, as a predicate for a message that begins with the value.
-    pub reason: String,
+    pub(crate) reason: String,
     /// The advice for the user, if there is any.
-    pub hint: Option<String>,
+    pub(crate) hint: Option<String>,
     /// The rule that would accept the value, as the option `--cast` expects it: `table.column=rule`.
-    pub cast: Option<String>,
+    pub(crate) cast: Option<String>,
 }
 
 /// Writes the line of a row: the name of its table, the key that identifies the row in messages, the rejected values,
@@ -25,7 +25,7 @@ pub struct RejectedValue {
 ///
 /// # Errors
 /// Fails when the writer fails.
-pub fn write_line<'a>(
+pub(crate) fn write_line<'a>(
     out: &mut dyn Write,
     table: &str,
     key: &str,

@@ -6,11 +6,11 @@ use crate::sql::identifier;
 #[derive(Clone, Debug)]
 pub struct TargetTable {
     /// The unquoted schema.
-    pub schema: String,
+    pub(crate) schema: String,
     /// The unqualified, unquoted name.
     pub name: String,
     /// The OID of the table.
-    pub oid: u32,
+    pub(crate) oid: u32,
     /// The kind of storage, ordinary or partitioned.
     pub storage: Storage,
     /// True if we may change the definition, as the owner or a member of the role that owns the table.
@@ -25,7 +25,7 @@ pub struct TargetTable {
 
 impl TargetTable {
     /// Returns the name, qualified and quoted.
-    pub fn quoted(&self) -> String {
+    pub(crate) fn quoted(&self) -> String {
         format!("{}.{}", identifier(&self.schema), identifier(&self.name))
     }
 
@@ -56,9 +56,9 @@ pub struct TargetColumn {
     /// The declared type: `character varying(20)`, or the name of a domain.
     pub type_name: String,
     /// The OID of the declared type.
-    pub type_oid: u32,
+    pub(crate) type_oid: u32,
     /// The type modifier (`atttypmod`), -1 for none.
-    pub typmod: i32,
+    pub(crate) typmod: i32,
     /// The type below all domains; the declared type when it is no domain.
     pub base: TargetType,
     /// The element type of an array; `None` for other types.
@@ -86,7 +86,7 @@ pub struct Element {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetType {
     /// The OID of the type.
-    pub oid: u32,
+    pub(crate) oid: u32,
     /// The name with its modifier, as in `numeric(10,2)`; qualified unless the type is the system's, or citext, which
     /// casts know.
     pub name: String,
@@ -113,9 +113,9 @@ pub struct OwnedSequence {
     /// The name of the column, unquoted.
     pub column: String,
     /// The type of its numbers.
-    pub type_name: String,
+    pub(crate) type_name: String,
     /// Its lowest number.
-    pub minimum: i64,
+    pub(crate) minimum: i64,
     /// Its highest number.
     pub maximum: i64,
     /// Its first number.
@@ -123,5 +123,5 @@ pub struct OwnedSequence {
     /// The distance between two numbers; negative if it counts down.
     pub increment: i64,
     /// True if other columns use the sequence, too: a number that they have got must not be given out again.
-    pub is_shared: bool,
+    pub(crate) is_shared: bool,
 }

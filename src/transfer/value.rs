@@ -19,7 +19,7 @@ pub enum Value<'a> {
 
 /// SQLite's storage classes: <https://sqlite.org/datatype3.html>.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StorageClass {
+pub(crate) enum StorageClass {
     /// The class of NULL.
     Null,
     /// The class of integers.
@@ -34,7 +34,7 @@ pub enum StorageClass {
 
 impl Value<'_> {
     /// Returns the storage class of the value.
-    pub fn class(self) -> StorageClass {
+    pub(crate) fn class(self) -> StorageClass {
         match self {
             Self::Null => StorageClass::Null,
             Self::Integer(_) => StorageClass::Integer,
@@ -65,7 +65,7 @@ const MAX_BYTES: usize = 20;
 /// Returns a value as text on one line, of about 60 characters at most: a text in single quotes, with characters that
 /// do not print escaped; a blob, or a text that is not UTF-8, as hexadecimal digits in `x'...'`. A value that is cut is
 /// followed by its length in bytes.
-pub fn shown(value: Value<'_>) -> String {
+pub(crate) fn shown(value: Value<'_>) -> String {
     match value {
         Value::Null => "NULL".to_owned(),
         Value::Integer(number) => number.to_string(),

@@ -20,7 +20,7 @@ use crate::stage::wait::wait;
 ///
 /// # Errors
 /// Fails with the cause that would prevent the run, or when the output is not read to its end.
-pub async fn preview(
+pub(crate) async fn preview(
     config: &DatabaseConfig,
     target: Option<&str>,
     direction: Direction,

@@ -8,7 +8,7 @@ use crate::table::CellTone;
 
 /// The state of a revision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RevisionState {
+pub(crate) enum RevisionState {
     /// The revision is recorded, and the file is unchanged.
     Applied,
     /// The revision is in the directory and not recorded.
@@ -65,51 +65,51 @@ impl Serialize for RevisionState {
 
 /// The document that `current --json` and `history --json` print. Every key is always present.
 #[derive(Serialize)]
-pub struct StatusDocument<'a> {
+pub(crate) struct StatusDocument<'a> {
     /// The database's name; for SQLite, the file's name.
-    pub database: &'a str,
+    pub(crate) database: &'a str,
     /// The dialect: `postgresql` or `sqlite`.
-    pub dialect: &'static str,
+    pub(crate) dialect: &'static str,
     /// For `history`: all revisions, oldest first in the order in which they are applied. For `current`: the revisions
     /// at which the database is; empty at base.
-    pub revisions: &'a [RevisionEntry<'a>],
+    pub(crate) revisions: &'a [RevisionEntry<'a>],
 }
 
 /// A revision in the documents of `current --json` and `history --json`. Unknown values are null: everything that comes
 /// from the history table if the revision is not recorded there, and everything that comes from the directory if it has
 /// no such file.
 #[derive(Default, Serialize)]
-pub struct RevisionEntry<'a> {
+pub(crate) struct RevisionEntry<'a> {
     /// The number as the file name spells it; without a file, as the history spells it.
-    pub revision: &'a str,
+    pub(crate) revision: &'a str,
     /// The description from the file name; without a file, from the history.
-    pub description: &'a str,
+    pub(crate) description: &'a str,
     /// The state: `applied`, `pending`, `partial` (stopped part way), `undoing` (its down migration stopped part way),
     /// `edited` (applied, but the file has changed), `missing` (applied, but the file is gone) or `ahead` (newer than
     /// the whole directory).
-    pub state: RevisionState,
+    pub(crate) state: RevisionState,
     /// The revisions on which it depends: the stated parents, or else the previous revision.
-    pub parents: Option<Vec<&'a str>>,
+    pub(crate) parents: Option<Vec<&'a str>>,
     /// The name of the up file.
-    pub file: Option<&'a str>,
+    pub(crate) file: Option<&'a str>,
     /// True for a head of the directory: no other revision of the directory depends on it.
-    pub head: bool,
+    pub(crate) head: bool,
     /// The time at which a run last wrote the row, as RFC 3339 in UTC.
-    pub applied_at: Option<&'a str>,
+    pub(crate) applied_at: Option<&'a str>,
     /// The duration in milliseconds.
-    pub duration_ms: Option<i64>,
+    pub(crate) duration_ms: Option<i64>,
     /// The host or pod that has applied the revision.
-    pub applied_by: Option<&'a str>,
+    pub(crate) applied_by: Option<&'a str>,
     /// The number of statements that are done.
-    pub statements_done: Option<i64>,
+    pub(crate) statements_done: Option<i64>,
     /// The number of statements of the script.
-    pub statements_total: Option<i64>,
+    pub(crate) statements_total: Option<i64>,
     /// The recorded checksum: of the whole file, or, of a partly applied one, of the part that is done.
-    pub checksum: Option<&'a str>,
+    pub(crate) checksum: Option<&'a str>,
     /// The file name of the backup that was taken before.
-    pub backup: Option<&'a str>,
+    pub(crate) backup: Option<&'a str>,
     /// The version of Lockkeeper that has applied the revision.
-    pub lockkeeper_version: Option<&'a str>,
+    pub(crate) lockkeeper_version: Option<&'a str>,
     /// The position among the directory's scripts; `None` without a file.
     #[serde(skip)]
     pub(super) at: Option<usize>,

@@ -6,7 +6,7 @@ mod entry;
 use std::collections::HashMap;
 
 use entry::StatusDocument;
-pub use entry::{RevisionEntry, RevisionState};
+pub(crate) use entry::{RevisionEntry, RevisionState};
 
 use crate::clock::to_seconds;
 use crate::config::DatabaseConfig;
@@ -23,9 +23,9 @@ use crate::stage::wait::wait;
 use crate::table::{Cell, TextTable};
 
 /// The migration directory and the history of the database.
-pub struct StatusReport {
+pub(crate) struct StatusReport {
     /// The migration directory.
-    pub directory: MigrationDir,
+    pub(crate) directory: MigrationDir,
     /// The kind and the name of the database.
     identity: DatabaseIdentity,
     /// The rows of the history table.
@@ -38,7 +38,7 @@ impl StatusReport {
     ///
     /// # Errors
     /// Fails as [`MigrationDir::load`] and the wait stage do, or when the session is lost.
-    pub async fn take(config: &DatabaseConfig, cancel: &Cancel) -> Result<StatusReport, Failure> {
+    pub(crate) async fn take(config: &DatabaseConfig, cancel: &Cancel) -> Result<StatusReport, Failure> {
         let directory =
             MigrationDir::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))?;
         let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
@@ -52,7 +52,7 @@ impl StatusReport {
 
     /// Returns every revision, oldest first in the order in which they are applied; revisions without a file are placed
     /// by their number.
-    pub fn entries(&self) -> Vec<RevisionEntry<'_>> {
+    pub(crate) fn entries(&self) -> Vec<RevisionEntry<'_>> {
         let migrations = &self.directory.migrations;
         let mut heads = vec![false; migrations.len()];
         self.directory.graph.heads().into_iter().for_each(|index| heads[index] = true);
@@ -105,7 +105,7 @@ impl StatusReport {
 
     /// Selects the entries at which the database is: those on which no other applied revision depends, as far as the
     /// directory knows.
-    pub fn current<'a>(&self, entries: Vec<RevisionEntry<'a>>) -> Vec<RevisionEntry<'a>> {
+    pub(crate) fn current<'a>(&self, entries: Vec<RevisionEntry<'a>>) -> Vec<RevisionEntry<'a>> {
         let heads = self.heads(&entries);
         let last = entries.iter().rposition(|entry| entry.file.is_some() && entry.checksum.is_some());
         let is_current = |(index, entry): &(usize, RevisionEntry<'_>)| match entry.state {
@@ -127,7 +127,7 @@ impl StatusReport {
     }
 
     /// Returns a sentence that says at which revision the database is, and how many revisions are applied.
-    pub fn summary(&self, entries: &[RevisionEntry<'_>]) -> String {
+    pub(crate) fn summary(&self, entries: &[RevisionEntry<'_>]) -> String {
         let count = |state: RevisionState| entries.iter().filter(|entry| entry.state == state).count();
         let newest = entries.iter().rfind(|entry| entry.state == RevisionState::Ahead);
         let ids = self.heads(entries).into_iter().map(|position| self.directory.migrations[position].version.as_str());
@@ -150,14 +150,14 @@ impl StatusReport {
     }
 
     /// Returns the answer as JSON.
-    pub fn document(&self, revisions: &[RevisionEntry<'_>]) -> String {
+    pub(crate) fn document(&self, revisions: &[RevisionEntry<'_>]) -> String {
         let (database, dialect) = (&*self.identity.name, kind(self.identity.dialect));
         report::document(&StatusDocument { database, dialect, revisions })
     }
 
     /// Returns the answer as a table. The column for the revisions on which each depends is left out if that is always
     /// the previous one.
-    pub fn table(&self, entries: &[RevisionEntry<'_>], colour: Colour) -> String {
+    pub(crate) fn table(&self, entries: &[RevisionEntry<'_>], colour: Colour) -> String {
         let is_line = self.directory.graph.is_line();
         let titles = ["STATE", "REVISION", "DESCRIPTION", "DEPENDS ON", "APPLIED AT", "DURATION", "BY"];
         let is_shown = |title: &&str| !is_line || *title != "DEPENDS ON";

@@ -27,7 +27,7 @@ impl Migrator<'_> {
     ///
     /// # Errors
     /// Fails when the role may not do so, or when the relation of that name is not trusted.
-    pub async fn create_history(&mut self) -> Result<(), DatabaseError> {
+    pub(crate) async fn create_history(&mut self) -> Result<(), DatabaseError> {
         let Some(sql) = self.missing_history() else {
             return Ok(());
         };
@@ -90,7 +90,7 @@ impl Migrator<'_> {
     /// # Errors
     /// Fails when a statement or the bookkeeping fails. The error names the GRANT statement when a privilege is
     /// missing.
-    pub async fn apply(&mut self, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
+    pub(crate) async fn apply(&mut self, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
         let applied = self.attempt_to_apply(unit).await;
         applied.map_err(|broken| self.with_grant(broken))
     }

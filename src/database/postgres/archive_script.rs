@@ -12,7 +12,7 @@ const CHUNK: usize = 64 * 1024;
 const END_OF_ROWS: &[u8] = b"\\.";
 
 /// A reader for a script of `pg_restore`.
-pub struct ArchiveScript<R> {
+pub(crate) struct ArchiveScript<R> {
     input: R,
     buffer: Vec<u8>,
     /// The number of bytes of the buffer that were returned already.
@@ -21,7 +21,7 @@ pub struct ArchiveScript<R> {
 }
 
 impl<R: AsyncRead + Unpin> ArchiveScript<R> {
-    pub fn new(input: R) -> Self {
+    pub(crate) fn new(input: R) -> Self {
         ArchiveScript { input, buffer: Vec::new(), at: 0, has_ended: false }
     }
 
@@ -30,7 +30,7 @@ impl<R: AsyncRead + Unpin> ArchiveScript<R> {
     ///
     /// # Errors
     /// Fails when the script cannot be read, is not UTF-8, or ends within a statement.
-    pub async fn next(&mut self) -> Result<Option<String>, DatabaseError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<String>, DatabaseError> {
         loop {
             let rest = &self.buffer[self.at..];
             let (text, is_cut) = match std::str::from_utf8(rest) {
@@ -64,7 +64,7 @@ impl<R: AsyncRead + Unpin> ArchiveScript<R> {
     ///
     /// # Errors
     /// Fails when the script cannot be read, or ends before the rows do.
-    pub async fn rows(&mut self, rows: &mut Vec<u8>) -> Result<RowsFollow, DatabaseError> {
+    pub(crate) async fn rows(&mut self, rows: &mut Vec<u8>) -> Result<RowsFollow, DatabaseError> {
         loop {
             let mut lines = self.buffer[self.at..].split_inclusive(|byte| *byte == b'\n');
             while let Some(line) = lines.next().filter(|line| line.ends_with(b"\n")) {
@@ -86,7 +86,7 @@ impl<R: AsyncRead + Unpin> ArchiveScript<R> {
     ///
     /// # Errors
     /// Fails when the script cannot be read.
-    pub async fn begin_rows(&mut self) -> Result<(), DatabaseError> {
+    pub(crate) async fn begin_rows(&mut self) -> Result<(), DatabaseError> {
         while self.buffer.len() == self.at && !self.has_ended {
             self.read().await?;
         }
@@ -109,7 +109,7 @@ impl<R: AsyncRead + Unpin> ArchiveScript<R> {
 
 /// The answer to the question whether more rows of a COPY follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RowsFollow {
+pub(crate) enum RowsFollow {
     Yes,
     No,
 }

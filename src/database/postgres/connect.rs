@@ -20,10 +20,10 @@ const PASSFILE_BYTES: u64 = 1 << 20;
 const PEM_BYTES: u64 = 16 << 20;
 
 /// A session that one of the hosts has granted, with the driver's options by which it was opened.
-pub struct OpenedSession {
-    pub connection: PgConnection,
-    pub options: PgConnectOptions,
-    pub host: Host,
+pub(crate) struct OpenedSession {
+    pub(crate) connection: PgConnection,
+    pub(crate) options: PgConnectOptions,
+    pub(crate) host: Host,
 }
 
 /// Tries the hosts in their order, as libpq does, and returns the result of `ask` for the first host that accepts the
@@ -32,7 +32,7 @@ pub struct OpenedSession {
 /// # Errors
 /// The message lists the error of each host; the kind is that of the last one. An error that another host cannot
 /// correct (a wrong password, TLS) ends the search.
-pub async fn first_usable_host<T>(
+pub(crate) async fn first_usable_host<T>(
     target: &url::PostgresTarget,
     attempt: Duration,
     ask: impl AsyncFn(OpenedSession) -> Result<T, DatabaseError>,
@@ -84,7 +84,7 @@ fn role(target: &url::PostgresTarget) -> String {
 ///
 /// # Errors
 /// Fails when there is no database `postgres`, or when the role lacks CREATEDB.
-pub async fn create(target: &url::PostgresTarget, attempt: Duration) -> Result<(), DatabaseError> {
+pub(crate) async fn create(target: &url::PostgresTarget, attempt: Duration) -> Result<(), DatabaseError> {
     let maintenance = url::PostgresTarget { database: Some("postgres".into()), ..target.clone() };
     let name = target.database_name();
     first_usable_host(&maintenance, attempt, async |mut session| {
@@ -185,7 +185,7 @@ fn ssl_mode(tls: &url::Tls) -> PgSslMode {
 }
 
 /// Returns the password of the target, or else the one in the password file, which is read anew each time.
-pub fn password(target: &url::PostgresTarget, host: &Host, user: &str) -> Option<url::Secret> {
+pub(crate) fn password(target: &url::PostgresTarget, host: &Host, user: &str) -> Option<url::Secret> {
     target.password.clone().or_else(|| {
         let text = safe_file::read_to_string(target.passfile.as_ref()?, PASSFILE_BYTES).ok()?;
         url::PostgresTarget::password_from_passfile(&text, host, target.database_name(), user)

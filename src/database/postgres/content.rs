@@ -5,13 +5,13 @@ use crate::database::DatabaseError;
 use crate::database::row_counts::RowCounts;
 
 /// The content of the database of a session.
-pub struct DatabaseContent<'a> {
+pub(crate) struct DatabaseContent<'a> {
     pub(super) session: &'a mut Postgres,
 }
 
 impl<'a> DatabaseContent<'a> {
     /// Returns the content of the session's database.
-    pub fn new(session: &'a mut Postgres) -> DatabaseContent<'a> {
+    pub(crate) fn new(session: &'a mut Postgres) -> DatabaseContent<'a> {
         DatabaseContent { session }
     }
 
@@ -19,7 +19,7 @@ impl<'a> DatabaseContent<'a> {
     ///
     /// # Errors
     /// Fails when the session is lost.
-    pub async fn tables(&mut self) -> Result<Vec<String>, DatabaseError> {
+    pub(crate) async fn tables(&mut self) -> Result<Vec<String>, DatabaseError> {
         rows::tables(&mut self.session.connection, &self.session.exchange).await
     }
 
@@ -27,7 +27,7 @@ impl<'a> DatabaseContent<'a> {
     ///
     /// # Errors
     /// Fails when the session is lost, or a privilege is missing.
-    pub async fn count(&mut self) -> Result<RowCounts, DatabaseError> {
+    pub(crate) async fn count(&mut self) -> Result<RowCounts, DatabaseError> {
         self.session.rows("SET row_security = off".into()).await?;
         let (probe, exchange) = (self.session.probe(), self.session.exchange.clone());
         probe.watch(rows::count(&mut self.session.connection, &exchange)).await
@@ -38,7 +38,7 @@ impl<'a> DatabaseContent<'a> {
     ///
     /// # Errors
     /// Fails when the session is lost.
-    pub async fn analyze(&mut self) -> Result<(), DatabaseError> {
+    pub(crate) async fn analyze(&mut self) -> Result<(), DatabaseError> {
         // An ordinary role gets a warning for each table of the system that it may not analyze.
         self.session.rows("SET client_min_messages = error".into()).await?;
         // ANALYZE is sent as a message of its own, so that each table gets a transaction of its own.
@@ -50,7 +50,7 @@ impl<'a> DatabaseContent<'a> {
     ///
     /// # Errors
     /// Fails when the session is lost.
-    pub async fn enabled_subscriptions(&mut self) -> Result<Vec<String>, DatabaseError> {
+    pub(crate) async fn enabled_subscriptions(&mut self) -> Result<Vec<String>, DatabaseError> {
         let sql = "SELECT pg_catalog.quote_ident(s.subname) FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d \
                    ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database() AND s.subenabled ORDER BY 1";
         self.session.rows(sql.into()).await?.iter().map(|row| column(row, 0)).collect()

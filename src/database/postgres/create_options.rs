@@ -24,7 +24,7 @@ const LISTS: [&str; 6] = [
 ///
 /// # Errors
 /// Fails when the row cannot be decoded.
-pub fn create_options(row: &PgRow) -> Result<String, DatabaseError> {
+pub(crate) fn create_options(row: &PgRow) -> Result<String, DatabaseError> {
     let text = |index| column::<String>(row, index);
     let mut options = format!(
         "TEMPLATE template0 OWNER {} ENCODING {} LC_COLLATE {} LC_CTYPE {}",
@@ -53,7 +53,7 @@ pub fn create_options(row: &PgRow) -> Result<String, DatabaseError> {
 }
 
 /// Returns a setting's stored value in the form that SET takes: a list is written name by name.
-pub fn set_variable(variable: &str, value: &str) -> String {
+pub(crate) fn set_variable(variable: &str, value: &str) -> String {
     if !LISTS.contains(&variable.to_ascii_lowercase().as_str()) {
         return literal(value);
     }
@@ -75,7 +75,7 @@ pub fn set_variable(variable: &str, value: &str) -> String {
 
 /// Returns a name with a suffix that PostgreSQL does not truncate: a long name is shortened to its beginning and a
 /// hash.
-pub fn scratch_name(model: &str, suffix: &str) -> String {
+pub(crate) fn scratch_name(model: &str, suffix: &str) -> String {
     if model.len() + suffix.len() <= LONGEST_NAME {
         return format!("{model}{suffix}");
     }

@@ -10,7 +10,7 @@ use tokio::process::Command;
 use super::tool::{command, only_unknown_setting, run, run_forgiving, version};
 use crate::sql::identifier;
 
-pub use super::tool_error::{FailureReason, ToolError};
+pub(crate) use super::tool_error::ToolError;
 use super::{Postgres, connect, grant};
 use crate::database::url::{Address, SslMode};
 
@@ -22,13 +22,13 @@ const KEEPALIVES: &str =
 
 /// The tools that were found on this machine.
 #[derive(Clone, Debug)]
-pub struct DumpTools {
+pub(crate) struct DumpTools {
     /// The path of `pg_dump`.
-    pub dump: PathBuf,
+    pub(crate) dump: PathBuf,
     /// The path of `pg_restore`.
-    pub restore: PathBuf,
+    pub(crate) restore: PathBuf,
     /// The output of `pg_dump --version`.
-    pub version: String,
+    pub(crate) version: String,
     major: u32,
     restore_major: u32,
 }
@@ -36,7 +36,7 @@ pub struct DumpTools {
 /// A part of an archive. The two parts, restored one after the other, are the whole archive (manual, pg_restore,
 /// `--section`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub(crate) enum Part {
     /// The definitions of all objects, without rows.
     Definitions,
     /// Rows, and objects built of them; restoring them runs functions of the database in checks and computed values.
@@ -58,7 +58,7 @@ impl DumpTools {
     ///
     /// # Errors
     /// Fails when there is no `pg_dump`, or only older ones, or no `pg_restore` that can read its archives.
-    pub async fn find(configured: Option<&Path>, server: u32) -> Result<DumpTools, ToolError> {
+    pub(crate) async fn find(configured: Option<&Path>, server: u32) -> Result<DumpTools, ToolError> {
         let candidates = configured.map_or_else(|| candidates("pg_dump"), |path| vec![path.to_owned()]);
         let mut best = missing("pg_dump");
         for dump in candidates {
@@ -89,7 +89,7 @@ impl DumpTools {
     ///
     /// # Errors
     /// Fails when the tool cannot be run or ends with an error, which is returned.
-    pub async fn dump(
+    pub(crate) async fn dump(
         &self,
         server: &Postgres,
         snapshot: &str,
@@ -110,7 +110,7 @@ impl DumpTools {
     ///
     /// # Errors
     /// Fails when the tool cannot be run or ends with an error, which is returned.
-    pub async fn restore(
+    pub(crate) async fn restore(
         &self,
         server: &Postgres,
         database: &str,
@@ -146,7 +146,7 @@ impl DumpTools {
     }
 
     /// Returns the command that makes a script of an archive; the script drops and creates every object of the archive.
-    pub fn script(&self, archive: &Path) -> Command {
+    pub(crate) fn script(&self, archive: &Path) -> Command {
         let mut command = command(&self.restore);
         command.args(["--clean", "--if-exists", "--file=-"]).arg(archive);
         command
@@ -157,7 +157,7 @@ impl DumpTools {
     ///
     /// # Errors
     /// Fails when the tool cannot be run or ends with an error, which is returned.
-    pub async fn read_back(&self, mut file: &fs::File) -> Result<(), ToolError> {
+    pub(crate) async fn read_back(&self, mut file: &fs::File) -> Result<(), ToolError> {
         let not_run = |error| ToolError::NotRun { tool: self.restore.display().to_string(), error };
         file.rewind().map_err(not_run)?;
         let mut command = command(&self.restore);
@@ -192,7 +192,7 @@ fn with_grant(error: ToolError, server: &Postgres) -> ToolError {
 
 /// The kind of database into which an archive is restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RestoreMode {
+pub(crate) enum RestoreMode {
     /// An empty database.
     Empty,
     /// An empty database that is to be dropped again: subscriptions are left out, because a database that has one

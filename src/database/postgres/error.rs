@@ -10,7 +10,7 @@ use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::masking::mask_login_answer;
 
 /// Converts an error of an attempt to connect.
-pub fn connecting(error: sqlx::Error) -> DatabaseError {
+pub(crate) fn connecting(error: sqlx::Error) -> DatabaseError {
     match error {
         sqlx::Error::Database(error) => without_answer(from_server(error.as_ref(), ErrorStage::AtLogin)),
         sqlx::Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => cut_off(&error.to_string()),
@@ -109,7 +109,7 @@ fn without_place(message: &str) -> &str {
 }
 
 /// Converts an error of an established session.
-pub fn working(error: sqlx::Error) -> DatabaseError {
+pub(crate) fn working(error: sqlx::Error) -> DatabaseError {
     match error {
         sqlx::Error::Database(error) => from_server(error.as_ref(), ErrorStage::InSession),
         sqlx::Error::Io(error) => {
@@ -159,35 +159,35 @@ fn from_server(error: &dyn DriverError, met: ErrorStage) -> DatabaseError {
 
 /// Reports whether CREATE DATABASE failed because the database exists: `duplicate_database`, or the unique index of the
 /// catalog.
-pub fn is_there_already(fault: &DatabaseError) -> bool {
+pub(crate) fn is_there_already(fault: &DatabaseError) -> bool {
     matches!(fault.code.as_deref(), Some("SQLSTATE 42P04" | "SQLSTATE 23505"))
 }
 
 /// Reports whether a statement failed because a database or another object is in use.
-pub fn is_in_use(fault: &DatabaseError) -> bool {
+pub(crate) fn is_in_use(fault: &DatabaseError) -> bool {
     fault.code.as_deref() == Some("SQLSTATE 55006")
 }
 
 /// Reports whether a statement divided by zero.
-pub fn is_division_by_zero(fault: &DatabaseError) -> bool {
+pub(crate) fn is_division_by_zero(fault: &DatabaseError) -> bool {
     fault.code.as_deref() == Some("SQLSTATE 22012")
 }
 
 /// Reports whether a statement failed because the object that it creates exists: a table or index, a column, a schema,
 /// a function, or another object such as a type (PostgreSQL manual, "PostgreSQL Error Codes").
-pub fn is_duplicate_object(fault: &DatabaseError) -> bool {
+pub(crate) fn is_duplicate_object(fault: &DatabaseError) -> bool {
     let codes = ["42P07", "42701", "42P06", "42723", "42710"];
     fault.code.as_deref().and_then(|code| code.strip_prefix("SQLSTATE ")).is_some_and(|code| codes.contains(&code))
 }
 
 /// Reports whether existing rows violate a constraint or index that was to be created: `foreign_key_violation`,
 /// `unique_violation`.
-pub fn is_broken_by_rows(fault: &DatabaseError) -> bool {
+pub(crate) fn is_broken_by_rows(fault: &DatabaseError) -> bool {
     matches!(fault.code.as_deref(), Some("SQLSTATE 23503" | "SQLSTATE 23505"))
 }
 
 /// Reports whether a statement failed because it cannot run in a transaction.
-pub fn refuses_transactions(fault: &DatabaseError) -> bool {
+pub(crate) fn refuses_transactions(fault: &DatabaseError) -> bool {
     fault.code.as_deref() == Some("SQLSTATE 25001")
 }
 

@@ -14,36 +14,36 @@ use crate::sql::literal;
 
 /// The properties of the server, the session and the history table.
 pub(super) struct SessionFacts {
-    pub pid: i32,
+    pub(crate) pid: i32,
     /// The start time of the session's backend: see [`super::stall::BackendId`].
-    pub started: String,
-    pub version: i32,
-    pub version_text: String,
-    pub database: String,
+    pub(crate) started: String,
+    pub(crate) version: i32,
+    pub(crate) version_text: String,
+    pub(crate) database: String,
     /// The current role: the login user, or the role that ALTER ROLE ... SET role has made of it.
-    pub role: String,
+    pub(crate) role: String,
     /// The roles whose tables are trusted as a history, as an SQL expression for an array of OIDs.
-    pub trusted_roles: String,
+    pub(crate) trusted_roles: String,
     /// The schema in which the history table is or would be created; `None` when there is no schema to create it in.
-    pub schema: Option<String>,
+    pub(crate) schema: Option<String>,
     /// The unqualified name of the history table.
-    pub table: String,
-    pub history_exists: bool,
+    pub(crate) table: String,
+    pub(crate) history_exists: bool,
     /// The format of the history table.
-    pub format: &'static dyn HistoryFormat,
+    pub(crate) format: &'static dyn HistoryFormat,
     /// The columns that an existing table of an earlier release lacks.
-    pub history_lacks: Vec<&'static str>,
+    pub(crate) history_lacks: Vec<&'static str>,
     /// True if the history is a plain table: see `render/trust`.
-    pub history_is_plain: bool,
+    pub(crate) history_is_plain: bool,
     /// True if `synchronous_commit` is `remote_apply` in a new session.
-    pub has_remote_apply: bool,
+    pub(crate) has_remote_apply: bool,
     /// The meaning of backslashes in string literals in a new session.
-    pub backslash: Backslash,
+    pub(crate) backslash: Backslash,
 }
 
 impl SessionFacts {
     /// Returns the placeholder that is used until the server has answered.
-    pub fn unknown(role: String, history: &HistoryName) -> SessionFacts {
+    pub(crate) fn unknown(role: String, history: &HistoryName) -> SessionFacts {
         SessionFacts {
             pid: 0,
             started: String::new(),

@@ -4,7 +4,7 @@ use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::sql::identifier;
 
 /// Adds the GRANT statement as a hint to an error about a missing privilege that has no hint of the server's.
-pub fn advised(fault: DatabaseError, statement: &str, role: &str) -> DatabaseError {
+pub(crate) fn advised(fault: DatabaseError, statement: &str, role: &str) -> DatabaseError {
     if fault.kind != DatabaseErrorKind::NoPrivilege || fault.hint.is_some() {
         return fault;
     }
@@ -17,7 +17,7 @@ pub fn advised(fault: DatabaseError, statement: &str, role: &str) -> DatabaseErr
 
 /// Returns the GRANT statement for a refusal, which is recognised by the server's English message. The first of
 /// `statements` that contains the name determines the privilege.
-pub fn grant(message: &str, statements: &[&str], role: &str) -> Option<String> {
+pub(crate) fn grant(message: &str, statements: &[&str], role: &str) -> Option<String> {
     let role = identifier(role);
     if let Some(object) = message.strip_prefix("permission denied for ") {
         return on_object(object, statements).map(|what| format!("GRANT {what} TO {role}"));

@@ -17,7 +17,7 @@ use crate::sql::{identifier, literal};
 
 impl Postgres {
     /// Reads the columns of the history that plans need. In a new session this is the second query.
-    pub async fn history(&mut self) -> Result<Vec<Applied>, DatabaseError> {
+    pub(crate) async fn history(&mut self) -> Result<Vec<Applied>, DatabaseError> {
         if !self.facts.history_exists {
             self.row(format!("SELECT to_regclass({})::text", literal(&self.table())))
                 .await
@@ -32,17 +32,17 @@ impl Postgres {
     }
 
     /// Returns the format of the history table.
-    pub fn history_format(&self) -> &'static dyn HistoryFormat {
+    pub(crate) fn history_format(&self) -> &'static dyn HistoryFormat {
         self.facts.format
     }
 
     /// Reports whether the history table existed when the history was read last.
-    pub fn has_history(&self) -> bool {
+    pub(crate) fn has_history(&self) -> bool {
         self.facts.history_exists
     }
 
     /// Reads every column of the history.
-    pub async fn records(&mut self) -> Result<Vec<HistoryRecord>, DatabaseError> {
+    pub(crate) async fn records(&mut self) -> Result<Vec<HistoryRecord>, DatabaseError> {
         if !self.facts.history_exists {
             return Ok(Vec::new());
         }
@@ -100,7 +100,7 @@ impl Postgres {
 
     /// Reads the history tables of other tools in all schemas but the system's; those in Lockkeeper's own schema come
     /// first.
-    pub async fn foreign_histories(&mut self) -> Result<Vec<ForeignHistory>, DatabaseError> {
+    pub(crate) async fn foreign_histories(&mut self) -> Result<Vec<ForeignHistory>, DatabaseError> {
         let limit = self.response_timeout();
         tokio::time::timeout(limit, self.read_foreign_histories()).await.map_err(|_| no_answer_error(limit))?
     }

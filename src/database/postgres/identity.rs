@@ -14,7 +14,7 @@ impl Postgres {
     ///
     /// # Errors
     /// Fails when the session is lost.
-    pub async fn id(&mut self) -> Result<Option<String>, DatabaseError> {
+    pub(crate) async fn id(&mut self) -> Result<Option<String>, DatabaseError> {
         // The privilege is checked first: a refusal would abort the transaction in which the session may be.
         let may = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')";
         let row = self.row(may.into()).await?;
@@ -36,7 +36,7 @@ impl Postgres {
     ///
     /// # Errors
     /// Fails when the session is lost.
-    pub async fn give_id(&mut self) -> Result<Option<String>, DatabaseError> {
+    pub(crate) async fn give_id(&mut self) -> Result<Option<String>, DatabaseError> {
         let sql = format!(
             "SELECT {COMMENT_OF_DATABASE} IS NULL AND pg_catalog.pg_has_role(d.datdba, 'USAGE') FROM pg_catalog.pg_database d \
              WHERE d.datname = pg_catalog.current_database()"

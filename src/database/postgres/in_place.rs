@@ -45,7 +45,7 @@ const POSSIBLE_WRITERS: &str = "SELECT count(*) FROM pg_catalog.pg_stat_activity
      AND EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)";
 
 /// The reason why an archive was not restored in place.
-pub enum InPlaceError {
+pub(crate) enum InPlaceError {
     /// The tool `pg_restore` failed.
     Tool(ToolError),
     /// The server refused a statement, the session was lost, or the run was cancelled.
@@ -54,13 +54,13 @@ pub enum InPlaceError {
 
 /// The restore of an archive into the database of a session. Between its steps the session is free for others, which
 /// see the open transaction: the last backup is taken in it.
-pub struct InPlaceRestore<'a> {
+pub(crate) struct InPlaceRestore<'a> {
     pub(super) session: &'a mut Postgres,
 }
 
 impl<'a> InPlaceRestore<'a> {
     /// Returns the restore for a session that holds the lock.
-    pub fn new(session: &'a mut Postgres) -> InPlaceRestore<'a> {
+    pub(crate) fn new(session: &'a mut Postgres) -> InPlaceRestore<'a> {
         InPlaceRestore { session }
     }
 
@@ -69,7 +69,7 @@ impl<'a> InPlaceRestore<'a> {
     /// # Errors
     /// Fails when a table stays locked for longer than `wait`, or a privilege is missing. The transaction is then
     /// rolled back.
-    pub async fn lock_tables(&mut self, wait: Duration) -> Result<(), DatabaseError> {
+    pub(crate) async fn lock_tables(&mut self, wait: Duration) -> Result<(), DatabaseError> {
         let locked = self.try_lock_tables(wait).await;
         if locked.is_err() {
             self.roll_back().await;
@@ -99,7 +99,7 @@ impl<'a> InPlaceRestore<'a> {
     ///
     /// # Errors
     /// Fails when other clients are connected, or the session is lost.
-    pub async fn refuse_large_object_writers(&mut self) -> Result<(), DatabaseError> {
+    pub(crate) async fn refuse_large_object_writers(&mut self) -> Result<(), DatabaseError> {
         let row = self.session.row(POSSIBLE_WRITERS.into()).await?;
         match column::<i64>(&row, 0)? {
             0 => Ok(()),
@@ -113,7 +113,7 @@ impl<'a> InPlaceRestore<'a> {
     }
 
     /// Rolls the transaction back. If the session is lost, the server has done so already.
-    pub async fn roll_back(&mut self) {
+    pub(crate) async fn roll_back(&mut self) {
         // Without a statement before it: in a failed transaction every other statement is refused.
         let _ = self.session.message("ROLLBACK".into()).await;
     }
@@ -123,7 +123,7 @@ impl<'a> InPlaceRestore<'a> {
     /// # Errors
     /// Fails when `pg_restore` fails, when the server refuses a statement, which the message names, or when the run is
     /// cancelled.
-    pub async fn replace_content(
+    pub(crate) async fn replace_content(
         &mut self,
         pg_dump: Option<&Path>,
         archive: &Path,
@@ -238,7 +238,7 @@ impl<'a> InPlaceRestore<'a> {
     ///
     /// # Errors
     /// Fails when the session is lost.
-    pub async fn find_history_again(&mut self) -> Result<(), DatabaseError> {
+    pub(crate) async fn find_history_again(&mut self) -> Result<(), DatabaseError> {
         let table = literal(&self.session.table());
         let (oid, facts) = (format!("pg_catalog.to_regclass({table})"), &self.session.facts);
         let sql = format!("SELECT {oid}::text, {}", later_columns(facts.format, &oid));
@@ -255,7 +255,7 @@ impl<'a> InPlaceRestore<'a> {
     /// # Errors
     /// Fails when the lock or the session is lost, or a deferred constraint is violated. After a lost session the
     /// outcome is unknown.
-    pub async fn commit_content(&mut self) -> Result<(), SwapError> {
+    pub(crate) async fn commit_content(&mut self) -> Result<(), SwapError> {
         self.session.send(&self.session.commit()).await.map_err(|error| match error.fault.kind {
             _ if error.is_failed_check(Label::LockIsHeld) => {
                 SwapError::Fault(DatabaseError::new(DatabaseErrorKind::Lost, "our lock was lost before the COMMIT"))

@@ -17,16 +17,16 @@ const COPY: &str = "'_cc(new|old)[0-9]*$'";
 
 /// An index; its name is quoted and qualified.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CatalogIndex {
-    pub oid: i64,
-    pub name: String,
-    pub definition: String,
-    pub state: IndexValidity,
+pub(crate) struct CatalogIndex {
+    pub(crate) oid: i64,
+    pub(crate) name: String,
+    pub(crate) definition: String,
+    pub(crate) state: IndexValidity,
 }
 
 /// The usability of an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IndexValidity {
+pub(crate) enum IndexValidity {
     Valid,
     /// The index cannot be used and no session is building it.
     Invalid,

@@ -44,7 +44,7 @@ impl DatabaseContent<'_> {
     ///
     /// # Errors
     /// Fails when there is such code, or when the session is lost.
-    pub async fn refuse_untrusted_code(&mut self) -> Result<(), DatabaseError> {
+    pub(crate) async fn refuse_untrusted_code(&mut self) -> Result<(), DatabaseError> {
         let sql = format!("{OWNERS_OF_CODE}{}) ORDER BY 1", self.session.facts.trusted_roles);
         let rows = self.session.rows(sql).await?;
         let owners: Vec<String> = rows.iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?;
@@ -69,7 +69,7 @@ impl DatabaseContent<'_> {
     ///
     /// # Errors
     /// Fails when an object that leads to another server belongs to another role.
-    pub async fn cut_off(&mut self) -> Result<(), DatabaseError> {
+    pub(crate) async fn cut_off(&mut self) -> Result<(), DatabaseError> {
         let rows = self.session.rows(CUT_OFF.into()).await?;
         for row in &rows {
             let statement: String = column(row, 0)?;

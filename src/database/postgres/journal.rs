@@ -105,13 +105,13 @@ impl Migrator<'_> {
         };
         let unrecorded = |fault: DatabaseError, why: &str| {
             let message = format!("it was rolled back, for it could not be recorded: {why}");
-            Err(ApplyError::partial(DatabaseError { message, ..fault }, batch, done).as_retryable())
+            Err(ApplyError::partial(DatabaseError { message, ..fault }, batch, done).into_retryable())
         };
         match error.label {
             _ if error.is_outcome_unknown() => Err(ApplyError::Unknown(error.fault)),
             // After a query, a read-only transaction, which the script has asked for, cannot be made writable.
             Label::Script | Label::Writable if refuses_transactions(&error.fault) => Ok(JournalWrite::Separate),
-            Label::Script => Err(stopped_at(error.fault, batch, done).as_retryable()),
+            Label::Script => Err(stopped_at(error.fault, batch, done).into_retryable()),
             _ => {
                 let fault = error.fault.clone();
                 match self.not_written(error) {

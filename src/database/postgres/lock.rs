@@ -15,7 +15,7 @@ use crate::revision::render::{COMMIT, SessionSettings};
 /// Returns the key of the lock: the first eight bytes of a SHA-256 over the names of the database and of the history
 /// table, so that two history tables in one database do not block each other. The computation never changes between
 /// releases.
-pub fn key(database: &str, schema: &str, table: &str) -> i64 {
+pub(crate) fn key(database: &str, schema: &str, table: &str) -> i64 {
     let sum = Sha256::digest(format!("lockkeeper\0{database}\0{schema}\0{table}"));
     i64::from_be_bytes(sum[..8].try_into().expect("a SHA-256 has 32 bytes"))
 }
@@ -38,7 +38,7 @@ impl Postgres {
 
     /// Stores the limits, sets up the session and takes the lock a second time, for the reason that `assert_lock_held`
     /// gives.
-    pub async fn prepare(&mut self, limits: SessionLimits) -> Result<(), DatabaseError> {
+    pub(crate) async fn prepare(&mut self, limits: SessionLimits) -> Result<(), DatabaseError> {
         self.check_place().await?;
         self.check_settings().await?;
         self.limits = Some(limits);
@@ -126,7 +126,7 @@ impl Postgres {
 
     /// Tries once to take the lock, and checks in a later message that our own backend holds it: behind a pooler in
     /// transaction mode the two messages may reach different backends.
-    pub async fn try_lock(&mut self) -> Result<bool, DatabaseError> {
+    pub(crate) async fn try_lock(&mut self) -> Result<bool, DatabaseError> {
         let key = self.key();
         let sql = format!("SELECT pg_catalog.pg_try_advisory_lock({key}), pg_catalog.pg_backend_pid()");
         let row = self.row(sql).await?;
@@ -151,7 +151,7 @@ impl Postgres {
 
     /// Opens the monitor session. On failure the lock is released: nothing was changed, and behind a pooler the lock
     /// would stay with a backend that outlives our session.
-    pub async fn open_monitor(&mut self) -> Result<MonitorSession, DatabaseError> {
+    pub(crate) async fn open_monitor(&mut self) -> Result<MonitorSession, DatabaseError> {
         let opened = self.connect_monitor().await;
         if opened.is_err() {
             // Without a session there is no lock to release.
@@ -200,7 +200,7 @@ impl Postgres {
 
     /// Describes the session that holds the lock: pid, application, address, age, state and the beginning of its query,
     /// with secrets masked. Returns `None` when no session holds it.
-    pub async fn holder(&mut self) -> Result<Option<String>, DatabaseError> {
+    pub(crate) async fn holder(&mut self) -> Result<Option<String>, DatabaseError> {
         let sql = format!(
             "SELECT pg_catalog.format('pid %s, %s from %s, connected for %s s, %s: %s', l.pid, coalesce(nullif(a.application_name, ''), 'no application name'), \
              coalesce(pg_catalog.host(a.client_addr), 'a local socket'), extract(epoch from pg_catalog.clock_timestamp() - a.backend_start)::bigint, \
@@ -214,7 +214,7 @@ impl Postgres {
     }
 
     /// Releases both holds of the lock and closes the session; returns whether the lock was still ours.
-    pub async fn release(mut self) -> Result<UnlockResult, DatabaseError> {
+    pub(crate) async fn release(mut self) -> Result<UnlockResult, DatabaseError> {
         let unlock = format!("pg_catalog.pg_advisory_unlock({})", self.key());
         let row = self.row(format!("SELECT {unlock} AND {unlock}")).await?;
         let ours: bool = column(&row, 0)?;

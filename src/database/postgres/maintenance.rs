@@ -87,7 +87,7 @@ impl Maintenance {
     /// # Errors
     /// Fails when the server refuses a statement, or when the session is lost, whose transaction is then rolled back.
     /// The next call opens another session.
-    pub async fn rows(&mut self, sql: &str) -> Result<Vec<PgRow>, DatabaseError> {
+    pub(crate) async fn rows(&mut self, sql: &str) -> Result<Vec<PgRow>, DatabaseError> {
         let (mut connection, backend) = match self.open.take() {
             Some(open) => open,
             None => self.open().await?,

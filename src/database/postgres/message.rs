@@ -65,17 +65,17 @@ const END_OF_SCRIPT: &str = "\n;\n";
 
 impl<'m> MessagePart<'m> {
     /// Returns a part with statements as text.
-    pub fn new(label: Label, text: impl Into<Cow<'m, str>>) -> MessagePart<'m> {
+    pub(crate) fn new(label: Label, text: impl Into<Cow<'m, str>>) -> MessagePart<'m> {
         MessagePart { label, content: Content::Text(text.into()) }
     }
 
     /// Returns a part with the statements of a script.
-    pub fn script(batch: &'m Batch) -> MessagePart<'m> {
+    pub(crate) fn script(batch: &'m Batch) -> MessagePart<'m> {
         MessagePart { label: Label::Script, content: Content::Batch(batch) }
     }
 
     /// Returns a part with one statement of a script, which need not end with a semicolon.
-    pub fn statement(text: &str) -> MessagePart<'m> {
+    pub(crate) fn statement(text: &str) -> MessagePart<'m> {
         MessagePart::new(Label::Script, [text, END_OF_SCRIPT].concat())
     }
 
@@ -128,62 +128,62 @@ pub(super) struct Message<'m> {
 /// The error of a message, and the statement that failed. When the error came after the last answer, that is the last
 /// statement.
 pub(super) struct MessageError {
-    pub fault: DatabaseError,
-    pub label: Label,
+    pub(crate) fault: DatabaseError,
+    pub(crate) label: Label,
     /// The number of the statement, from 0, among the statements with this label.
-    pub number: usize,
+    pub(crate) number: usize,
     /// The byte in the text of its part to which the server points.
-    pub byte: Option<usize>,
+    pub(crate) byte: Option<usize>,
     /// The number of statements that the server has run before.
     answers: usize,
 }
 
 impl MessageError {
     /// Returns the error of the ROLLBACK between two attempts at a message.
-    pub fn from_rollback(fault: DatabaseError) -> MessageError {
+    pub(crate) fn from_rollback(fault: DatabaseError) -> MessageError {
         MessageError { fault, label: Label::Rollback, number: 0, byte: None, answers: 1 }
     }
 
     /// Reports whether statements of the message were run before the one that failed.
-    pub fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         self.answers > 0
     }
 
     /// Reports whether the statement with this label divided by zero, as our checks do when they fail.
-    pub fn is_failed_check(&self, label: Label) -> bool {
+    pub(crate) fn is_failed_check(&self, label: Label) -> bool {
         self.label == label && error::is_division_by_zero(&self.fault)
     }
 
     /// Reports whether the connection was lost while the message was on its way: it may have been carried out.
-    pub fn is_outcome_unknown(&self) -> bool {
+    pub(crate) fn is_outcome_unknown(&self) -> bool {
         self.fault.kind == DatabaseErrorKind::Lost && self.label != Label::Rollback
     }
 }
 
 impl<'m> Message<'m> {
     /// Returns a message of these parts, of which there is at least one.
-    pub fn new(parts: impl IntoIterator<Item = MessagePart<'m>>) -> Message<'m> {
+    pub(crate) fn new(parts: impl IntoIterator<Item = MessagePart<'m>>) -> Message<'m> {
         Message { parts: parts.into_iter().collect() }
     }
 
     /// Appends parts.
-    pub fn and(mut self, parts: impl IntoIterator<Item = MessagePart<'m>>) -> Message<'m> {
+    pub(crate) fn and(mut self, parts: impl IntoIterator<Item = MessagePart<'m>>) -> Message<'m> {
         self.parts.extend(parts);
         self
     }
 
     /// Returns the text that is sent.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.parts.iter().flat_map(MessagePart::pieces).collect()
     }
 
     /// Reports whether the message has a part with this label.
-    pub fn has(&self, label: Label) -> bool {
+    pub(crate) fn has(&self, label: Label) -> bool {
         self.parts.iter().any(|part| part.label == label)
     }
 
     /// Returns the label of the statement that is run after so many answers; `None` after the last one.
-    pub fn label_after(&self, answers: usize) -> Option<Label> {
+    pub(crate) fn label_after(&self, answers: usize) -> Option<Label> {
         self.part_after(answers).map(|(part, _)| self.parts[part].label)
     }
 
@@ -213,7 +213,7 @@ impl<'m> Message<'m> {
 
     /// Looks up the statement that failed after so many answers. The server parses a whole message before it runs any
     /// of it, so a position is more exact than the answers.
-    pub fn error(&self, fault: DatabaseError, answers: usize) -> MessageError {
+    pub(crate) fn error(&self, fault: DatabaseError, answers: usize) -> MessageError {
         let pointed = fault.position.and_then(|position| self.part_at(position));
         let pointed = pointed.and_then(|(part, byte)| Some((part, self.parts[part].statement_at(byte)?, Some(byte))));
         let counted = || self.part_after(answers).map(|(part, number)| (part, number, None));

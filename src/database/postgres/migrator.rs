@@ -11,14 +11,14 @@ use crate::revision::render::own_role;
 use crate::sql::identifier;
 
 /// Runs migrations in a session that holds the lock, and writes the history.
-pub struct Migrator<'a> {
+pub(crate) struct Migrator<'a> {
     pub(super) session: &'a mut Postgres,
     pub(super) history: &'a HistoryTable,
 }
 
 impl<'a> Migrator<'a> {
     /// Returns the migrator of a session that holds the lock.
-    pub fn new(session: &'a mut Postgres, history: &'a HistoryTable) -> Migrator<'a> {
+    pub(crate) fn new(session: &'a mut Postgres, history: &'a HistoryTable) -> Migrator<'a> {
         Migrator { session, history }
     }
 

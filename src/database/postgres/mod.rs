@@ -6,38 +6,38 @@ mod archive_script;
 pub mod bulk_load;
 mod catalog_state;
 mod connect;
-pub mod content;
+pub(crate) mod content;
 mod create_options;
 mod definition;
-pub mod dump;
-pub mod error;
+pub(crate) mod dump;
+pub(crate) mod error;
 mod facts;
 mod grant;
 mod history;
 mod identity;
-pub mod in_place;
+pub(crate) mod in_place;
 mod index_state;
 mod isolation;
 mod journal;
 mod lock;
 mod maintenance;
 mod message;
-pub mod migrator;
+pub(crate) mod migrator;
 mod monitor;
 mod non_transactional;
 mod probe;
 mod readiness;
-pub mod rehearsal;
+pub(crate) mod rehearsal;
 mod rewrite_history;
 mod rows;
-pub mod scratch_database;
+pub(crate) mod scratch_database;
 mod scratch_names;
 mod send;
 mod settings;
 mod sqlstate;
 mod stall;
 mod survivors;
-pub mod swap;
+pub(crate) mod swap;
 mod tool;
 mod tool_error;
 mod trust;
@@ -52,10 +52,10 @@ use connect::OpenedSession;
 use crate::dialect::Dialect;
 use crate::sql::{identifier, literal};
 
-pub use connect::create;
+pub(crate) use connect::create;
 use facts::SessionFacts;
-pub use monitor::MonitorSession;
-pub use probe::LoginProbe;
+pub(crate) use monitor::MonitorSession;
+pub(crate) use probe::LoginProbe;
 use scratch_database::ScratchDatabase;
 use stall::ReplyTracker;
 
@@ -72,9 +72,9 @@ pub struct Postgres {
     /// The driver's options, with which the monitor session is opened later.
     options: PgConnectOptions,
     /// The host that granted the session.
-    pub host: Host,
+    pub(crate) host: Host,
     /// The parts of the database URL with which the session was opened.
-    pub login: url::PostgresTarget,
+    pub(crate) login: url::PostgresTarget,
     facts: SessionFacts,
     /// The state by which the monitor session sees that this session waits for an answer.
     exchange: ReplyTracker,
@@ -92,7 +92,7 @@ impl Postgres {
     /// # Errors
     /// Fails with the kind by which the wait stage decides whether to try again: `Unresolved`, `Unreachable`,
     /// `Starting`, `ReadOnly` and so on.
-    pub async fn connect(
+    pub(crate) async fn connect(
         target: &url::PostgresTarget,
         name: &HistoryName,
         attempt: Duration,
@@ -127,7 +127,7 @@ impl Postgres {
     ///
     /// # Errors
     /// Fails when the server refuses the query or the connection is lost.
-    pub async fn is_empty(&mut self) -> Result<bool, DatabaseError> {
+    pub(crate) async fn is_empty(&mut self) -> Result<bool, DatabaseError> {
         // Looks for objects outside of the system's schemas that no extension owns; large objects are looked for below.
         let mine = |catalog: &str, namespace: &str, also: &str| {
             format!(
@@ -148,7 +148,7 @@ impl Postgres {
 
     /// Reads the names of the tables outside of the system's schemas, without those that an extension owns and without
     /// the history table. A partition counts as a part of its table.
-    pub async fn table_names(&mut self) -> Result<TableNames, DatabaseError> {
+    pub(crate) async fn table_names(&mut self) -> Result<TableNames, DatabaseError> {
         let sql = format!(
             "SELECT n.nspname::text || '.' || c.relname::text FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -163,7 +163,7 @@ impl Postgres {
 
     /// Returns the size of the tables with their TOAST tables in bytes, without the indexes, whose contents a dump does
     /// not hold. Where a table is locked, returns the size of the whole database: an estimate is not worth waiting for.
-    pub async fn size(&mut self) -> Result<u64, DatabaseError> {
+    pub(crate) async fn size(&mut self) -> Result<u64, DatabaseError> {
         let tables = "SELECT pg_catalog.set_config('lock_timeout', '200', true); \
                       SELECT coalesce(sum(pg_catalog.pg_table_size(c.oid)), 0)::bigint FROM pg_catalog.pg_class c \
                       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -178,30 +178,30 @@ impl Postgres {
     }
 
     /// Returns the name of the database, with its dialect.
-    pub fn identity(&self) -> DatabaseIdentity {
+    pub(crate) fn identity(&self) -> DatabaseIdentity {
         DatabaseIdentity { dialect: Dialect::Postgres, name: self.facts.database.clone() }
     }
 
     /// Returns the server's version, its host, and how it reads backslashes in string literals.
-    pub fn server(&self) -> ServerInfo {
+    pub(crate) fn server(&self) -> ServerInfo {
         let SessionFacts { version_text, backslash, .. } = &self.facts;
         ServerInfo { version: version_text.clone(), place: self.host.to_string(), backslash: *backslash }
     }
 
     /// Returns the server's major version.
-    pub fn major(&self) -> u32 {
+    pub(crate) fn major(&self) -> u32 {
         u32::try_from(self.facts.version / 10_000).unwrap_or(0)
     }
 
     /// Returns the name of the history table, quoted and qualified.
-    pub fn table(&self) -> String {
+    pub(crate) fn table(&self) -> String {
         let schema = self.facts.schema.as_deref().unwrap_or_default();
         format!("{}.{}", identifier(schema), identifier(&self.facts.table))
     }
 
     /// Returns the unquoted name of the history table's schema; `None` when the search path names no schema that
     /// exists.
-    pub fn schema(&self) -> Option<String> {
+    pub(crate) fn schema(&self) -> Option<String> {
         self.facts.schema.clone()
     }
 
@@ -212,7 +212,7 @@ impl Postgres {
     /// Reads the invalid indexes and the constraints that are not validated, which existing rows need not fulfil. An
     /// invalid index is one that a failed concurrent build has left; indexes that another session is building at the
     /// moment do not count.
-    pub async fn defects(&mut self) -> Result<SchemaDefects, DatabaseError> {
+    pub(crate) async fn defects(&mut self) -> Result<SchemaDefects, DatabaseError> {
         let indexes = self.invalid_indexes().await?;
         let invalid = indexes.iter().map(|index| format!("index {} is invalid", index.name)).collect();
         let sql = "SELECT pg_catalog.format('constraint %I of %s', o.conname, o.conrelid::pg_catalog.regclass) FROM pg_catalog.pg_constraint o \
@@ -246,7 +246,7 @@ impl Postgres {
     }
 
     /// Closes the session: otherwise the server counts the session until it notices that the connection has ended.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         // An error is ignored: a session that is lost has ended as well.
         let _ = self.connection.close().await;
     }

@@ -90,7 +90,7 @@ impl Postgres {
 
 impl MonitorSession {
     /// Returns a probe that notices by logins of its own that the working session is lost.
-    pub fn probe(&self) -> LoginProbe {
+    pub(crate) fn probe(&self) -> LoginProbe {
         let StallDetector { backend, exchange, .. } = &self.stall;
         let stall = StallDetector::new(backend.clone(), exchange.clone(), self.response_timeout);
         LoginProbe::new(self.options.clone(), stall, self.response_timeout)
@@ -98,7 +98,7 @@ impl MonitorSession {
 
     /// Cancels the working session's statement with `pg_cancel_backend`, which needs no privilege because the role is
     /// the same.
-    pub async fn cancel(&mut self) {
+    pub(crate) async fn cancel(&mut self) {
         match self.query(format!("SELECT pg_catalog.pg_cancel_backend({})", self.stall.backend.pid)).await {
             ProbeReply::Rows(_) => {}
             ProbeReply::Failed(fault) => {
@@ -115,7 +115,7 @@ impl MonitorSession {
     /// # Errors
     /// Fails when the server has not answered for so long that the working session counts as lost, too, or when that
     /// session waits for an answer that will not come.
-    pub async fn waiting_for(&mut self) -> Result<Option<String>, DatabaseError> {
+    pub(crate) async fn waiting_for(&mut self) -> Result<Option<String>, DatabaseError> {
         self.check_session().await?;
         let asked = Instant::now();
         let rows = match self.query(waiting_for(self.stall.backend.pid)).await {

@@ -32,7 +32,7 @@ impl Migrator<'_> {
         earlier: Option<Resume>,
     ) -> Result<(), ApplyError> {
         let trace = CatalogEffect::from_statement(batch.statement(0), &batch.classes[0]);
-        let again = |broken: ApplyError| if trace.can_be_run_again() { broken.as_retryable() } else { broken };
+        let again = |broken: ApplyError| if trace.can_be_run_again() { broken.into_retryable() } else { broken };
         let failed = |fault| again(ApplyError::partial(fault, batch, done));
         if earlier.is_some_and(|resume| resume.outcome == StatementOutcome::Open) {
             let excerpt = excerpt(batch.statement(0));
@@ -92,7 +92,7 @@ impl Migrator<'_> {
         let remember = self.history.change(&HistoryChange::CatalogBefore { id: unit.id, state: state.as_deref() });
         let progress = RecordedProgress::Begun { done, total: unit.way.statements };
         let marked = self.mark(unit, progress, &remember).await;
-        marked.map_err(|error| not_begun(error, batch, done).as_retryable())
+        marked.map_err(|error| not_begun(error, batch, done).into_retryable())
     }
 
     /// Compares the catalog with the state that was recorded before an earlier run sent this statement.

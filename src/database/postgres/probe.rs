@@ -13,7 +13,7 @@ use crate::database::{DatabaseError, DatabaseErrorKind};
 
 /// A probe that logs in from time to time: while the working session is idle and the monitor session counts rows,
 /// nothing else would notice that the network is gone.
-pub struct LoginProbe {
+pub(crate) struct LoginProbe {
     options: PgConnectOptions,
     response_timeout: Duration,
     stall: StallDetector,
@@ -23,7 +23,7 @@ pub struct LoginProbe {
 
 impl Postgres {
     /// Returns a probe that notices by logins of its own that the server is unreachable.
-    pub fn probe(&self) -> LoginProbe {
+    pub(crate) fn probe(&self) -> LoginProbe {
         LoginProbe::new(self.options.clone(), self.stall_detector(), self.response_timeout())
     }
 }
@@ -53,7 +53,7 @@ impl LoginProbe {
 
     /// Returns when no login was answered, not even by a refusal, for as long as a server may be silent, or when
     /// another session finds that the working session waits for an answer that will not come.
-    pub async fn silence(&mut self) -> DatabaseError {
+    pub(crate) async fn silence(&mut self) -> DatabaseError {
         const LOGINS: u32 = 4;
         let mut silent: Option<Instant> = None;
         loop {
@@ -98,7 +98,7 @@ impl LoginProbe {
 
     /// Terminates a working session that was found to be lost, so that no delayed message of ours can reach it and its
     /// lock is free.
-    pub async fn terminate(&mut self) {
+    pub(crate) async fn terminate(&mut self) {
         if let Some(mut session) = self.session.take() {
             let sql = AssertSqlSafe(self.stall.backend.terminate());
             // Best effort: without it, the server ends the session when its keepalives are not answered.

@@ -6,11 +6,11 @@ use crate::database::{DatabaseError, DatabaseErrorKind};
 const OLDEST: i32 = 12;
 
 /// The properties that decide whether a server is usable.
-pub struct ServerReadiness {
-    pub version: i32,
-    pub recovering: bool,
-    pub read_only: bool,
-    pub first_boot: bool,
+pub(crate) struct ServerReadiness {
+    pub(crate) version: i32,
+    pub(crate) recovering: bool,
+    pub(crate) read_only: bool,
+    pub(crate) first_boot: bool,
 }
 
 impl ServerReadiness {
@@ -18,7 +18,7 @@ impl ServerReadiness {
     ///
     /// # Errors
     /// Fails with the first reason why the server is not usable.
-    pub fn refuse(&self) -> Result<(), DatabaseError> {
+    pub(crate) fn refuse(&self) -> Result<(), DatabaseError> {
         let major = self.version / 10_000;
         if major < OLDEST {
             let message = format!("the server is PostgreSQL {major}; {OLDEST} is the oldest that is supported");

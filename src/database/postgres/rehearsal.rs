@@ -25,15 +25,15 @@ const MODES: [&str; 8] = [
 const BEYOND: &str = "this cannot be rehearsed, run it without a rehearsal";
 
 /// The tables of a database by their OID, each with its qualified, quoted name and its relfilenode.
-pub type TableFiles = BTreeMap<i64, (String, i64)>;
+pub(crate) type TableFiles = BTreeMap<i64, (String, i64)>;
 
 /// The effect of a step on the tables that existed before it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct StepImpact {
+pub(crate) struct StepImpact {
     /// The tables whose contents were written to a new file.
-    pub rewritten: Vec<String>,
+    pub(crate) rewritten: Vec<String>,
     /// The tables with the strongest lock that the step held on them when it ended.
-    pub locked: Vec<(String, &'static str)>,
+    pub(crate) locked: Vec<(String, &'static str)>,
 }
 
 impl Postgres {
@@ -59,13 +59,13 @@ impl Postgres {
 }
 
 /// The log of the locks that the steps of a rehearsal hold, in the database that is a copy.
-pub struct LockLog<'a> {
+pub(crate) struct LockLog<'a> {
     session: &'a mut Postgres,
 }
 
 impl<'a> LockLog<'a> {
     /// Returns the log for a session in the copy.
-    pub fn new(session: &'a mut Postgres) -> LockLog<'a> {
+    pub(crate) fn new(session: &'a mut Postgres) -> LockLog<'a> {
         LockLog { session }
     }
 
@@ -81,7 +81,7 @@ impl<'a> LockLog<'a> {
     ///
     /// # Errors
     /// Fails when a privilege or PL/pgSQL is missing.
-    pub async fn install(&mut self) -> Result<(), DatabaseError> {
+    pub(crate) async fn install(&mut self) -> Result<(), DatabaseError> {
         let (witness, history) = (self.table(), self.session.table());
         let sql = format!(
             "{OWN_PATH}CREATE TABLE {witness} (relation oid, mode text);
@@ -111,7 +111,7 @@ impl<'a> LockLog<'a> {
     ///
     /// # Errors
     /// Fails when the session is lost.
-    pub async fn relfilenodes(&mut self) -> Result<TableFiles, DatabaseError> {
+    pub(crate) async fn relfilenodes(&mut self) -> Result<TableFiles, DatabaseError> {
         let sql = format!(
             "SELECT c.oid::bigint, pg_catalog.format('%I.%I', n.nspname, c.relname), c.relfilenode::bigint \
              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -128,7 +128,7 @@ impl<'a> LockLog<'a> {
     ///
     /// # Errors
     /// Fails when the session is lost, or when a step has dropped the lock log.
-    pub async fn impact(&mut self, before: &TableFiles) -> Result<StepImpact, DatabaseError> {
+    pub(crate) async fn impact(&mut self, before: &TableFiles) -> Result<StepImpact, DatabaseError> {
         let witness = self.table();
         let sql = format!("SELECT relation::bigint, mode FROM {witness} GROUP BY 1, 2; DELETE FROM {witness}");
         let mut strongest: BTreeMap<i64, usize> = BTreeMap::new();

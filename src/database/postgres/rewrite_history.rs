@@ -9,7 +9,7 @@ use crate::revision::render::COMMIT;
 impl Migrator<'_> {
     /// Applies the changes in one transaction and one message, so that neither a kill nor a lost connection leaves a
     /// part of them. The history table is created where there is none.
-    pub async fn rewrite_history(&mut self, changes: &[String]) -> Result<(), ApplyError> {
+    pub(crate) async fn rewrite_history(&mut self, changes: &[String]) -> Result<(), ApplyError> {
         let made = self.missing_history();
         let message = |migrator: &Migrator<'_>, check| {
             let made = made.clone().map(|sql| MessagePart::new(Label::CreateHistory, sql));

@@ -29,7 +29,10 @@ pub(super) const REFUSE_VIEWS: &str = "SELECT pg_catalog.set_config('restrict_no
 ///
 /// # Errors
 /// Fails when the session is lost.
-pub async fn tables(connection: &mut PgConnection, exchange: &ReplyTracker) -> Result<Vec<String>, DatabaseError> {
+pub(crate) async fn tables(
+    connection: &mut PgConnection,
+    exchange: &ReplyTracker,
+) -> Result<Vec<String>, DatabaseError> {
     let _waiting = exchange.begin();
     let sql = AssertSqlSafe(format!("{OWN_PATH}{TABLES}"));
     let tables = sqlx::raw_sql(sql).fetch_all(connection).await.map_err(error::working)?;
@@ -40,7 +43,7 @@ pub async fn tables(connection: &mut PgConnection, exchange: &ReplyTracker) -> R
 ///
 /// # Errors
 /// Fails when the session is lost, a privilege is missing, or a lock is not released in time.
-pub async fn count(connection: &mut PgConnection, exchange: &ReplyTracker) -> Result<RowCounts, DatabaseError> {
+pub(crate) async fn count(connection: &mut PgConnection, exchange: &ReplyTracker) -> Result<RowCounts, DatabaseError> {
     let mut rows = RowCounts::new();
     for table in tables(connection, exchange).await? {
         let _waiting = exchange.begin();
@@ -72,7 +75,7 @@ impl MonitorSession {
     ///
     /// # Errors
     /// Fails when the session is lost.
-    pub async fn snapshot(&mut self, lock_wait: Duration) -> Result<String, DatabaseError> {
+    pub(crate) async fn snapshot(&mut self, lock_wait: Duration) -> Result<String, DatabaseError> {
         let sql = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL row_security = off; SET LOCAL lock_timeout = {}; \
              SELECT pg_catalog.pg_export_snapshot(); SAVEPOINT counting",
@@ -89,7 +92,7 @@ impl MonitorSession {
     ///
     /// # Errors
     /// Fails when the session is lost, a privilege is missing, or a lock is not released in time.
-    pub async fn count(&mut self) -> Result<RowCounts, DatabaseError> {
+    pub(crate) async fn count(&mut self) -> Result<RowCounts, DatabaseError> {
         let (options, response_timeout) = (self.options.clone(), self.response_timeout);
         let exchange = ReplyTracker::default();
         let connection = self.connected().await?;
@@ -111,7 +114,7 @@ impl MonitorSession {
     ///
     /// # Errors
     /// Fails when the session is lost.
-    pub async fn end_snapshot(&mut self) -> Result<(), DatabaseError> {
+    pub(crate) async fn end_snapshot(&mut self) -> Result<(), DatabaseError> {
         self.answer("ROLLBACK".into()).await.map(drop)
     }
 

@@ -13,9 +13,9 @@ use crate::database::{DatabaseError, DatabaseErrorKind, HistoryName, url};
 use crate::sql::{identifier, literal};
 
 /// A database that was created beside the database of a session.
-pub struct ScratchDatabase {
+pub(crate) struct ScratchDatabase {
     /// The name of the database, unquoted.
-    pub name: String,
+    pub(crate) name: String,
     /// The OID of the database. Another run could give the same name to a database of its own.
     pub(super) oid: i64,
     /// The name of the database by whose options this one was created.
@@ -31,7 +31,7 @@ impl ScratchDatabase {
     ///
     /// # Errors
     /// Fails when no maintenance database accepts the login, or when the role lacks CREATEDB.
-    pub async fn create(server: &mut Postgres, purpose: &str) -> Result<ScratchDatabase, DatabaseError> {
+    pub(crate) async fn create(server: &mut Postgres, purpose: &str) -> Result<ScratchDatabase, DatabaseError> {
         ScratchDatabase::drop_leftovers(server, purpose).await?;
         let model = server.facts.database.clone();
         let name = scratch_name(&model, &scratch_suffix(server, purpose));
@@ -70,7 +70,7 @@ impl ScratchDatabase {
     ///
     /// # Errors
     /// Fails when the tool is missing or ends with an error, which is returned.
-    pub async fn restore(
+    pub(crate) async fn restore(
         &self,
         server: &Postgres,
         what: (RestoreMode, Part),
@@ -85,7 +85,7 @@ impl ScratchDatabase {
     ///
     /// # Errors
     /// Fails as [`Postgres::connect`] does: the login is refused, or the server is not usable.
-    pub async fn connect(&self, server: &Postgres, history: &HistoryName) -> Result<Postgres, DatabaseError> {
+    pub(crate) async fn connect(&self, server: &Postgres, history: &HistoryName) -> Result<Postgres, DatabaseError> {
         let target = url::PostgresTarget {
             database: Some(self.name.clone()),
             hosts: vec![server.host.clone()],
@@ -99,7 +99,7 @@ impl ScratchDatabase {
     ///
     /// # Errors
     /// Fails when a privilege is missing.
-    pub async fn copy_settings_and_grants(&mut self) -> Result<(), DatabaseError> {
+    pub(crate) async fn copy_settings_and_grants(&mut self) -> Result<(), DatabaseError> {
         let (name, model) = (identifier(&self.name), literal(&self.model));
         let mut statements = Vec::new();
         let settings = format!(
@@ -158,7 +158,7 @@ impl ScratchDatabase {
     ///
     /// # Errors
     /// Fails when the session is lost.
-    pub async fn name_for_the_old(&mut self, suffix: &str) -> Result<String, DatabaseError> {
+    pub(crate) async fn name_for_the_old(&mut self, suffix: &str) -> Result<String, DatabaseError> {
         let mut name = scratch_name(&self.model, suffix);
         for number in 2.. {
             if self.oid_of(&name).await?.is_none() {

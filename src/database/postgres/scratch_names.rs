@@ -18,7 +18,7 @@ impl ScratchDatabase {
     ///
     /// # Errors
     /// Fails when another session is connected to such a database, or another role owns it.
-    pub async fn drop_leftovers(server: &mut Postgres, purpose: &str) -> Result<(), DatabaseError> {
+    pub(crate) async fn drop_leftovers(server: &mut Postgres, purpose: &str) -> Result<(), DatabaseError> {
         let suffix = scratch_suffix(server, purpose);
         let sql = format!(
             "SELECT datname::text, oid::bigint FROM pg_catalog.pg_database WHERE pg_catalog.right(datname::text, {}) = {}",
@@ -38,7 +38,7 @@ impl ScratchDatabase {
     ///
     /// # Errors
     /// Fails when another session connects meanwhile, or another role owns the database.
-    pub async fn drop_database(&mut self) -> Result<(), DatabaseError> {
+    pub(crate) async fn drop_database(&mut self) -> Result<(), DatabaseError> {
         if self.oid_of(&self.name.clone()).await? != Some(self.oid) {
             return Ok(());
         }

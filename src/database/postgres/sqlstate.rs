@@ -163,7 +163,7 @@ mod tests {
             (Stage::Lock, Cause::Database(fault(session))),
             (Stage::Backup, Cause::Backup(BackupError::Source(fault(session)))),
             (Stage::Migrate, step(statement)),
-            (Stage::Migrate, step(partial.as_retryable())),
+            (Stage::Migrate, step(partial.into_retryable())),
             (Stage::Migrate, step(ours)),
             (Stage::Verify, Cause::Database(fault(session))),
         ]

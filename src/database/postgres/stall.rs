@@ -20,7 +20,7 @@ pub(super) struct ReplyTracker(Arc<AtomicU64>);
 pub(super) struct PendingReply(Arc<AtomicU64>);
 
 impl ReplyTracker {
-    pub fn begin(&self) -> PendingReply {
+    pub(crate) fn begin(&self) -> PendingReply {
         self.0.fetch_add(1, Ordering::Relaxed);
         PendingReply(Arc::clone(&self.0))
     }
@@ -40,9 +40,9 @@ impl Drop for PendingReply {
 /// The identity of the server process that serves a session.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BackendId {
-    pub pid: i32,
+    pub(crate) pid: i32,
     /// The start time of the process, to the microsecond: another session may get the same pid later.
-    pub started: String,
+    pub(crate) started: String,
 }
 
 /// The SQL expression for the start time of the session's own backend, in the format of [`BackendId::started`].
@@ -54,7 +54,7 @@ impl BackendId {
     ///
     /// # Errors
     /// Fails when the session is lost.
-    pub async fn from_session(connection: &mut PgConnection) -> Result<BackendId, DatabaseError> {
+    pub(crate) async fn from_session(connection: &mut PgConnection) -> Result<BackendId, DatabaseError> {
         let sql = AssertSqlSafe(format!("SELECT pg_catalog.pg_backend_pid(), {STARTED}"));
         let row = sqlx::raw_sql(sql).fetch_one(connection).await.map_err(error::working)?;
         Ok(BackendId { pid: column(&row, 0)?, started: column(&row, 1)? })
@@ -68,7 +68,7 @@ impl BackendId {
     }
 
     /// Returns the statement that ends this backend and no other.
-    pub fn terminate(&self) -> String {
+    pub(crate) fn terminate(&self) -> String {
         format!(
             "{OWN_PATH}SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a WHERE {}",
             self.condition()
@@ -90,8 +90,8 @@ pub(super) enum SessionHealth {
 
 /// A detector that checks the working session from another session.
 pub(super) struct StallDetector {
-    pub backend: BackendId,
-    pub exchange: ReplyTracker,
+    pub(crate) backend: BackendId,
+    pub(crate) exchange: ReplyTracker,
     /// The longest time for which both sides may wait for each other.
     bound: Duration,
     /// The number of the wait during which the current suspicion was first seen, the suspicion, and the time.
@@ -119,13 +119,13 @@ impl Postgres {
 }
 
 impl StallDetector {
-    pub fn new(backend: BackendId, exchange: ReplyTracker, bound: Duration) -> Self {
+    pub(crate) fn new(backend: BackendId, exchange: ReplyTracker, bound: Duration) -> Self {
         StallDetector { backend, exchange, bound, since: None }
     }
 
     /// Returns the number of the current wait and the query that checks the session during it; `None` when no answer is
     /// awaited.
-    pub fn question(&mut self) -> Option<(u64, String)> {
+    pub(crate) fn question(&mut self) -> Option<(u64, String)> {
         let Some(wait) = self.exchange.pending() else {
             self.since = None;
             return None;
@@ -140,7 +140,7 @@ impl StallDetector {
 
     /// Evaluates the result of the query. A backend waits for the client whenever it is idle, so a message counts as
     /// lost only if the backend is seen to wait repeatedly during one and the same wait of the client.
-    pub fn judge(&mut self, wait: u64, rows: &[PgRow]) -> SessionHealth {
+    pub(crate) fn judge(&mut self, wait: u64, rows: &[PgRow]) -> SessionHealth {
         let suspicion = match rows.first().map(|row| column::<bool>(row, 0)) {
             None => Some(Suspicion::Gone),
             Some(Ok(true)) => Some(Suspicion::Waits),
@@ -162,7 +162,7 @@ impl StallDetector {
 
 impl SessionHealth {
     /// Returns the error for a lost session; `None` when the session is well.
-    pub fn fault(&self) -> Option<DatabaseError> {
+    pub(crate) fn fault(&self) -> Option<DatabaseError> {
         let message = match self {
             SessionHealth::Healthy => return None,
             SessionHealth::Gone => "the connection was lost: no answer, and the server has ended our session".into(),

@@ -52,7 +52,7 @@ impl InPlaceRestore<'_> {
     ///
     /// # Errors
     /// Fails when the session is lost.
-    pub async fn subscriptions(&mut self) -> Result<BTreeSet<String>, DatabaseError> {
+    pub(crate) async fn subscriptions(&mut self) -> Result<BTreeSet<String>, DatabaseError> {
         let sql = "SELECT s.oid || ' ' || pg_catalog.quote_ident(s.subname) FROM pg_catalog.pg_subscription s \
                    JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database()";
         self.session.rows(sql.into()).await?.iter().map(|row| column(row, 0)).collect()
@@ -63,7 +63,7 @@ impl InPlaceRestore<'_> {
     ///
     /// # Errors
     /// Fails when the session is lost.
-    pub async fn survivors(&mut self, subscriptions: &BTreeSet<String>) -> Result<Vec<String>, DatabaseError> {
+    pub(crate) async fn survivors(&mut self, subscriptions: &BTreeSet<String>) -> Result<Vec<String>, DatabaseError> {
         // Each catalog row has the id of the transaction that wrote it (xmin), which is cast: xid has no order.
         let is_older =
             format!("o.oid >= {FIRST_OBJECT} AND o.xmin::text::bigint <> pg_catalog.txid_current() % 4294967296");

@@ -25,7 +25,7 @@ use crate::sql::{identifier, literal};
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The reason why two databases were not exchanged.
-pub enum SwapError {
+pub(crate) enum SwapError {
     /// Both databases have their former names.
     Fault(DatabaseError),
     /// The connection was lost, and the server cannot be asked for the outcome.
@@ -38,7 +38,7 @@ impl ScratchDatabase {
     ///
     /// # Errors
     /// Fails when sessions cannot be ended, a privilege is missing, or the connection is lost.
-    pub async fn swap_with(&mut self, old: &mut Option<Postgres>, kept: &str) -> Result<(), SwapError> {
+    pub(crate) async fn swap_with(&mut self, old: &mut Option<Postgres>, kept: &str) -> Result<(), SwapError> {
         let Some(session) = old.as_ref() else {
             let lost = DatabaseError::new(DatabaseErrorKind::Lost, "the session that held the lock is gone");
             return Err(SwapError::Fault(lost));
@@ -102,7 +102,7 @@ impl ScratchDatabase {
     /// # Errors
     /// Fails when there are prepared transactions, which the error lists with the commands that end them, or when the
     /// session is lost.
-    pub async fn refuse_prepared(&mut self) -> Result<(), DatabaseError> {
+    pub(crate) async fn refuse_prepared(&mut self) -> Result<(), DatabaseError> {
         const NAMED: usize = 5;
         let sql = format!(
             "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = {} ORDER BY prepared",

@@ -23,7 +23,7 @@ const VERSION_TIME: Duration = Duration::from_secs(30);
 
 /// Runs a tool with `--version`, which prints `pg_dump (PostgreSQL) 15.18 (Debian ...)`; returns the major version and
 /// the output.
-pub async fn version(path: &Path) -> Result<(u32, String), ToolError> {
+pub(crate) async fn version(path: &Path) -> Result<(u32, String), ToolError> {
     let tool = path.display().to_string();
     let mut command = command(path);
     command.arg("--version").stdout(Stdio::piped());
@@ -71,7 +71,7 @@ async fn first_bytes(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<St
 }
 
 /// Returns a command that inherits no secret and no PG* variable, ends with this process, and writes English messages.
-pub fn command(tool: &Path) -> Command {
+pub(crate) fn command(tool: &Path) -> Command {
     let mut command = Command::new(tool);
     command.env_clear().env("LC_ALL", "C");
     for name in ["PATH", "HOME", "LD_LIBRARY_PATH", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
@@ -88,12 +88,12 @@ pub fn command(tool: &Path) -> Command {
 }
 
 /// Runs a tool to its end and logs its output line by line. Dropping the future ends the tool.
-pub async fn run(command: Command, tool: &'static str) -> Result<(), ToolError> {
+pub(crate) async fn run(command: Command, tool: &'static str) -> Result<(), ToolError> {
     run_forgiving(command, tool, |_| false).await
 }
 
 /// Runs a tool as [`run`] does; a failure counts as success if `forgiven` accepts the lines that the tool has written.
-pub async fn run_forgiving(
+pub(crate) async fn run_forgiving(
     mut command: Command,
     tool: &'static str,
     forgiven: impl Fn(&[String]) -> bool,
@@ -109,7 +109,7 @@ pub async fn run_forgiving(
 }
 
 /// Logs the error output of a tool line by line until its end, and returns the lines.
-pub async fn log_lines(stderr: Option<ChildStderr>, tool: &'static str) -> Vec<String> {
+pub(crate) async fn log_lines(stderr: Option<ChildStderr>, tool: &'static str) -> Vec<String> {
     let mut said = Vec::new();
     let mut output = ToolOutput::default();
     if let Some(stderr) = stderr {
@@ -135,7 +135,7 @@ fn quoted(lines: &[String]) -> String {
 
 /// Reports whether the only error that `pg_restore` ignored is that of a server that does not know
 /// `transaction_timeout`. A tool that does not send this setting has met another error.
-pub fn only_unknown_setting(said: &[String]) -> bool {
+pub(crate) fn only_unknown_setting(said: &[String]) -> bool {
     let one = said.last().is_some_and(|line| line == "pg_restore: warning: errors ignored on restore: 1");
     let unknown = "unrecognized configuration parameter \"transaction_timeout\"";
     one && said.iter().any(|line| line.contains(unknown))
@@ -145,7 +145,7 @@ pub fn only_unknown_setting(said: &[String]) -> bool {
 ///
 /// # Errors
 /// Fails when the tool was killed or has failed.
-pub fn check_status(status: ExitStatus, tool: &str, lines: &[String]) -> Result<(), ToolError> {
+pub(crate) fn check_status(status: ExitStatus, tool: &str, lines: &[String]) -> Result<(), ToolError> {
     let (tool, output) = (tool.to_owned(), quoted(lines));
     match (status.code(), status.signal()) {
         (Some(0), _) => Ok(()),
@@ -156,7 +156,7 @@ pub fn check_status(status: ExitStatus, tool: &str, lines: &[String]) -> Result<
 
 /// A child process with its process group. Dropping it ends them: SIGTERM first, so that the tool cancels its query on
 /// the server, then SIGKILL.
-pub struct ChildGroup(pub Child);
+pub(crate) struct ChildGroup(pub(crate) Child);
 
 impl Drop for ChildGroup {
     fn drop(&mut self) {

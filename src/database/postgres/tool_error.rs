@@ -112,7 +112,7 @@ impl FailureReason {
 
 impl ToolError {
     /// Returns the reason of the tool's failure.
-    pub fn reason(&self) -> FailureReason {
+    pub(crate) fn reason(&self) -> FailureReason {
         match self {
             ToolError::Failed { reason, .. } => *reason,
             ToolError::Killed { signal, .. } if *signal == Signal::XFSZ.as_raw() => FailureReason::NoRoom,
@@ -121,17 +121,17 @@ impl ToolError {
     }
 
     /// Reports whether a table stayed locked for longer than the tool waits.
-    pub fn is_contended(&self) -> bool {
+    pub(crate) fn is_contended(&self) -> bool {
         self.reason() == FailureReason::Contended
     }
 
     /// Reports whether the tool lost its session, or got none from a server that may have room for it later.
-    pub fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         self.reason() == FailureReason::Lost
     }
 
     /// Reports whether the disk was full, or a quota or the limit for a file's size was used up.
-    pub fn is_no_room(&self) -> bool {
+    pub(crate) fn is_no_room(&self) -> bool {
         self.reason() == FailureReason::NoRoom
     }
 }

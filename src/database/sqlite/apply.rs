@@ -20,7 +20,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// A statement failed, or another connection writes for too long.
-    pub async fn create_history(&mut self, history: &HistoryTable) -> Result<(), DatabaseError> {
+    pub(crate) async fn create_history(&mut self, history: &HistoryTable) -> Result<(), DatabaseError> {
         let Some(sql) = self.renewal(history).await? else {
             return self.retry_while_busy(&history.create()).await;
         };
@@ -57,7 +57,11 @@ impl Sqlite {
     ///
     /// # Errors
     /// A statement failed; the error names it and its position. A transaction is rolled back.
-    pub async fn apply(&mut self, history: &HistoryTable, request: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
+    pub(crate) async fn apply(
+        &mut self,
+        history: &HistoryTable,
+        request: &mut ApplyRequest<'_>,
+    ) -> Result<(), ApplyError> {
         self.assert_lock_held()?;
         let mut residue = SessionResidue::Clean;
         let result = match request.way.section.options.mode {

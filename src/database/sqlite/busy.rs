@@ -10,7 +10,7 @@ use crate::database::{DatabaseError, DatabaseErrorKind};
 ///
 /// # Errors
 /// Fails with the error of the last attempt, or when `stop` is set.
-pub fn retry_while_busy<T, E>(
+pub(crate) fn retry_while_busy<T, E>(
     timeout: Duration,
     stop: &AtomicBool,
     mut operation: impl FnMut() -> Result<T, E>,

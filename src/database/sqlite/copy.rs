@@ -21,7 +21,7 @@ const WRITER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The reason why a copy failed, by the file that caused it.
 #[derive(Debug)]
-pub enum CopyError {
+pub(crate) enum CopyError {
     /// The original could not be read, or the copy was cancelled.
     Source(DatabaseError),
     /// The copy could not be written.
@@ -32,7 +32,7 @@ pub enum CopyError {
 ///
 /// # Errors
 /// SQLite cannot read or write one of the files, or `cancelled` is set ([`DatabaseErrorKind::Cancelled`]).
-pub fn copy(source: &Path, copy: &Path, cancelled: &AtomicBool) -> Result<(), CopyError> {
+pub(crate) fn copy(source: &Path, copy: &Path, cancelled: &AtomicBool) -> Result<(), CopyError> {
     let source_error = |error| CopyError::Source(from_rusqlite(&error, source));
     let copy_error = |error| CopyError::Copy(from_rusqlite(&error, copy));
     let source_connection = open(source, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(CopyError::Source)?;
@@ -69,7 +69,7 @@ pub fn copy(source: &Path, copy: &Path, cancelled: &AtomicBool) -> Result<(), Co
 ///
 /// # Errors
 /// The check found damage, or SQLite failed.
-pub fn check(file: &Path) -> Result<(), DatabaseError> {
+pub(crate) fn check(file: &Path) -> Result<(), DatabaseError> {
     let connection = open(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let result: String = connection
         .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
@@ -88,7 +88,7 @@ pub fn check(file: &Path) -> Result<(), DatabaseError> {
 ///
 /// # Errors
 /// SQLite fails, or `cancelled` is set ([`DatabaseErrorKind::Cancelled`]).
-pub fn count(file: &Path, cancelled: &AtomicBool) -> Result<RowCounts, DatabaseError> {
+pub(crate) fn count(file: &Path, cancelled: &AtomicBool) -> Result<RowCounts, DatabaseError> {
     const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' \
          AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND sql NOT LIKE 'CREATE VIRTUAL%'";
     let to_error = |error| from_rusqlite(&error, file);
@@ -109,7 +109,7 @@ pub fn count(file: &Path, cancelled: &AtomicBool) -> Result<RowCounts, DatabaseE
 }
 
 /// Returns the version of the SQLite library that is built in.
-pub fn library_version() -> &'static str {
+pub(crate) fn library_version() -> &'static str {
     rusqlite::version()
 }
 

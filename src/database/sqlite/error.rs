@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::database::{DatabaseError, DatabaseErrorKind};
 
 /// Converts an error of the driver; `path` is the database file.
-pub fn from_driver(error: sqlx::Error, path: &Path) -> DatabaseError {
+pub(crate) fn from_driver(error: sqlx::Error, path: &Path) -> DatabaseError {
     match &error {
         sqlx::Error::Database(inner) => {
             let code = inner.code().unwrap_or_default();
@@ -18,7 +18,7 @@ pub fn from_driver(error: sqlx::Error, path: &Path) -> DatabaseError {
 
 /// Reports whether a statement failed because the object that it creates exists already. SQLite has no result code for
 /// that, so the function looks for SQLite's messages.
-pub fn is_duplicate_object(fault: &DatabaseError) -> bool {
+pub(crate) fn is_duplicate_object(fault: &DatabaseError) -> bool {
     let words = [" already exists", "there is already a", "duplicate column name"];
     fault.code.as_deref() == Some("SQLite 1") && words.iter().any(|words| fault.message.contains(words))
 }
@@ -26,13 +26,13 @@ pub fn is_duplicate_object(fault: &DatabaseError) -> bool {
 const REPLACED: &str = "the file was moved or replaced by another while we ran";
 
 /// Creates the error for a path that leads to another file than before.
-pub fn replaced(path: &Path) -> DatabaseError {
+pub(crate) fn replaced(path: &Path) -> DatabaseError {
     DatabaseError::new(DatabaseErrorKind::Io, format!("{}: {REPLACED}", path.display()))
 }
 
 /// Creates an error from an extended result code (SQLite manual, "Result and Error Codes"), whose low byte is the
 /// class.
-pub fn classified(code: i32, message: &str, path: &Path) -> DatabaseError {
+pub(crate) fn classified(code: i32, message: &str, path: &Path) -> DatabaseError {
     // SQLITE_READONLY_DBMOVED: SQLite's own message misleads a reader into checking permissions.
     let moved = code == 1032;
     let message = if moved { REPLACED } else { message };
@@ -54,7 +54,7 @@ pub fn classified(code: i32, message: &str, path: &Path) -> DatabaseError {
 }
 
 /// Creates an error as [`classified`] does, for a file that is only read: SQLite's messages are also about writing.
-pub fn from_read_error(code: i32, message: &str, path: &Path) -> DatabaseError {
+pub(crate) fn from_read_error(code: i32, message: &str, path: &Path) -> DatabaseError {
     let (kind, message) = match code {
         // SQLITE_READONLY_ROLLBACK.
         776 => {
@@ -79,12 +79,12 @@ pub fn from_read_error(code: i32, message: &str, path: &Path) -> DatabaseError {
 
 /// Reports whether SQLite could not open or write the files that it needs beside a database with a log
 /// (SQLITE_CANTOPEN, SQLITE_READONLY), except for a pending rollback or a moved file.
-pub fn is_about_companions(code: i32) -> bool {
+pub(crate) fn is_about_companions(code: i32) -> bool {
     matches!(code & 0xff, 8 | 14) && !matches!(code, 776 | 1032)
 }
 
 /// Reports whether a file could not be read or holds invalid data; while a copy is made, that file is the original.
-pub fn is_reading(code: i32) -> bool {
+pub(crate) fn is_reading(code: i32) -> bool {
     matches!(code, 266 | 522) || matches!(code & 0xff, 11 | 26)
 }
 
@@ -102,7 +102,7 @@ fn cannot_open(message: &str, path: &Path) -> DatabaseError {
 }
 
 /// Converts an error of the file system.
-pub fn file(path: &Path, error: &io::Error) -> DatabaseError {
+pub(crate) fn file(path: &Path, error: &io::Error) -> DatabaseError {
     let kind = match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => DatabaseErrorKind::NoPrivilege,
         // `safe_file` uses the last kind for a named pipe, a symbolic link, ...

@@ -14,14 +14,14 @@ const ATTRIBUTE: &str = "user.lockkeeper.database_id";
 const MAX_BYTES: usize = 256;
 
 /// Returns the id of a database file; `None` if its file system does not record times of birth.
-pub fn read(path: &Path) -> Option<String> {
+pub(crate) fn read(path: &Path) -> Option<String> {
     let birth_id = read_birth_id(path)?;
     Some(inherited_id(path, &birth_id).unwrap_or(birth_id))
 }
 
 /// Gives `heir` the id of the file that it is to replace. Where the file system has no such attributes, `heir` keeps
 /// its own id.
-pub fn inherit(heir: &Path, from: &Path) {
+pub(crate) fn inherit(heir: &Path, from: &Path) {
     if let (Some(id), Some(birth_id)) = (read(from), read_birth_id(heir)) {
         let _ = setxattr(heir, ATTRIBUTE, format!("{id} {birth_id}").as_bytes(), XattrFlags::empty());
     }

@@ -87,7 +87,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// The file is not readable.
-    pub async fn defects(&mut self) -> Result<SchemaDefects, DatabaseError> {
+    pub(crate) async fn defects(&mut self) -> Result<SchemaDefects, DatabaseError> {
         let rows = self.rows(foreign_keys::MISSING_PARENTS.into()).await?;
         let descriptions = rows.iter().map(|row| {
             let [child, parent]: [String; 2] = [column(row, 0)?, column(row, 1)?];

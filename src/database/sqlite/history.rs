@@ -21,7 +21,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// The file is not readable, or the history table was not made by Lockkeeper.
-    pub async fn history(&mut self) -> Result<Vec<Applied>, DatabaseError> {
+    pub(crate) async fn history(&mut self) -> Result<Vec<Applied>, DatabaseError> {
         if self.is_missing() {
             if !self.path.exists() {
                 return Ok(Vec::new());
@@ -38,12 +38,12 @@ impl Sqlite {
     }
 
     /// Returns the format of the history table.
-    pub fn history_format(&self) -> &'static dyn HistoryFormat {
+    pub(crate) fn history_format(&self) -> &'static dyn HistoryFormat {
         self.format
     }
 
     /// Reports whether the history table existed when the history was last read.
-    pub fn has_history(&self) -> bool {
+    pub(crate) fn has_history(&self) -> bool {
         self.has_history
     }
 
@@ -51,7 +51,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// Fails as [`Sqlite::history`] does, or if another connection writes for too long.
-    pub async fn records(&mut self) -> Result<Vec<HistoryRecord>, DatabaseError> {
+    pub(crate) async fn records(&mut self) -> Result<Vec<HistoryRecord>, DatabaseError> {
         if !self.has_history {
             return Ok(Vec::new());
         }
@@ -137,7 +137,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// The file is not readable, or another connection writes for too long.
-    pub async fn table_names(&mut self) -> Result<TableNames, DatabaseError> {
+    pub(crate) async fn table_names(&mut self) -> Result<TableNames, DatabaseError> {
         if self.is_missing() {
             return Ok(TableNames::default());
         }
@@ -157,7 +157,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// The file is not readable, or another connection writes for too long.
-    pub async fn foreign_histories(&mut self) -> Result<Vec<ForeignHistory>, DatabaseError> {
+    pub(crate) async fn foreign_histories(&mut self) -> Result<Vec<ForeignHistory>, DatabaseError> {
         if self.is_missing() {
             return Ok(Vec::new());
         }

@@ -17,7 +17,7 @@ const HOLDER_PREFIX: &str = "pid ";
 const MAX_HOLDER_BYTES: u64 = 4096;
 
 /// The lock file, locked. The file is never removed: two runs could then lock two files of one name.
-pub struct LockFile {
+pub(crate) struct LockFile {
     file: File,
     path: PathBuf,
 }
@@ -39,7 +39,7 @@ fn is_lock_file(file: &mut File) -> io::Result<bool> {
 }
 
 /// Returns the path of the lock file of a database.
-pub fn lock_path(database: &Path) -> PathBuf {
+pub(crate) fn lock_path(database: &Path) -> PathBuf {
     with_suffix(database, ".lockkeeper.lock")
 }
 
@@ -52,7 +52,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// The directory or a file cannot be created, opened or locked, or the lock file holds something else.
-    pub async fn try_lock(&mut self, holder: &str, limits: SessionLimits) -> Result<bool, DatabaseError> {
+    pub(crate) async fn try_lock(&mut self, holder: &str, limits: SessionLimits) -> Result<bool, DatabaseError> {
         self.busy_timeout = limits.busy;
         if let Some(directory) = self.path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
             fs::create_dir_all(directory).map_err(|error| error::file(directory, &error))?;
@@ -78,7 +78,7 @@ impl Sqlite {
 
     /// Returns the text that the last holder has written, as `pid 7 on host`. `None` if there is none: a release
     /// empties the file.
-    pub fn holder(&self) -> Option<String> {
+    pub(crate) fn holder(&self) -> Option<String> {
         let text = safe_file::read_ours(&self.lock_path(), MAX_HOLDER_BYTES).ok()?;
         Some(String::from_utf8_lossy(&text).into_owned()).filter(|text| !text.is_empty())
     }
@@ -92,7 +92,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// Never fails; PostgreSQL's method of the same name does.
-    pub async fn release(mut self) -> Result<UnlockResult, DatabaseError> {
+    pub(crate) async fn release(mut self) -> Result<UnlockResult, DatabaseError> {
         let is_locked = self.is_locked();
         if let Some(connection) = self.connection.take() {
             // The last connection that closes removes the WAL; after a failure the next connection does it.

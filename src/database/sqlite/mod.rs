@@ -1,21 +1,21 @@
 //! SQLite: one file, one connection. A file that does not exist is an empty database until the lock is taken.
 
 mod apply;
-pub mod bulk_load;
+pub(crate) mod bulk_load;
 mod busy;
-pub mod copy;
-pub mod error;
-pub mod file_id;
+pub(crate) mod copy;
+pub(crate) mod error;
+pub(crate) mod file_id;
 mod foreign_keys;
 mod history;
 mod interrupt;
 mod lock;
 mod non_transactional;
 mod rehearsal;
-pub mod restore;
+pub(crate) mod restore;
 mod rewrite_history;
 pub mod source;
-pub mod staging;
+pub(crate) mod staging;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -30,8 +30,8 @@ use crate::dialect::Dialect;
 use crate::revision::history::HistoryFormat;
 use crate::sql::identifier;
 
-pub use interrupt::Interrupt;
-pub use lock::lock_path;
+pub(crate) use interrupt::Interrupt;
+pub(crate) use lock::lock_path;
 
 use super::url::{self, SqliteLocation};
 use super::{DatabaseError, DatabaseErrorKind, DatabaseIdentity, HistoryName, ServerInfo, with_suffix};
@@ -69,7 +69,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// The file is not a database, is damaged, not readable, or a directory.
-    pub async fn open(target: &url::SqliteTarget, name: &HistoryName) -> Result<Sqlite, DatabaseError> {
+    pub(crate) async fn open(target: &url::SqliteTarget, name: &HistoryName) -> Result<Sqlite, DatabaseError> {
         let SqliteLocation::File(path) = &target.place else {
             let message = "a database in memory is gone when this program ends; give a file";
             return Err(DatabaseError::new(DatabaseErrorKind::Setting, message));
@@ -133,7 +133,7 @@ impl Sqlite {
     }
 
     /// Reports whether the file is missing or has no objects.
-    pub async fn is_empty(&mut self) -> Result<bool, DatabaseError> {
+    pub(crate) async fn is_empty(&mut self) -> Result<bool, DatabaseError> {
         if self.is_missing() {
             return Ok(true);
         }
@@ -141,7 +141,7 @@ impl Sqlite {
     }
 
     /// Returns the size of the database in bytes.
-    pub async fn size(&mut self) -> Result<u64, DatabaseError> {
+    pub(crate) async fn size(&mut self) -> Result<u64, DatabaseError> {
         let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
         let rows = self.rows(sql.into()).await?;
         let bytes: i64 = rows.first().map_or(Ok(0), |row| column(row, 0))?;
@@ -149,13 +149,13 @@ impl Sqlite {
     }
 
     /// Returns the dialect and the file's name without its directory.
-    pub fn identity(&self) -> DatabaseIdentity {
+    pub(crate) fn identity(&self) -> DatabaseIdentity {
         let name = self.path.file_name().unwrap_or(self.path.as_os_str());
         DatabaseIdentity { dialect: Dialect::Sqlite, name: name.to_string_lossy().into_owned() }
     }
 
     /// Returns the version of SQLite and the absolute path of the file.
-    pub fn server(&self) -> ServerInfo {
+    pub(crate) fn server(&self) -> ServerInfo {
         let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
         ServerInfo {
             version: copy::library_version().into(),
@@ -165,17 +165,17 @@ impl Sqlite {
     }
 
     /// Returns the path of the database file.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Returns the quoted name of the history table.
-    pub fn table(&self) -> String {
+    pub(crate) fn table(&self) -> String {
         identifier(&self.history)
     }
 
     /// Returns the handle that ends the running statement.
-    pub fn interrupt(&self) -> Interrupt {
+    pub(crate) fn interrupt(&self) -> Interrupt {
         self.interrupt.clone()
     }
 

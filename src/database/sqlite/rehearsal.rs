@@ -8,7 +8,7 @@ use crate::revision::lexer::{Lexer, Token};
 
 impl Sqlite {
     /// Notes that this file is a copy on which a plan is rehearsed.
-    pub fn begin_rehearsal(&mut self) {
+    pub(crate) fn begin_rehearsal(&mut self) {
         self.is_rehearsal = true;
     }
 

@@ -27,7 +27,7 @@ pub(super) const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 impl Sqlite {
     /// Closes the file and keeps the lock.
-    pub async fn close(&mut self) {
+    pub(crate) async fn close(&mut self) {
         if let Some(connection) = self.connection.take() {
             // The last connection that closes removes the WAL; after a failure the next connection does it.
             let _ = sqlx::Connection::close(connection).await;
@@ -38,13 +38,13 @@ impl Sqlite {
     ///
     /// # Errors
     /// Fails as [`Sqlite::open`] does: the file is not a database, is damaged or not readable.
-    pub async fn open_again(&mut self) -> Result<(), DatabaseError> {
+    pub(crate) async fn open_again(&mut self) -> Result<(), DatabaseError> {
         self.violations = None;
         self.reopen(OpenMode::Never).await
     }
 
     /// Reports whether the lock and the file are those that this run took: no other database may be replaced.
-    pub fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         self.is_locked() && self.is_same_file()
     }
 }
@@ -53,7 +53,7 @@ impl Sqlite {
 ///
 /// # Errors
 /// The file system refuses it.
-pub fn remove(path: &Path) -> Result<(), DatabaseError> {
+pub(crate) fn remove(path: &Path) -> Result<(), DatabaseError> {
     remove_companions(path)?;
     remove_if_present(path)
 }
@@ -62,7 +62,7 @@ pub fn remove(path: &Path) -> Result<(), DatabaseError> {
 ///
 /// # Errors
 /// The file system refuses it.
-pub fn remove_companions(path: &Path) -> Result<(), DatabaseError> {
+pub(crate) fn remove_companions(path: &Path) -> Result<(), DatabaseError> {
     COMPANIONS.iter().try_for_each(|suffix| remove_if_present(&with_suffix(path, suffix)))
 }
 
@@ -83,7 +83,7 @@ fn remove_if_present(path: &Path) -> Result<(), DatabaseError> {
 /// # Errors
 /// Another connection does not close within `timeout`, `stop` is set, or the file system fails. The database is
 /// unchanged then.
-pub fn replace(
+pub(crate) fn replace(
     database: &Path,
     candidate: &Path,
     suffix: &str,
@@ -116,7 +116,7 @@ pub fn replace(
 }
 
 /// The text between the name of the database and the time in the names of the replaced files.
-pub const KEPT: &str = ".before-restore-";
+pub(crate) const KEPT: &str = ".before-restore-";
 
 /// Gives the file of a database a second name, the first free one that begins with this suffix. Returns `None` if the
 /// database has no objects.
@@ -153,7 +153,7 @@ fn is_without_links(error: &io::Error) -> bool {
 
 /// Removes the second names that a killed run has given to the database although no file was replaced: a program that
 /// opened the database by such a name would not see the locks and the log of the others. Call it under the lock.
-pub fn remove_stale_links(database: &Path) {
+pub(crate) fn remove_stale_links(database: &Path) {
     let Ok(metadata) = fs::metadata(database) else { return };
     let name = database.file_name().unwrap_or_default().as_encoded_bytes();
     let directory = parent_directory(database);

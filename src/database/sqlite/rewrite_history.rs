@@ -13,7 +13,11 @@ impl Sqlite {
     ///
     /// # Errors
     /// The lock or the file was lost, or a statement failed; nothing is changed then.
-    pub async fn rewrite_history(&mut self, history: &HistoryTable, changes: &[String]) -> Result<(), ApplyError> {
+    pub(crate) async fn rewrite_history(
+        &mut self,
+        history: &HistoryTable,
+        changes: &[String],
+    ) -> Result<(), ApplyError> {
         self.assert_lock_held()?;
         let result = self.rewrite_in_transaction(history, changes).await;
         if result.is_err() {

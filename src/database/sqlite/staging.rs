@@ -20,20 +20,20 @@ use crate::transfer::source::{RowKey, SourceContents};
 use crate::transfer::value::Value;
 
 /// The rows of an export in a temporary database.
-pub struct StagedRows {
+pub(crate) struct StagedRows {
     /// Temporary database.
-    pub source: SqliteSource,
+    pub(crate) source: SqliteSource,
     /// Tables without rows, whose columns are therefore unknown.
-    pub empty: Vec<String>,
+    pub(crate) empty: Vec<String>,
     /// Internal tables of SQLite, which were skipped.
-    pub internal: Vec<String>,
+    pub(crate) internal: Vec<String>,
     /// High-water marks of AUTOINCREMENT in the export, by table.
     sequences: BTreeMap<String, i64>,
 }
 
 /// The reason why an export was not read.
 #[derive(Debug)]
-pub enum StagingError {
+pub(crate) enum StagingError {
     /// The file is not a valid export, or reading it failed.
     Unread(ReadError),
     /// The temporary database failed.
@@ -57,7 +57,7 @@ fn database_error(error: &rusqlite::Error) -> StagingError {
 ///
 /// # Errors
 /// The file is not an export, the disk of the file or of the temporary database failed, or `stop` is set.
-pub fn stage(input: impl Read, stop: &AtomicBool) -> Result<StagedRows, StagingError> {
+pub(crate) fn stage(input: impl Read, stop: &AtomicBool) -> Result<StagedRows, StagingError> {
     let connection = Connection::open("").map_err(|error| database_error(&error))?;
     let settings = "PRAGMA main.journal_mode = OFF; PRAGMA main.synchronous = OFF; PRAGMA main.cache_size = -8192; \
          PRAGMA foreign_keys = OFF; BEGIN";
@@ -122,7 +122,7 @@ impl StagedRows {
     ///
     /// # Errors
     /// The temporary database failed.
-    pub fn add(&self, table: &str, columns: &[String]) -> Result<(), DatabaseError> {
+    pub(crate) fn add(&self, table: &str, columns: &[String]) -> Result<(), DatabaseError> {
         let made = create(self.source.connection(), table, columns);
         made.map_err(|error| copy::from_rusqlite(&error, "the temporary database".as_ref()))
     }
@@ -131,7 +131,7 @@ impl StagedRows {
     ///
     /// # Errors
     /// Fails as [`SqliteSource::tables`] does: the temporary database failed.
-    pub fn contents(&self) -> Result<SourceContents, DatabaseError> {
+    pub(crate) fn contents(&self) -> Result<SourceContents, DatabaseError> {
         let mut contents = self.source.tables()?;
         for table in &mut contents.tables {
             table.key = RowKey::Unnamed;

@@ -9,19 +9,19 @@ use super::{UrlError, fail};
 
 /// A server of a PostgreSQL URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Host {
+pub(crate) struct Host {
     /// Host name, IP address or socket directory.
-    pub address: Address,
+    pub(crate) address: Address,
     /// TCP port, or the number in the socket's file name.
-    pub port: u16,
+    pub(crate) port: u16,
     /// Numeric address that replaces the resolution of the name. The name still counts for TLS and the password file
     /// (manual, 34.1.2 `hostaddr`).
-    pub hostaddr: Option<String>,
+    pub(crate) hostaddr: Option<String>,
 }
 
 /// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
+pub(crate) enum Address {
     /// Host name or IP address; an IPv6 address has no brackets.
     Tcp(String),
     /// Directory of the Unix socket: a host that begins with a slash, as in libpq.

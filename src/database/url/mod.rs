@@ -18,10 +18,10 @@ use std::fmt;
 
 use crate::dialect::Dialect;
 
-pub use hosts::{Address, Host};
-pub use postgres::{PostgresTarget, SslMode, Tls};
-pub use secret::Secret;
-pub use sqlite::{SqliteLocation, SqliteTarget};
+pub(crate) use hosts::{Address, Host};
+pub(crate) use postgres::{PostgresTarget, SslMode, Tls};
+pub(crate) use secret::Secret;
+pub(crate) use sqlite::{SqliteLocation, SqliteTarget};
 
 const FORMS: &str = "unrecognized database URL; write \
     postgresql://user:password@host:5432/database, sqlite:///relative.db or sqlite:////absolute.db \
@@ -57,7 +57,7 @@ pub enum DatabaseTarget {
 
 impl DatabaseTarget {
     /// Returns the dialect of the database.
-    pub fn dialect(&self) -> Dialect {
+    pub(crate) fn dialect(&self) -> Dialect {
         match self {
             DatabaseTarget::Postgres(_) => Dialect::Postgres,
             DatabaseTarget::Sqlite(_) => Dialect::Sqlite,
@@ -65,7 +65,7 @@ impl DatabaseTarget {
     }
 
     /// Returns the servers and the database, or the path of the file, without user and secrets.
-    pub fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         match self {
             DatabaseTarget::Postgres(target) => target.place(),
             DatabaseTarget::Sqlite(SqliteTarget { place: SqliteLocation::File(path) }) => path.display().to_string(),
@@ -95,7 +95,7 @@ pub fn parse(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Dat
 }
 
 /// Returns the passwords of a URL as they are written in it, perhaps percent-encoded.
-pub fn written_passwords(url: &str) -> Vec<&str> {
+pub(crate) fn written_passwords(url: &str) -> Vec<&str> {
     let after_scheme = url.split_once("://").map_or("", |(_, after_scheme)| after_scheme.trim());
     let (authority, after_authority) =
         after_scheme.split_at(after_scheme.find(['/', '?', '#']).unwrap_or(after_scheme.len()));

@@ -5,7 +5,7 @@ use super::{Address, Host, PostgresTarget, Secret};
 impl PostgresTarget {
     /// Returns the password for one host from the text of a password file (manual, 34.16): the first line that matches
     /// counts. `localhost` also matches a socket. `None` if no line matches or the password is empty.
-    pub fn password_from_passfile(text: &str, host: &Host, database: &str, user: &str) -> Option<Secret> {
+    pub(crate) fn password_from_passfile(text: &str, host: &Host, database: &str, user: &str) -> Option<Secret> {
         let (name, alias) = match &host.address {
             Address::Tcp(name) => (name.clone(), name.as_str()),
             Address::Socket(directory) => (directory.display().to_string(), "localhost"),

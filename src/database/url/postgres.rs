@@ -17,38 +17,38 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove
 #[derive(Clone, Debug)]
 pub struct PostgresTarget {
     /// Servers in the order in which they are tried, never empty; `localhost` if none was named.
-    pub hosts: Vec<Host>,
+    pub(crate) hosts: Vec<Host>,
     /// Role that logs in; the configuration replaces `None` by the environment variable USER.
-    pub user: Option<String>,
+    pub(crate) user: Option<String>,
     /// Database name; `None` means the name of the user, as in libpq.
-    pub database: Option<String>,
+    pub(crate) database: Option<String>,
     /// Password from the URL or PGPASSWORD.
-    pub password: Option<Secret>,
+    pub(crate) password: Option<Secret>,
     /// Path of the password file.
-    pub passfile: Option<PathBuf>,
+    pub(crate) passfile: Option<PathBuf>,
     /// TLS settings.
-    pub tls: Tls,
+    pub(crate) tls: Tls,
     /// Command-line options for the server, such as `-c search_path=app`.
-    pub options: Option<String>,
+    pub(crate) options: Option<String>,
 }
 
 /// TLS settings of a PostgreSQL URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
+pub(crate) struct Tls {
     /// Mode of encryption and verification.
-    pub mode: SslMode,
+    pub(crate) mode: SslMode,
     /// Path of the root certificates. `None` means the built-in roots, also for the word `system`, which requires
     /// verify-full.
-    pub root_cert: Option<PathBuf>,
+    pub(crate) root_cert: Option<PathBuf>,
     /// Path of the client certificate.
-    pub cert: Option<PathBuf>,
+    pub(crate) cert: Option<PathBuf>,
     /// Path of the client certificate's private key.
-    pub key: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
 }
 
 /// The `sslmode` of libpq (manual, 34.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SslMode {
+pub(crate) enum SslMode {
     /// No TLS.
     Disable,
     /// TLS only if the server refuses a connection without it.
@@ -129,7 +129,7 @@ impl PostgresTarget {
     }
 
     /// Returns `host:port/database`, with all hosts.
-    pub fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         let host = |host: &Host| match &host.address {
             Address::Tcp(name) if name.contains(':') => format!("[{name}]:{}", host.port),
             Address::Tcp(name) => format!("{name}:{}", host.port),
@@ -139,7 +139,7 @@ impl PostgresTarget {
     }
 
     /// Returns the name of the database, or else of the user as in libpq (manual, 34.1.2 `dbname`), or an empty text.
-    pub fn database_name(&self) -> &str {
+    pub(crate) fn database_name(&self) -> &str {
         self.database.as_deref().or(self.user.as_deref()).unwrap_or("")
     }
 }

@@ -59,13 +59,13 @@ pub(super) struct UrlSettings(BTreeMap<&'static str, GivenValue>);
 
 /// A value, and the name that an error gives it, such as `the port`, `port in the query` or `PGPORT`.
 pub(super) struct GivenValue {
-    pub value: String,
-    pub origin: String,
+    pub(crate) value: String,
+    pub(crate) origin: String,
 }
 
 impl UrlSettings {
     /// Parses a query; `host` may still be a list of hosts with ports.
-    pub fn from_query(query: &str) -> Result<UrlSettings, UrlError> {
+    pub(crate) fn from_query(query: &str) -> Result<UrlSettings, UrlError> {
         let mut settings = UrlSettings::default();
         for (key, value) in parse_query(query)? {
             // The manual, 34.1.1.2, translates ssl=true for compatibility with JDBC.
@@ -103,7 +103,7 @@ impl UrlSettings {
     }
 
     /// Sets the settings that are still open from environment variables.
-    pub fn fill(&mut self, variable: &dyn Fn(&str) -> Option<String>) {
+    pub(crate) fn fill(&mut self, variable: &dyn Fn(&str) -> Option<String>) {
         for (name, key, _) in SETTINGS {
             if !key.is_empty()
                 && !self.0.contains_key(name)
@@ -115,7 +115,7 @@ impl UrlSettings {
     }
 
     /// Refuses values that the table of settings does not allow.
-    pub fn check(&self) -> Result<(), UrlError> {
+    pub(crate) fn check(&self) -> Result<(), UrlError> {
         for (name, _, rule) in SETTINGS {
             if let Only(words, error) = rule
                 && let Some(setting) = self.0.get(name)
@@ -127,38 +127,38 @@ impl UrlSettings {
         Ok(())
     }
 
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
     /// Returns the value of a setting, or an empty text if it is not given.
-    pub fn value(&self, name: &str) -> &str {
+    pub(crate) fn value(&self, name: &str) -> &str {
         self.0.get(name).map_or("", |setting| &setting.value)
     }
 
-    pub fn optional(&self, name: &str) -> Option<String> {
+    pub(crate) fn optional(&self, name: &str) -> Option<String> {
         self.0.get(name).map(|setting| setting.value.clone())
     }
 
     /// Sets a value; an empty one leaves the setting open.
-    pub fn put(&mut self, name: &'static str, value: String, origin: &str) {
+    pub(crate) fn put(&mut self, name: &'static str, value: String, origin: &str) {
         if !value.is_empty() {
             let origin = origin.to_owned();
             self.0.insert(name, GivenValue { value, origin });
         }
     }
 
-    pub fn take(&mut self, name: &str) -> Option<GivenValue> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<GivenValue> {
         self.0.remove(name)
     }
 
     /// Adds settings, which override those that are set already.
-    pub fn extend(&mut self, others: UrlSettings) {
+    pub(crate) fn extend(&mut self, others: UrlSettings) {
         self.0.extend(others.0);
     }
 
     /// Returns an error that names the place where the value was given.
-    pub fn invalid<T>(&self, name: &str, what: &str) -> Result<T, UrlError> {
+    pub(crate) fn invalid<T>(&self, name: &str, what: &str) -> Result<T, UrlError> {
         fail(format!("{} {what}", self.0.get(name).map_or(name, |setting| &setting.origin)))
     }
 }

@@ -9,12 +9,12 @@ use super::{FORMS, UrlError, fail};
 #[derive(Clone, Debug)]
 pub struct SqliteTarget {
     /// Location of the database.
-    pub place: SqliteLocation,
+    pub(crate) place: SqliteLocation,
 }
 
 /// The location of an SQLite database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SqliteLocation {
+pub(crate) enum SqliteLocation {
     /// Path of the database file.
     File(PathBuf),
     /// Memory: the database ends with the program.

@@ -8,9 +8,9 @@ use crate::revision::{SectionOptions, TransactionMode, Version};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directives {
     /// The parents in `-- depends: 0003 0004`; `None` means the previous revision.
-    pub depends: Option<Box<[Version]>>,
+    pub(crate) depends: Option<Box<[Version]>>,
     /// The directives that decide how the script is run.
-    pub options: SectionOptions,
+    pub(crate) options: SectionOptions,
 }
 
 /// A directive that cannot be understood.

@@ -8,11 +8,11 @@ use crate::revision::{Direction, Version};
 /// A file of the directory, with the parts of its name.
 pub(super) struct ListedFile {
     /// The version of the revision.
-    pub version: Version,
+    pub(crate) version: Version,
     /// The direction of the script.
-    pub direction: Direction,
+    pub(crate) direction: Direction,
     /// The whole name of the file.
-    pub name: Box<str>,
+    pub(crate) name: Box<str>,
 }
 
 /// The parts of a file name.

@@ -9,15 +9,15 @@ use crate::revision::{Checksum, Direction, Fingerprint, Migration, Section, Sect
 
 /// A reader of migrations, which collects the problems of all files as whole lines.
 pub(super) struct MigrationReader<'a> {
-    pub files: &'a mut dyn TextFiles,
+    pub(crate) files: &'a mut dyn TextFiles,
     /// The options of all scripts without directives.
-    pub plain: Arc<SectionOptions>,
-    pub problems: Vec<String>,
+    pub(crate) plain: Arc<SectionOptions>,
+    pub(crate) problems: Vec<String>,
 }
 
 impl MigrationReader<'_> {
     /// Reads one revision from its files. Returns `None` if the parents of the revision are not known.
-    pub fn migration(&mut self, files: Vec<ListedFile>) -> Option<Migration> {
+    pub(crate) fn migration(&mut self, files: Vec<ListedFile>) -> Option<Migration> {
         let (ups, mut downs): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.direction == Direction::Up);
         let names = |files: &[ListedFile]| files.iter().map(|file| &*file.name).collect::<Vec<_>>().join(", ");
         let twice = [&ups, &downs].into_iter().find(|files| files.len() > 1 && !ups.is_empty());

@@ -38,7 +38,7 @@ enum AdoptionStep {
 impl Adoption {
     /// Compares what the other tools have recorded with the directory. `version` parses the text of one of its
     /// versions.
-    pub fn new(
+    pub(crate) fn new(
         found: Vec<ForeignHistory>,
         graph: &Graph,
         migrations: &[Migration],
@@ -49,7 +49,7 @@ impl Adoption {
     }
 
     /// Returns the command to run next, or the reasons against every command.
-    pub fn advice(&self) -> String {
+    pub(crate) fn advice(&self) -> String {
         let or_base = "or lockkeeper stamp base when that history is another application's";
         match &self.step {
             AdoptionStep::Stamp(target) => format!("lockkeeper stamp {target}; {or_base}"),

@@ -7,26 +7,26 @@ mod version;
 
 use std::fmt;
 
-pub use adoption::Adoption;
-pub use tool::{Tool, recognise, tables};
+pub(crate) use adoption::Adoption;
+pub(crate) use tool::{Tool, recognise, tables};
 
 /// The number of history tables that are read and named, of all that are found.
-pub const READ: usize = 3;
+pub(crate) const READ: usize = 3;
 
 /// A history table of another tool.
 #[derive(Clone, Debug)]
-pub struct ForeignHistory {
+pub(crate) struct ForeignHistory {
     /// The tool that the table belongs to.
-    pub tool: &'static Tool,
+    pub(crate) tool: &'static Tool,
     /// The name of the table as people write it, with its schema where the database has schemas.
-    pub table: String,
+    pub(crate) table: String,
     /// The rows of the table, or the reason why they were not read.
-    pub recorded: RecordedVersions,
+    pub(crate) recorded: RecordedVersions,
 }
 
 /// The content of another tool's table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RecordedVersions {
+pub(crate) enum RecordedVersions {
     /// The table was not read: the role may not read it, it is locked, the query failed, or there are too many such
     /// tables.
     Unread,
@@ -38,18 +38,18 @@ pub enum RecordedVersions {
 
 /// One row of another tool's table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordedRow {
+pub(crate) struct RecordedRow {
     /// The version as the tool records it.
-    pub version: String,
+    pub(crate) version: String,
     /// The description that the row has of the version; empty where the tool records none.
-    pub description: String,
+    pub(crate) description: String,
     /// The progress of the version.
-    pub state: RowState,
+    pub(crate) state: RowState,
 }
 
 /// The progress of the version of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RowState {
+pub(crate) enum RowState {
     /// The version is applied.
     Applied,
     /// The version stopped part way.
@@ -60,7 +60,7 @@ pub enum RowState {
 
 impl RecordedVersions {
     /// Creates the rows from the result of the query [`Tool::question`].
-    pub fn from_answers(answers: Vec<[String; 3]>) -> RecordedVersions {
+    pub(crate) fn from_answers(answers: Vec<[String; 3]>) -> RecordedVersions {
         let row = |[version, description, state]: [String; 3]| {
             let state = match state.as_str() {
                 "unfinished" => RowState::Unfinished,

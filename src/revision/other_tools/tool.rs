@@ -5,9 +5,9 @@ use crate::revision::Version;
 
 /// Another migration tool, described by its history table.
 #[derive(Debug)]
-pub struct Tool {
+pub(crate) struct Tool {
     /// The name of the tool.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The name of the table, in lower case.
     table: &'static str,
     /// The columns that the table has.
@@ -66,7 +66,7 @@ impl Tool {
 
     /// Returns a query for the rows of the table, whose name is quoted and qualified. The columns are the version, the
     /// description, and the state: `applied`, `unfinished` or `baseline`.
-    pub fn question(&self, table: &str) -> String {
+    pub(crate) fn question(&self, table: &str) -> String {
         let Tool { version, description, unfinished, baseline, .. } = self;
         let rows = self.rows.replace("{table}", table);
         format!(
@@ -240,12 +240,12 @@ static TOOLS: [Tool; 17] = [
 ];
 
 /// Returns the names of all tables, in lower case.
-pub fn tables() -> impl Iterator<Item = &'static str> {
+pub(crate) fn tables() -> impl Iterator<Item = &'static str> {
     TOOLS.iter().map(|tool| tool.table)
 }
 
 /// Returns the tool that a table belongs to. Returns `None` if the table has the columns of no known tool.
-pub fn recognise(table: &str, columns: &[&str]) -> Option<&'static Tool> {
+pub(crate) fn recognise(table: &str, columns: &[&str]) -> Option<&'static Tool> {
     let has = |column: &&str| columns.contains(column);
     TOOLS.iter().find(|tool| tool.table == table && tool.columns.iter().all(has) && !tool.others.iter().any(has))
 }

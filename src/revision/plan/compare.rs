@@ -25,7 +25,7 @@ pub(super) fn changed(migration: &Migration, row: &Applied) -> Option<PlanError>
 
 /// Returns the error for an unfinished revision that has to be finished first. `below` in the error is the target of
 /// the downgrade that undoes the revision.
-pub fn unfinished(graph: &Graph, migrations: &[Migration], at: usize, row: &Applied) -> Option<PlanError> {
+pub(crate) fn unfinished(graph: &Graph, migrations: &[Migration], at: usize, row: &Applied) -> Option<PlanError> {
     let id = row.id.clone();
     let below = match graph.parents(at) {
         // A merge has several parents, so that one step down from it is ambiguous.
@@ -40,7 +40,7 @@ pub fn unfinished(graph: &Graph, migrations: &[Migration], at: usize, row: &Appl
 }
 
 /// Returns every reason why a revision cannot be undone. `back` is its down script, `row` its row in the history.
-pub fn downgrade_errors(migration: &Migration, back: Option<&Section>, row: Option<&Applied>) -> Vec<PlanError> {
+pub(crate) fn downgrade_errors(migration: &Migration, back: Option<&Section>, row: Option<&Applied>) -> Vec<PlanError> {
     let up = (&migration.up.file, &migration.up.options);
     let Some(back) = back else {
         return match &migration.up.options.irreversible {

@@ -7,7 +7,7 @@ use crate::revision::{Checksum, Version};
 
 /// The reason why nothing may run.
 #[derive(Debug, PartialEq, Eq)]
-pub enum PlanError {
+pub(crate) enum PlanError {
     /// The script differs from the one that was applied.
     Edited {
         /// The name of the file.
@@ -88,7 +88,7 @@ pub enum PlanError {
 
 /// The reason why a revision cannot be undone.
 #[derive(Debug, PartialEq, Eq)]
-pub enum DowngradeError {
+pub(crate) enum DowngradeError {
     /// The database has revisions that are newer than every revision in the directory.
     Ahead {
         /// The revisions.
@@ -126,7 +126,7 @@ pub enum DowngradeError {
 
 /// The reason why a target cannot be resolved.
 #[derive(Debug, PartialEq, Eq)]
-pub enum TargetError {
+pub(crate) enum TargetError {
     /// No revision begins with these digits.
     Unknown {
         /// The text that was written.

@@ -4,13 +4,13 @@ use super::{Applied, PlanError, Recorded, RecordedState, StatementOutcome};
 use crate::revision::{Graph, Migration};
 
 /// Returns whether a revision was begun and none of its statements has taken effect.
-pub fn is_untouched(row: &Applied) -> bool {
+pub(crate) fn is_untouched(row: &Applied) -> bool {
     row.state == RecordedState::Partial { done: 0 } && row.outcome == StatementOutcome::Known
 }
 
 /// Returns an error for each unfinished revision without a file of which something is done. The error has its progress
 /// and the remedy.
-pub fn unfinished_without_file(graph: &Graph, migrations: &[Migration], applied: &[Applied]) -> Vec<PlanError> {
+pub(crate) fn unfinished_without_file(graph: &Graph, migrations: &[Migration], applied: &[Applied]) -> Vec<PlanError> {
     Recorded::new(migrations, applied).unfinished_without_file(graph, migrations)
 }
 

@@ -11,12 +11,13 @@ mod target;
 use std::collections::HashMap;
 
 use compare::{changed, out_of_order, overtaken};
-pub use compare::{downgrade_errors, unfinished};
-pub use error::{DowngradeError, PlanError, TargetError};
-pub use missing_files::{is_untouched, unfinished_without_file};
-pub use resume::{Resume, StatementOutcome};
-pub use stamp::{Stamp, resolve, stamp};
-pub use target::{Goal, ResolvedTarget, find};
+pub(crate) use compare::{downgrade_errors, unfinished};
+pub(crate) use error::{DowngradeError, PlanError, TargetError};
+pub(crate) use missing_files::{is_untouched, unfinished_without_file};
+pub(crate) use resume::{Resume, StatementOutcome};
+pub(crate) use stamp::{Stamp, resolve, stamp};
+pub use target::Goal;
+pub(crate) use target::{ResolvedTarget, find};
 
 use super::{Checksum, Direction, Fingerprint, Graph, Migration, Version};
 
@@ -30,11 +31,11 @@ pub struct Applied {
     /// For an unfinished revision: the fingerprint of the finished statements. `None` if the row has none.
     pub executed: Option<Fingerprint>,
     /// The checksum of the down script when the row was written; `None` if there was none, or the row has none.
-    pub down: Option<Checksum>,
+    pub(crate) down: Option<Checksum>,
     /// The progress of the revision.
     pub state: RecordedState,
     /// For an unfinished revision: the outcome of its next statement.
-    pub outcome: StatementOutcome,
+    pub(crate) outcome: StatementOutcome,
 }
 
 /// The progress of a recorded revision.
@@ -58,56 +59,56 @@ pub enum RecordedState {
 #[derive(Clone, Debug, Default)]
 pub struct Completed {
     /// The direction of the run.
-    pub direction: Direction,
+    pub(crate) direction: Direction,
     /// The numbers of the revisions, in the order of the run.
-    pub revisions: Vec<String>,
+    pub(crate) revisions: Vec<String>,
     /// The target with which a rerun ends at the same revision, if the target of this run would go further by now.
-    pub again: Option<String>,
+    pub(crate) again: Option<String>,
 }
 
 /// The steps that are left to do.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Plan {
     /// The direction of all steps.
-    pub direction: Direction,
+    pub(crate) direction: Direction,
     /// The scripts to run, in this order.
-    pub steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
     /// The revisions that the database is at: the newest one ahead of the directory, or else the heads of the applied
     /// ones.
-    pub current: Vec<Version>,
+    pub(crate) current: Vec<Version>,
     /// The heads of the directory's applied revisions when the plan is done.
-    pub goal: Vec<Version>,
+    pub(crate) goal: Vec<Version>,
     /// Revisions in the database that are newer than every revision in the directory.
-    pub ahead: Vec<Version>,
+    pub(crate) ahead: Vec<Version>,
     /// Revisions that are recorded as begun, of which nothing is done, and whose files the directory does not have.
-    pub untouched: Vec<Version>,
+    pub(crate) untouched: Vec<Version>,
 }
 
 /// One script to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The position of the revision in the directory.
-    pub migration: usize,
+    pub(crate) migration: usize,
     /// The progress of an earlier run of the script.
-    pub resume: Option<Box<Resume>>,
+    pub(crate) resume: Option<Box<Resume>>,
     /// The number as the history spells it, if there is a row: the file name may have got more zeros since.
     recorded: Option<Box<Version>>,
 }
 
 impl Step {
     /// Returns the number of the revision as the history spells it.
-    pub fn id<'a>(&'a self, migration: &'a Migration) -> &'a Version {
+    pub(crate) fn id<'a>(&'a self, migration: &'a Migration) -> &'a Version {
         self.recorded.as_deref().unwrap_or(&migration.version)
     }
 }
 
 /// Returns the numbers with commas between them.
-pub fn list(ids: &[Version]) -> String {
+pub(crate) fn list(ids: &[Version]) -> String {
     ids.iter().map(Version::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the numbers with commas between them, or `base` if there are none.
-pub fn describe_heads(ids: &[Version]) -> String {
+pub(crate) fn describe_heads(ids: &[Version]) -> String {
     if ids.is_empty() { "base".into() } else { list(ids) }
 }
 
@@ -115,7 +116,7 @@ pub fn describe_heads(ids: &[Version]) -> String {
 ///
 /// # Errors
 /// Fails with all problems at once, so that the user sees them in one output.
-pub fn plan_to(
+pub(crate) fn plan_to(
     graph: &Graph,
     migrations: &[Migration],
     applied: &[Applied],
@@ -134,7 +135,12 @@ pub fn plan_to(
 ///
 /// # Errors
 /// Fails as [`plan_to`] does: with all problems at once.
-pub fn plan(graph: &Graph, migrations: &[Migration], applied: &[Applied], goal: &Goal) -> Result<Plan, Vec<PlanError>> {
+pub(crate) fn plan(
+    graph: &Graph,
+    migrations: &[Migration],
+    applied: &[Applied],
+    goal: &Goal,
+) -> Result<Plan, Vec<PlanError>> {
     Recorded::new(migrations, applied).plan(graph, migrations, goal)
 }
 

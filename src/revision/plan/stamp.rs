@@ -7,18 +7,18 @@ use crate::revision::{Graph, Migration, Target, Version};
 
 /// The changes that make a history record exactly the stamped revisions.
 #[derive(Debug)]
-pub struct Stamp<'a> {
+pub(crate) struct Stamp<'a> {
     /// The positions of the revisions to record, parents first, each with the unfinished row that it replaces.
-    pub record: Vec<(usize, Option<&'a Applied>)>,
+    pub(crate) record: Vec<(usize, Option<&'a Applied>)>,
     /// The rows to remove, newest first.
-    pub remove: Vec<&'a Applied>,
+    pub(crate) remove: Vec<&'a Applied>,
     /// The heads of the recorded revisions after the stamp.
-    pub at: Vec<Version>,
+    pub(crate) at: Vec<Version>,
 }
 
 impl Stamp<'_> {
     /// Returns whether the history records these revisions already.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.record.is_empty() && self.remove.is_empty()
     }
 }
@@ -28,7 +28,7 @@ impl Stamp<'_> {
 /// # Errors
 /// Fails if no revision or several revisions have the name, or if the target counts from the revision that the database
 /// is at.
-pub fn resolve(graph: &Graph, migrations: &[Migration], target: &Target) -> Result<Vec<usize>, PlanError> {
+pub(crate) fn resolve(graph: &Graph, migrations: &[Migration], target: &Target) -> Result<Vec<usize>, PlanError> {
     // Of both directions, only this one accepts base.
     let found = match target {
         Target::Relative(_) => None,
@@ -47,7 +47,7 @@ pub fn resolve(graph: &Graph, migrations: &[Migration], target: &Target) -> Resu
 /// # Errors
 /// Fails with the applied revisions that the directory does not have: their parents are not known. Unfinished ones are
 /// removed instead.
-pub fn stamp<'a>(
+pub(crate) fn stamp<'a>(
     graph: &Graph,
     migrations: &[Migration],
     applied: &'a [Applied],

@@ -6,7 +6,7 @@ use crate::revision::{Graph, Migration, Target, Version};
 
 /// A target that was found in the directory. A relative one still depends on the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ResolvedTarget {
+pub(crate) enum ResolvedTarget {
     /// The positions of revisions; no position means base.
     At(Vec<usize>),
     /// A number of steps from the revision that the database is at.
@@ -25,7 +25,7 @@ pub enum Goal {
 
 impl Goal {
     /// Returns the direction of a run to this goal.
-    pub fn direction(&self) -> Direction {
+    pub(crate) fn direction(&self) -> Direction {
         match self {
             Goal::Apply(_) => Direction::Up,
             Goal::Undo(_) => Direction::Down,
@@ -44,7 +44,7 @@ struct TargetIndex<'a> {
 ///
 /// # Errors
 /// Fails if no revision or several revisions have the name, or if the target is in the other direction.
-pub fn find(
+pub(crate) fn find(
     graph: &Graph,
     migrations: &[Migration],
     target: &Target,
@@ -69,7 +69,7 @@ pub fn find(
 ///
 /// # Errors
 /// Fails if there are fewer steps than the target has, or if a downgrade is to end at a revision that is not applied.
-pub fn resolve_goal(
+pub(crate) fn resolve_goal(
     graph: &Graph,
     migrations: &[Migration],
     found: &ResolvedTarget,
@@ -198,7 +198,7 @@ impl TargetIndex<'_> {
 
 impl PlanError {
     /// Creates the error for several heads where the target is a single one.
-    pub fn heads(migrations: &[Migration], heads: &[usize]) -> PlanError {
+    pub(crate) fn heads(migrations: &[Migration], heads: &[usize]) -> PlanError {
         PlanError::Heads {
             files: heads.iter().map(|&at| migrations[at].up.file.clone()).collect(),
             ids: heads.iter().map(|&at| migrations[at].version.clone()).collect(),

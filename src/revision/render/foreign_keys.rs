@@ -3,11 +3,11 @@
 
 use crate::sql::{identifier, sqlite_literal};
 /// Counts the rows without a parent row, for each table and parent.
-pub const ORPHANS: &str =
+pub(crate) const ORPHANS: &str =
     "SELECT \"table\" AS child, parent, count(*) AS n FROM pragma_foreign_key_check GROUP BY 1, 2";
 
 /// Returns a query that counts the rows of one table without a parent row, for each parent.
-pub fn orphans_of(table: &str) -> String {
+pub(crate) fn orphans_of(table: &str) -> String {
     format!(
         "SELECT \"table\" AS child, parent, count(*) AS n FROM pragma_foreign_key_check({}, 'main') GROUP BY 1, 2",
         sqlite_literal(table)
@@ -15,7 +15,7 @@ pub fn orphans_of(table: &str) -> String {
 }
 
 /// Lists the tables that reference a table that does not exist, each with the name of the missing one.
-pub const MISSING_PARENTS: &str = "SELECT m.name AS child, k.\"table\" AS parent FROM main.sqlite_master AS m, pragma_foreign_key_list(m.name, 'main') AS k WHERE m.type = 'table' AND lower(k.\"table\") NOT IN (SELECT lower(name) FROM main.sqlite_master WHERE type = 'table') GROUP BY 1, 2";
+pub(crate) const MISSING_PARENTS: &str = "SELECT m.name AS child, k.\"table\" AS parent FROM main.sqlite_master AS m, pragma_foreign_key_list(m.name, 'main') AS k WHERE m.type = 'table' AND lower(k.\"table\") NOT IN (SELECT lower(name) FROM main.sqlite_master WHERE type = 'table') GROUP BY 1, 2";
 
 /// Lists, by child table, the foreign keys to a table or view whose columns are neither the primary key nor unique as a
 /// whole: SQLite refuses to check such a key, and with it every other key of a check ("foreign key mismatch"). The
@@ -34,18 +34,18 @@ fn checked_orphans() -> String {
 /// Returns the quoted name of the baseline: a table with the counts of the rows without a parent row from before a
 /// script without a transaction. It exists until that script is done, so that the run that finishes the script can
 /// compare.
-pub fn baseline(history: &str) -> String {
+pub(crate) fn baseline(history: &str) -> String {
     identifier(&baseline_name(history))
 }
 
 /// Returns the name of the baseline without quotes.
-pub fn baseline_name(history: &str) -> String {
+pub(crate) fn baseline_name(history: &str) -> String {
     format!("{history}_foreign_keys")
 }
 
 /// Returns the statement that creates the baseline. The names of the columns distinguish it from an application's
 /// table.
-pub fn create_baseline(history: &str) -> String {
+pub(crate) fn create_baseline(history: &str) -> String {
     let table = baseline(history);
     format!(
         "CREATE TABLE {table} (lockkeeper_child text NOT NULL, lockkeeper_parent text NOT NULL, lockkeeper_rows INTEGER NOT NULL);\n"

@@ -1,21 +1,23 @@
 //! The SQL around a script: transaction, timeouts, history rows. The text that is executed is also the one that is
 //! printed.
 
-pub mod foreign_keys;
+pub(crate) mod foreign_keys;
 mod guard;
 mod non_transactional;
 mod print;
 mod print_error;
-pub mod session;
+pub(crate) mod session;
 mod sqlite_session;
-pub mod trust;
+pub(crate) mod trust;
 
 use std::time::Duration;
 
-pub use print::{Printer, ScriptSummary};
-pub use print_error::PrintError;
-pub use session::{OWN_PATH, OWN_PATH_SETTING, SessionSettings, SettingScope, own_role, set, synchronous_commit};
-pub use sqlite_session::leaves_session_state;
+pub(crate) use print::{Printer, ScriptSummary};
+pub(crate) use print_error::PrintError;
+pub(crate) use session::{
+    OWN_PATH, OWN_PATH_SETTING, SessionSettings, SettingScope, own_role, set, synchronous_commit,
+};
+pub(crate) use sqlite_session::leaves_session_state;
 
 use super::{DirectedScript, SectionOptions};
 use crate::dialect::Dialect;
@@ -23,7 +25,7 @@ use crate::sql::comment_text;
 
 /// Returns the statements that begin a file's transaction. `pg_stat_activity` shows the first line while the
 /// transaction runs; the timeouts of the file hold until its end.
-pub fn begin(dialect: Dialect, way: &DirectedScript<'_>) -> Vec<String> {
+pub(crate) fn begin(dialect: Dialect, way: &DirectedScript<'_>) -> Vec<String> {
     if dialect == Dialect::Sqlite {
         return vec!["BEGIN IMMEDIATE;\n".into()];
     }
@@ -41,7 +43,7 @@ fn timeouts(options: &SectionOptions, set: &str) -> Vec<String> {
 }
 
 /// The statement that ends a transaction.
-pub const COMMIT: &str = "COMMIT;\n";
+pub(crate) const COMMIT: &str = "COMMIT;\n";
 
 #[cfg(test)]
 mod tests {

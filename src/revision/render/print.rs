@@ -23,35 +23,35 @@ use crate::sql::comment_text;
 const PIECE: usize = 64 * 1024;
 
 /// A printer of a script, part by part.
-pub struct Printer<'a, W> {
+pub(crate) struct Printer<'a, W> {
     /// The output.
-    pub out: W,
+    pub(crate) out: W,
     /// The history table.
-    pub history: &'a HistoryTable,
+    pub(crate) history: &'a HistoryTable,
     /// The settings of a PostgreSQL session.
-    pub session: SessionSettings,
+    pub(crate) session: SessionSettings,
     /// The schema of the history table, if it is known.
-    pub schema: Option<&'a str>,
+    pub(crate) schema: Option<&'a str>,
     /// The name of the history table, without quotes.
-    pub table: &'a str,
+    pub(crate) table: &'a str,
     /// For SQLite: the time to wait for another writer.
-    pub busy: Duration,
+    pub(crate) busy: Duration,
 }
 
 /// The effect of the script as a whole.
-pub struct ScriptSummary<'a> {
+pub(crate) struct ScriptSummary<'a> {
     /// The direction of all steps.
-    pub direction: Direction,
+    pub(crate) direction: Direction,
     /// The heads of the applied revisions that the script expects.
-    pub from: &'a [Version],
+    pub(crate) from: &'a [Version],
     /// All rows of the history that the script expects.
-    pub applied: &'a [Applied],
+    pub(crate) applied: &'a [Applied],
     /// The heads of the applied revisions after the script.
-    pub to: &'a [Version],
+    pub(crate) to: &'a [Version],
     /// The number of revisions that the script runs.
-    pub steps: usize,
+    pub(crate) steps: usize,
     /// The revisions whose rows the script removes.
-    pub undone: Vec<&'a Version>,
+    pub(crate) undone: Vec<&'a Version>,
 }
 
 impl<W: Write> Printer<'_, W> {
@@ -60,7 +60,7 @@ impl<W: Write> Printer<'_, W> {
     ///
     /// # Errors
     /// Fails if the output cannot be written.
-    pub fn opening(&mut self, summary: &ScriptSummary<'_>) -> io::Result<()> {
+    pub(crate) fn opening(&mut self, summary: &ScriptSummary<'_>) -> io::Result<()> {
         let verb = summary.direction.verb();
         let [from, to] = [summary.from, summary.to].map(describe_heads);
         let dialect = self.history.dialect;
@@ -100,7 +100,7 @@ impl<W: Write> Printer<'_, W> {
     ///
     /// # Errors
     /// Fails if the output cannot be written, or if the file cannot be read or has changed.
-    pub fn step(
+    pub(crate) fn step(
         &mut self,
         (step, migration): (&Step, &Migration),
         way: &DirectedScript<'_>,
@@ -166,7 +166,7 @@ impl<W: Write> Printer<'_, W> {
     ///
     /// # Errors
     /// Fails if the output cannot be written.
-    pub fn closing(&mut self, summary: &ScriptSummary<'_>) -> io::Result<()> {
+    pub(crate) fn closing(&mut self, summary: &ScriptSummary<'_>) -> io::Result<()> {
         let end = format!("the database is at {}", describe_heads(summary.to));
         match self.history.dialect {
             Dialect::Postgres => writeln!(self.out, "\nSELECT pg_catalog.pg_advisory_unlock_all();\n\\echo '{end}'")?,

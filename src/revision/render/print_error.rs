@@ -6,7 +6,7 @@ use crate::revision::batch::BatchError;
 
 /// The reason why a script was not printed to its end.
 #[derive(Debug)]
-pub enum PrintError {
+pub(crate) enum PrintError {
     /// The output cannot be written.
     Output(io::Error),
     /// The file cannot be read, or is no script.

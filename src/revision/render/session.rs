@@ -7,13 +7,13 @@ use crate::sql::{identifier, literal};
 
 /// The settings that the sessions of a run have.
 #[derive(Clone, Debug)]
-pub struct SessionSettings {
+pub(crate) struct SessionSettings {
     /// `lock_timeout`; zero means no limit.
-    pub lock: Duration,
+    pub(crate) lock: Duration,
     /// `statement_timeout`; zero means no limit.
-    pub statement: Duration,
+    pub(crate) statement: Duration,
     /// The settings that depend on the server: they keep the connection alive, and make commits wait for the disk.
-    pub lasting: Vec<(&'static str, String)>,
+    pub(crate) lasting: Vec<(&'static str, String)>,
 }
 
 /// Statements that end the temporary tables, listeners, cursors, prepared statements and settings of a script.
@@ -33,7 +33,7 @@ const LOGIN: [(&str, &str); 3] = [("client_encoding", "UTF8"), ("TimeZone", "UTC
 
 /// The time for which a setting holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SettingScope {
+pub(crate) enum SettingScope {
     /// Until the end of the session.
     Session,
     /// Until the end of the transaction.
@@ -43,7 +43,7 @@ pub enum SettingScope {
 /// Returns a statement that makes COMMIT wait until the transaction is on the server's disk, whatever value of
 /// `synchronous_commit` the role, the database or a script has set. `remote_apply` waits for more than `on` does and is
 /// kept (manual, 20.5.1).
-pub fn synchronous_commit(scope: SettingScope) -> String {
+pub(crate) fn synchronous_commit(scope: SettingScope) -> String {
     let is_local = scope == SettingScope::Transaction;
     format!(
         "SELECT pg_catalog.set_config('synchronous_commit', 'on', {is_local}) \
@@ -52,30 +52,30 @@ pub fn synchronous_commit(scope: SettingScope) -> String {
 }
 
 /// An expression that sets `synchronous_commit` in this way for the rest of the transaction.
-pub const COMMIT_TO_DISK: &str = "CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.<>) 'remote_apply' \
+pub(crate) const COMMIT_TO_DISK: &str = "CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.<>) 'remote_apply' \
      THEN pg_catalog.set_config('synchronous_commit', 'on', true) END";
 
 /// Makes names in the rest of a transaction refer to the objects of the system, whatever search path the role, the
 /// database or a script has set: whoever can create objects in a schema of that path decides the meaning of a name or
 /// operator without a schema. The tables and types of a session's temporary schema come first unless that schema is in
 /// the path.
-pub const OWN_PATH: &str = "SET LOCAL search_path TO pg_catalog, pg_temp; ";
+pub(crate) const OWN_PATH: &str = "SET LOCAL search_path TO pg_catalog, pg_temp; ";
 
 /// The name and value of that search path, for sessions in which no script ever runs.
-pub const OWN_PATH_SETTING: (&str, &str) = ("search_path", "pg_catalog, pg_temp");
+pub(crate) const OWN_PATH_SETTING: (&str, &str) = ("search_path", "pg_catalog, pg_temp");
 
 impl SessionSettings {
     /// Returns the statements that reset the session, whatever a script, the role or the database has set. Each setting
     /// has a `SET` of its own: the server would have to plan a query that calls `set_config`, and these statements run
     /// for every revision.
-    pub fn restore(&self, options: &SectionOptions) -> Vec<String> {
+    pub(crate) fn restore(&self, options: &SectionOptions) -> Vec<String> {
         let ours = self.settings(options);
         let ours = ours.iter().map(|(name, value)| format!("SET {name} = {};\n", literal(value)));
         CLEAN.into_iter().map(Into::into).chain(ours).collect()
     }
 
     /// Returns the statements that reset a session of psql, as three lines for a reader.
-    pub fn restore_lines(&self) -> String {
+    pub(crate) fn restore_lines(&self) -> String {
         let clean: Vec<&str> = CLEAN.iter().map(|statement| statement.trim_end()).collect();
         let setting = |(name, value): (&str, String)| format!("SET {name} = {};", literal(&value));
         let login = LOGIN.map(|(name, value)| (name, value.to_owned()));
@@ -99,7 +99,7 @@ impl SessionSettings {
 }
 
 /// Returns one statement that sets all these settings.
-pub fn set(settings: &[(&'static str, String)]) -> String {
+pub(crate) fn set(settings: &[(&'static str, String)]) -> String {
     let call = |(name, value): &(&str, String)| format!("pg_catalog.set_config('{name}', '{value}', false)");
     let calls: Vec<String> = settings.iter().map(call).collect();
     format!("SELECT {};\n", calls.join(", "))
@@ -107,7 +107,7 @@ pub fn set(settings: &[(&'static str, String)]) -> String {
 
 /// Returns the statements that restore the login role for the rest of a transaction: a script may have taken a role
 /// that has no right to write the history.
-pub fn own_role(role: &str) -> [String; 2] {
+pub(crate) fn own_role(role: &str) -> [String; 2] {
     let role = format!("SET LOCAL ROLE {};\n", identifier(role));
     ["SET LOCAL SESSION AUTHORIZATION DEFAULT;\n".into(), role]
 }

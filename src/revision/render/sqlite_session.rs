@@ -41,7 +41,7 @@ const PROGRAM: &str =
     ".output /dev/null\n.dbconfig defensive off\n.dbconfig dqs_ddl on\n.dbconfig dqs_dml on\n.output\n";
 
 /// Returns whether a text may change the session: settings, temporary tables, attached files.
-pub fn leaves_session_state(text: &str) -> bool {
+pub(crate) fn leaves_session_state(text: &str) -> bool {
     ["pragma", "temp", "attach"].into_iter().any(|word| mentions(text, word))
 }
 

@@ -9,7 +9,7 @@ use crate::sql::{EQUALS, literal};
 /// Returns an array expression with the OIDs of the roles whose tables are trusted: the current role and the roles that
 /// it is a member of, the owner of the database, and superusers. A membership that only allows granting the role to
 /// others (PostgreSQL 16 gives one to the role that creates a role) does not count.
-pub fn trusted_roles() -> String {
+pub(crate) fn trusted_roles() -> String {
     let option =
         |name: &str| format!("coalesce(pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(m), '{name}'), 'true')");
     let (inherit, set) = (option("inherit_option"), option("set_option"));
@@ -45,24 +45,25 @@ fn untrusted(relation: &str, trusted_roles: &str) -> String {
 }
 
 /// Returns a condition that is true for a trusted relation. The result is valid as long as the relation is locked.
-pub fn is_trusted(relation: &str, trusted_roles: &str) -> String {
+pub(crate) fn is_trusted(relation: &str, trusted_roles: &str) -> String {
     format!("NOT EXISTS (\n    {})", untrusted(relation, trusted_roles))
 }
 
 /// A condition on a row `c` of `pg_class`: an ordinary table that has, and ever had, no triggers and no children.
-pub const IS_PLAIN: &str = "c.relkind OPERATOR(pg_catalog.=) 'r' AND NOT c.relhastriggers AND NOT c.relhassubclass";
+pub(crate) const IS_PLAIN: &str =
+    "c.relkind OPERATOR(pg_catalog.=) 'r' AND NOT c.relhastriggers AND NOT c.relhassubclass";
 
 /// Returns a condition on a row `c` of `pg_class` that is true for a plain table that is trusted. Where it is true,
 /// [`is_trusted`] is true as well, and the server plans and runs it in a fraction of the time; for a trusted table that
 /// is not plain it is false. `relhastriggers` and `relhassubclass` are set with the first trigger and the first child
 /// (manual, 53.11).
-pub fn is_plain_and_trusted(trusted_roles: &str) -> String {
+pub(crate) fn is_plain_and_trusted(trusted_roles: &str) -> String {
     format!("{IS_PLAIN} AND c.relowner {EQUALS} ANY ({trusted_roles})")
 }
 
 /// Returns a query for the first untrusted part of a relation: the kind of the relation and its name, the role that
 /// owns the part, and the name of a trigger.
-pub fn why_untrusted(relation: &str, trusted_roles: &str) -> String {
+pub(crate) fn why_untrusted(relation: &str, trusted_roles: &str) -> String {
     let kind = [("r", "table"), ("p", "table"), ("v", "view"), ("m", "materialized view"), ("f", "foreign table")]
         .map(|(kind, word)| format!("WHEN u.kind {EQUALS} '{kind}' THEN '{word}'"))
         .join(" ");

@@ -15,22 +15,22 @@ use crate::revision::Fingerprint;
 use crate::stage::blocking::run;
 
 /// The content of a backup, which is verified and durable.
-pub struct BackupContent {
+pub(crate) struct BackupContent {
     /// The version of the tool or library that has written the backup.
-    pub tool_version: String,
+    pub(crate) tool_version: String,
     /// The number of rows of each table.
-    pub rows: RowCounts,
+    pub(crate) rows: RowCounts,
     /// The SHA-256 of the file.
-    pub sha256: Fingerprint,
+    pub(crate) sha256: Fingerprint,
     /// The size of the file in bytes.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// Fills the partial file, reads it back, and makes it durable. Dropping the future ends the tool.
 ///
 /// # Errors
 /// Fails when the content cannot be read, written or verified.
-pub async fn fill(
+pub(crate) async fn fill(
     database: &Database,
     canceller: &mut Canceller,
     policy: &BackupPolicy,

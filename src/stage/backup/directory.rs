@@ -22,7 +22,7 @@ const CONTENT_SUFFIXES: [&str; 4] = [".partial-wal", ".partial-shm", ".partial-j
 /// The suffix of the unfinished file of a manifest.
 const PARTIAL_MANIFEST_SUFFIX: &str = ".json.partial";
 /// The number of bytes for the manifest, SQLite's journal, and the file system itself.
-pub const MARGIN: u64 = 64 * 1024;
+pub(crate) const MARGIN: u64 = 64 * 1024;
 /// The largest number of bytes of a database name in a file name. A file system takes names of 255 bytes, and time,
 /// revision and suffixes need their part.
 const LONGEST_NAME: usize = 120;
@@ -31,7 +31,7 @@ const LONGEST_NAME: usize = 120;
 ///
 /// # Errors
 /// Fails when the directory cannot be created.
-pub fn make(dir: &Path) -> Result<(), BackupError> {
+pub(crate) fn make(dir: &Path) -> Result<(), BackupError> {
     if dir.is_dir() {
         return Ok(());
     }
@@ -45,7 +45,7 @@ pub fn make(dir: &Path) -> Result<(), BackupError> {
 }
 
 /// Returns the error for a file or directory that cannot be written.
-pub fn write_error(path: &Path, error: &io::Error) -> BackupError {
+pub(crate) fn write_error(path: &Path, error: &io::Error) -> BackupError {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     let uid = rustix::process::geteuid().as_raw();
     let message = format!("{} cannot be written by uid {uid}: {error}", path.display());
@@ -57,7 +57,7 @@ pub fn write_error(path: &Path, error: &io::Error) -> BackupError {
 
 /// Returns the number of bytes that a backup needs at least. A copy of SQLite has the size of the database. A dump is
 /// compressed: an eighth of the size of the tables is the least that was observed.
-pub fn needed(dialect: Dialect, size: u64) -> u64 {
+pub(crate) fn needed(dialect: Dialect, size: u64) -> u64 {
     MARGIN
         + match dialect {
             Dialect::Postgres => size / 8,
@@ -66,19 +66,19 @@ pub fn needed(dialect: Dialect, size: u64) -> u64 {
 }
 
 /// Returns the number of free bytes in a directory; `None` if the system cannot tell.
-pub fn free_space(dir: &Path) -> Option<u64> {
+pub(crate) fn free_space(dir: &Path) -> Option<u64> {
     rustix::fs::statvfs(dir).ok().map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Returns whether a directory lies in a container's own layer, which is removed with the container. The layer is
 /// recognized by its usual file system (statfs(2), `OVERLAYFS_SUPER_MAGIC`).
-pub fn is_on_container_layer(dir: &Path) -> bool {
+pub(crate) fn is_on_container_layer(dir: &Path) -> bool {
     const OVERLAY_MAGIC: u64 = 0x794c_7630;
     rustix::fs::statfs(dir).is_ok_and(|stat| u64::try_from(stat.f_type) == Ok(OVERLAY_MAGIC))
 }
 
 /// Returns whether a file of this name is a backup of this database: `app-20260112T093000Z-from-0004.dump`.
-pub fn is_backup(name: &str, identity: &DatabaseIdentity) -> bool {
+pub(crate) fn is_backup(name: &str, identity: &DatabaseIdentity) -> bool {
     let is_timestamp = |text: &str| {
         text.len() == "20260112T093000Z".len()
             && text.chars().all(|character| character.is_ascii_digit() || "TZ".contains(character))
@@ -108,13 +108,13 @@ fn sanitize(name: &str) -> String {
 /// manifest exists from the beginning and is locked, so that other runs can distinguish it from what a killed run has
 /// left. The lock is not on the backup's own file: where `flock` and SQLite's locks are of one kind, as on NFS, SQLite
 /// could not write it.
-pub struct PartialBackup {
+pub(crate) struct PartialBackup {
     /// The path to which the backup is written.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The final path of the backup.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// The open file that is written.
-    pub content: File,
+    pub(crate) content: File,
     /// Dropped before the manifest, whose lock tells other runs that the files are in use.
     _remove: RemovePartial,
     /// The unfinished and locked file of the manifest.
@@ -127,7 +127,7 @@ impl PartialBackup {
     ///
     /// # Errors
     /// Fails when a file cannot be created.
-    pub fn create(
+    pub(crate) fn create(
         dir: &Path,
         identity: &DatabaseIdentity,
         range: &RevisionRange,
@@ -172,7 +172,7 @@ impl PartialBackup {
     }
 
     /// Returns whether the path still leads to the file that was created.
-    pub fn has_its_name(&self) -> bool {
+    pub(crate) fn has_its_name(&self) -> bool {
         has_name(&self.content, &self.path)
     }
 
@@ -182,7 +182,7 @@ impl PartialBackup {
     ///
     /// # Errors
     /// Fails with the error of the file system; neither backup nor manifest remains then.
-    pub fn publish(self, manifest: &Manifest) -> Result<PathBuf, BackupError> {
+    pub(crate) fn publish(self, manifest: &Manifest) -> Result<PathBuf, BackupError> {
         let PartialBackup { path, file, manifest: mut manifest_file, .. } = self;
         let failed = |error| write_error(&file, &error);
         let json = serde_json::to_vec_pretty(manifest).map_err(io::Error::other).map_err(failed)?;
@@ -225,7 +225,7 @@ impl Drop for RemovePartial {
 
 /// Removes what killed runs have left: partial files, and manifests whose backup never got its name or was just being
 /// deleted. Locked files remain: a run for another database of this name is writing them.
-pub fn remove_leftovers(dir: &Path, identity: &DatabaseIdentity) {
+pub(crate) fn remove_leftovers(dir: &Path, identity: &DatabaseIdentity) {
     let backups: BTreeSet<PathBuf> = fs::read_dir(dir)
         .into_iter()
         .flatten()

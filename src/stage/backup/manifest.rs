@@ -19,41 +19,41 @@ const MANIFEST_BYTES: u64 = 256 << 20;
 
 /// The manifest of a backup, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Manifest {
+pub(crate) struct Manifest {
     /// The file name of the backup.
-    pub file: String,
+    pub(crate) file: String,
     /// The SHA-256 of the backup, in hexadecimal.
-    pub sha256: String,
+    pub(crate) sha256: String,
     /// The size of the backup in bytes.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// The kind of the database: `postgresql` or `sqlite`.
-    pub kind: String,
+    pub(crate) kind: String,
     /// The name of the database.
-    pub database: String,
+    pub(crate) database: String,
     /// The id that distinguishes the database from others of the same name and source. Manifests of earlier versions
     /// have none, and some servers and file systems provide none.
     #[serde(default)]
-    pub database_id: Option<String>,
+    pub(crate) database_id: Option<String>,
     /// The host and port of the server, or the absolute path of the file.
-    pub source: String,
+    pub(crate) source: String,
     /// The version of the server or of SQLite.
-    pub server_version: String,
+    pub(crate) server_version: String,
     /// The version of the tool or library that has written the backup.
-    pub tool_version: String,
+    pub(crate) tool_version: String,
     /// The version of Lockkeeper that has taken the backup.
-    pub lockkeeper_version: String,
+    pub(crate) lockkeeper_version: String,
     /// The newest revision that the backup contains.
-    pub from_revision: Option<String>,
+    pub(crate) from_revision: Option<String>,
     /// The heads that the run was to reach; `None` if there were none or the run changed nothing.
-    pub to_revision: Option<String>,
+    pub(crate) to_revision: Option<String>,
     /// The number of rows of each table, counted in the very snapshot that was saved. Manifests of earlier versions
     /// have none.
     #[serde(default)]
-    pub rows: Option<RowCounts>,
+    pub(crate) rows: Option<RowCounts>,
     /// The time at which the backup began (RFC 3339, UTC).
-    pub started_at: String,
+    pub(crate) started_at: String,
     /// The time at which the backup was verified (RFC 3339, UTC).
-    pub verified_at: String,
+    pub(crate) verified_at: String,
 }
 
 impl Manifest {
@@ -61,24 +61,24 @@ impl Manifest {
     ///
     /// # Errors
     /// Fails when there is no manifest, when it is not a regular file, or with another error of the file system.
-    pub fn read(backup: &Path) -> io::Result<Vec<u8>> {
+    pub(crate) fn read(backup: &Path) -> io::Result<Vec<u8>> {
         safe_file::read(&manifest_of(backup), MANIFEST_BYTES)
     }
 
     /// Returns the manifest beside a backup; `None` if there is none or it cannot be read.
-    pub fn read_beside(backup: &Path) -> Option<Manifest> {
+    pub(crate) fn read_beside(backup: &Path) -> Option<Manifest> {
         serde_json::from_slice(&Manifest::read(backup).ok()?).ok()
     }
 
     /// Returns whether both backups are certainly of the same database.
-    pub fn is_certainly_of(&self, other: &Manifest) -> bool {
+    pub(crate) fn is_certainly_of(&self, other: &Manifest) -> bool {
         let ids = (&self.database_id, &other.database_id);
         self.source == other.source
             && matches!(ids, (Some(one), Some(two)) if DatabaseId::parse(one).is(&DatabaseId::parse(two)))
     }
 
     /// Returns whether the backup is certainly of another database than the one with this id.
-    pub fn is_of_another(&self, id: Option<&str>) -> bool {
+    pub(crate) fn is_of_another(&self, id: Option<&str>) -> bool {
         match (&self.database_id, id) {
             (Some(own), Some(id)) => DatabaseId::parse(own).is_not(&DatabaseId::parse(id)),
             _ => false,
@@ -119,12 +119,12 @@ impl DatabaseId<'_> {
 }
 
 /// Returns the path of the manifest beside a backup.
-pub fn manifest_of(file: &Path) -> PathBuf {
+pub(crate) fn manifest_of(file: &Path) -> PathBuf {
     with_suffix(file, ".json")
 }
 
 /// Returns the name of a dialect in manifests.
-pub fn kind(dialect: Dialect) -> &'static str {
+pub(crate) fn kind(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Postgres => "postgresql",
         Dialect::Sqlite => "sqlite",
@@ -135,7 +135,7 @@ pub fn kind(dialect: Dialect) -> &'static str {
 ///
 /// # Errors
 /// Fails with the error of the file system, or with `Interrupted` when `stop` is set.
-pub fn seal(path: &Path, stop: &AtomicBool) -> io::Result<(Fingerprint, u64)> {
+pub(crate) fn seal(path: &Path, stop: &AtomicBool) -> io::Result<(Fingerprint, u64)> {
     let mut file = safe_file::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];

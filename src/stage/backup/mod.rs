@@ -8,9 +8,9 @@ mod retention;
 
 use std::path::{Path, PathBuf};
 
-pub use directory::is_on_container_layer;
-pub use manifest::{Manifest, kind, manifest_of, seal};
-pub use retention::list;
+pub(crate) use directory::is_on_container_layer;
+pub(crate) use manifest::{Manifest, kind, manifest_of, seal};
+pub(crate) use retention::list;
 
 use crate::clock;
 use crate::config::{BackupMode, BackupPolicy};
@@ -24,7 +24,7 @@ use directory::PartialBackup;
 
 /// Proof that the run has passed the backup stage; the migrate stage requires it.
 #[derive(Debug)]
-pub struct Safety(BackupResult);
+pub(crate) struct Safety(BackupResult);
 
 /// The result of the backup stage.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ enum BackupResult {
 
 impl Safety {
     /// Returns the path of the backup; `None` if there is none.
-    pub fn file(&self) -> Option<&Path> {
+    pub(crate) fn file(&self) -> Option<&Path> {
         match &self.0 {
             BackupResult::Backup(file) => Some(file),
             BackupResult::Waived | BackupResult::NothingToSave => None,
@@ -47,18 +47,18 @@ impl Safety {
     }
 
     /// Returns the file name of the backup, for the history; `None` if there is none.
-    pub fn name(&self) -> Option<&str> {
+    pub(crate) fn name(&self) -> Option<&str> {
         self.file().and_then(Path::file_name).and_then(|name| name.to_str())
     }
 }
 
 /// The revisions between which a backup is taken.
 #[derive(Clone, Debug, Default)]
-pub struct RevisionRange {
+pub(crate) struct RevisionRange {
     /// The newest revision before the change; `None` if no revision is applied.
-    pub from: Option<String>,
+    pub(crate) from: Option<String>,
     /// The heads that the change leads to; `None` if it leads to none or no change follows.
-    pub to: Option<String>,
+    pub(crate) to: Option<String>,
 }
 
 impl RevisionRange {
@@ -67,7 +67,7 @@ impl RevisionRange {
     ///
     /// # Errors
     /// Fails when the session is lost, and when the history table is not Lockkeeper's.
-    pub async fn from_newest(locked: &mut Locked, to: Option<String>) -> Result<RevisionRange, Failure> {
+    pub(crate) async fn from_newest(locked: &mut Locked, to: Option<String>) -> Result<RevisionRange, Failure> {
         let applied = locked.database().history().await;
         let applied = applied.map_err(|fault| Failure::new(Stage::Backup, Cause::Database(fault)))?;
         Ok(RevisionRange { from: applied.iter().map(|row| &row.id).max().map(ToString::to_string), to })
@@ -79,7 +79,7 @@ impl RevisionRange {
 ///
 /// # Errors
 /// Fails when a required backup cannot be taken and verified; no file has the final name then.
-pub async fn backup(
+pub(crate) async fn backup(
     locked: &mut Locked,
     canceller: &mut Canceller,
     policy: &BackupPolicy,
@@ -102,7 +102,7 @@ pub async fn backup(
 ///
 /// # Errors
 /// Fails as [`backup`] does.
-pub async fn take(
+pub(crate) async fn take(
     locked: &mut Locked,
     canceller: &mut Canceller,
     policy: &BackupPolicy,

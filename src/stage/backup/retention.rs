@@ -10,11 +10,11 @@ use crate::database::DatabaseIdentity;
 
 /// A backup in the directory.
 #[derive(Debug)]
-pub struct ListedBackup {
+pub(crate) struct ListedBackup {
     /// The path of the backup.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The manifest; `None` if none fits the backup.
-    pub manifest: Option<Manifest>,
+    pub(crate) manifest: Option<Manifest>,
 }
 
 /// Lists the backups of a database in a directory, oldest first. A manifest counts only if it has the name and the size
@@ -22,7 +22,7 @@ pub struct ListedBackup {
 ///
 /// # Errors
 /// Fails when the directory cannot be read.
-pub fn list(dir: &Path, identity: &DatabaseIdentity) -> io::Result<Vec<ListedBackup>> {
+pub(crate) fn list(dir: &Path, identity: &DatabaseIdentity) -> io::Result<Vec<ListedBackup>> {
     let mut backups = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
@@ -52,7 +52,7 @@ pub fn list(dir: &Path, identity: &DatabaseIdentity) -> io::Result<Vec<ListedBac
 
 /// Deletes the oldest verified backups beyond `keep`. Never deletes the backup that was just taken, whatever the clock
 /// says, nor one that is not certainly of the same database, nor a file without a manifest of Lockkeeper.
-pub fn retire(dir: &Path, identity: &DatabaseIdentity, keep: usize, newest: &Manifest) {
+pub(crate) fn retire(dir: &Path, identity: &DatabaseIdentity, keep: usize, newest: &Manifest) {
     let Ok(listed) = list(dir, identity) else {
         return;
     };

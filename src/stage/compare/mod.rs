@@ -25,18 +25,18 @@ const MAX_ROWS: usize = 10;
 
 /// The amount of data that was compared and found equal.
 #[derive(Debug)]
-pub struct ComparisonSummary {
+pub(crate) struct ComparisonSummary {
     /// The number of tables.
-    pub tables: usize,
+    pub(crate) tables: usize,
     /// The number of rows in all tables.
-    pub rows: u64,
+    pub(crate) rows: u64,
 }
 
 /// Compares table by table.
 ///
 /// # Errors
 /// Fails with every table that differs and its rows, or when a side cannot be read.
-pub async fn compare(
+pub(crate) async fn compare(
     snapshot: Snapshot<'_>,
     source: SqliteSource,
     plan: Arc<TransferPlan>,

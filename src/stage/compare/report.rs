@@ -8,29 +8,29 @@ use crate::transfer::plan::TableMapping;
 use crate::transfer::value::{Value, shown};
 
 /// The largest number of characters that are shown of a value of the target.
-pub const CHARACTERS: usize = 48;
+pub(crate) const CHARACTERS: usize = 48;
 /// The largest number of columns that identify a row without a key.
 const MAX_COLUMNS: usize = 4;
 
 /// A row on one side.
 #[derive(Clone, Debug)]
-pub struct RowDetail {
+pub(crate) struct RowDetail {
     /// The values, described.
-    pub values: Vec<String>,
+    pub(crate) values: Vec<String>,
     /// The hashes of the fields that are compared.
-    pub fields: Vec<u128>,
+    pub(crate) fields: Vec<u128>,
 }
 
 /// The rows of one key that are not equal on both sides.
-pub struct DifferingRows<'a> {
+pub(crate) struct DifferingRows<'a> {
     /// The table.
-    pub pair: &'a TableMapping,
+    pub(crate) pair: &'a TableMapping,
     /// The number of rows in the source, and the number in the target.
-    pub counts: (u64, u64),
+    pub(crate) counts: (u64, u64),
     /// The row of the source, if there is one.
-    pub source: Option<&'a RowDetail>,
+    pub(crate) source: Option<&'a RowDetail>,
     /// The row of the target, if there is one.
-    pub target: Option<&'a RowDetail>,
+    pub(crate) target: Option<&'a RowDetail>,
 }
 
 impl DifferingRows<'_> {
@@ -90,7 +90,7 @@ fn times(count: u64) -> String {
 }
 
 /// Describes a value of the target, of which `text` is the beginning as the server has sent it; `None` is NULL.
-pub fn describe_value(ty: &WritableType, text: Option<String>) -> String {
+pub(crate) fn describe_value(ty: &WritableType, text: Option<String>) -> String {
     let Some(text) = text else { return shown(Value::Null) };
     let is_unquoted = matches!(
         ty,

@@ -16,18 +16,18 @@ use crate::transfer::plan::TransferPlan;
 use crate::transfer::value::shown;
 
 /// The reader of the source. Dropping the future of one of its methods ends the reading.
-pub struct SourceReader {
+pub(crate) struct SourceReader {
     source: Arc<Mutex<SqliteSource>>,
     plan: Arc<TransferPlan>,
 }
 
 /// The result of the first scan of a table.
 #[derive(Default)]
-pub struct TableScan {
+pub(crate) struct TableScan {
     /// The digests of the rows, in buckets by key.
-    pub buckets: Buckets,
+    pub(crate) buckets: Buckets,
     /// Values that do not fit, described.
-    pub unfit: Vec<String>,
+    pub(crate) unfit: Vec<String>,
 }
 
 /// A row of the source.
@@ -42,7 +42,7 @@ struct FetchedRow<'a> {
 
 impl SourceReader {
     /// Creates a reader for the tables of a plan.
-    pub fn new(source: SqliteSource, plan: Arc<TransferPlan>) -> SourceReader {
+    pub(crate) fn new(source: SqliteSource, plan: Arc<TransferPlan>) -> SourceReader {
         SourceReader { source: Arc::new(Mutex::new(source)), plan }
     }
 
@@ -51,7 +51,7 @@ impl SourceReader {
     ///
     /// # Errors
     /// Fails, as the other methods do, when the file cannot be read.
-    pub async fn scan(&self, index: usize, limit: usize) -> Result<TableScan, Cause> {
+    pub(crate) async fn scan(&self, index: usize, limit: usize) -> Result<TableScan, Cause> {
         self.rows(index, move |scan: &mut TableScan, fetched| {
             scan.buckets.add(&fetched.keyed_row);
             let capacity = limit - scan.unfit.len();
@@ -61,7 +61,7 @@ impl SourceReader {
     }
 
     /// Returns the digests of the rows in these buckets, by key.
-    pub async fn find(&self, index: usize, suspects: SuspectBuckets) -> Result<KeyDigests, Cause> {
+    pub(crate) async fn find(&self, index: usize, suspects: SuspectBuckets) -> Result<KeyDigests, Cause> {
         self.rows(index, move |digests: &mut KeyDigests, fetched| {
             if suspects.has(fetched.keyed_row.key) {
                 digests.entry(fetched.keyed_row.key).or_default().add(fetched.keyed_row.normal);
@@ -71,7 +71,7 @@ impl SourceReader {
     }
 
     /// Returns the first row of each of these keys.
-    pub async fn details(&self, index: usize, wanted: HashSet<u128>) -> Result<HashMap<u128, RowDetail>, Cause> {
+    pub(crate) async fn details(&self, index: usize, wanted: HashSet<u128>) -> Result<HashMap<u128, RowDetail>, Cause> {
         self.rows(index, move |details: &mut HashMap<u128, RowDetail>, fetched| {
             if wanted.contains(&fetched.keyed_row.key) {
                 details.entry(fetched.keyed_row.key).or_insert_with(|| RowDetail {
@@ -84,7 +84,7 @@ impl SourceReader {
     }
 
     /// Checks that everything was read in one state of the file.
-    pub async fn confirm(&self) -> Result<(), Cause> {
+    pub(crate) async fn confirm(&self) -> Result<(), Cause> {
         self.run_blocking(|source, _, _| source.confirm()).await
     }
 

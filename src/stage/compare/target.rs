@@ -12,12 +12,12 @@ use crate::transfer::bucketed::{Buckets, KeyDigests, KeyFinder, SuspectBuckets};
 use crate::transfer::plan::{ColumnMapping, TableMapping};
 
 /// The reader of the target.
-pub struct TargetReader<'a>(Snapshot<'a>);
+pub(crate) struct TargetReader<'a>(Snapshot<'a>);
 
 /// The location of a row, for as long as the transaction lasts: the OID of the table or partition, the block, and the
 /// position in the block.
 #[derive(Clone, Copy, Debug)]
-pub struct RowLocation {
+pub(crate) struct RowLocation {
     table: u32,
     block: u32,
     offset: u16,
@@ -39,16 +39,16 @@ impl RowLocation {
 
 /// The rows of the buckets that differ.
 #[derive(Default)]
-pub struct SuspectRows {
+pub(crate) struct SuspectRows {
     /// The digests of the rows, by key.
-    pub found: KeyDigests,
+    pub(crate) found: KeyDigests,
     /// The location of the first row of each key.
-    pub places: HashMap<u128, RowLocation>,
+    pub(crate) places: HashMap<u128, RowLocation>,
 }
 
 impl<'a> TargetReader<'a> {
     /// Creates a reader that reads this snapshot.
-    pub fn new(snapshot: Snapshot<'a>) -> TargetReader<'a> {
+    pub(crate) fn new(snapshot: Snapshot<'a>) -> TargetReader<'a> {
         TargetReader(snapshot)
     }
 
@@ -56,7 +56,7 @@ impl<'a> TargetReader<'a> {
     ///
     /// # Errors
     /// Fails, as the other methods do, when the session is lost or a privilege is missing.
-    pub async fn scan(&mut self, mapping: &TableMapping, meter: &RowMeter) -> Result<Buckets, Cause> {
+    pub(crate) async fn scan(&mut self, mapping: &TableMapping, meter: &RowMeter) -> Result<Buckets, Cause> {
         let (mut keys, mut buckets) = (KeyFinder::for_table(mapping), Buckets::default());
         let columns = mapping.written().into_iter().map(identifier);
         let mut ticks = meter.ticks();
@@ -69,7 +69,11 @@ impl<'a> TargetReader<'a> {
     }
 
     /// Returns the digests of the rows in these buckets, by key, and where the rows are.
-    pub async fn find(&mut self, mapping: &TableMapping, suspects: &SuspectBuckets) -> Result<SuspectRows, Cause> {
+    pub(crate) async fn find(
+        &mut self,
+        mapping: &TableMapping,
+        suspects: &SuspectBuckets,
+    ) -> Result<SuspectRows, Cause> {
         let (mut keys, mut suspect_rows) = (KeyFinder::for_table(mapping), SuspectRows::default());
         let columns = mapping.written().into_iter().map(identifier);
         let columns = columns.chain(["tableoid".into(), "ctid".into()]).collect();
@@ -86,7 +90,11 @@ impl<'a> TargetReader<'a> {
     }
 
     /// Reads the row at a location; `None` if there is none.
-    pub async fn detail(&mut self, mapping: &TableMapping, location: RowLocation) -> Result<Option<RowDetail>, Cause> {
+    pub(crate) async fn detail(
+        &mut self,
+        mapping: &TableMapping,
+        location: RowLocation,
+    ) -> Result<Option<RowDetail>, Cause> {
         let RowLocation { table, block, offset } = location;
         let condition = format!(" WHERE tableoid = {table} AND ctid = '({block},{offset})'");
         let columns: Vec<String> = mapping.written().into_iter().map(identifier).collect();
@@ -110,7 +118,7 @@ impl<'a> TargetReader<'a> {
     }
 
     /// Ends the transaction.
-    pub async fn end(self) {
+    pub(crate) async fn end(self) {
         self.0.end().await;
     }
 

@@ -8,7 +8,7 @@ use crate::error::ExportError;
 use crate::stage::atomic_file::{AtomicFile, AtomicFileError, PARTIAL};
 
 /// A file that does not have its name yet. Dropping it before it is published removes it.
-pub struct ExportFile {
+pub(crate) struct ExportFile {
     name: PathBuf,
     file: AtomicFile,
 }
@@ -18,7 +18,7 @@ impl ExportFile {
     ///
     /// # Errors
     /// Fails when the name is taken, when another export writes to the file, or when the directory cannot be written.
-    pub fn create(name: &Path) -> Result<ExportFile, ExportError> {
+    pub(crate) fn create(name: &Path) -> Result<ExportFile, ExportError> {
         if name.symlink_metadata().is_ok() {
             return Err(ExportError::Taken(name.to_owned()));
         }
@@ -34,7 +34,7 @@ impl ExportFile {
     ///
     /// # Errors
     /// Fails with the error of the file system.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
         self.file.write_all(bytes).map_err(|error| unwritten(&self.name, error))
     }
 
@@ -42,7 +42,7 @@ impl ExportFile {
     ///
     /// # Errors
     /// Fails when the name was taken meanwhile, or with the error of the file system.
-    pub fn publish(self) -> Result<(), ExportError> {
+    pub(crate) fn publish(self) -> Result<(), ExportError> {
         let name = self.name;
         let result = self.file.publish().map(|_| ());
         result.map_err(|error| match error {

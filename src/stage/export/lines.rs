@@ -3,7 +3,7 @@
 use crate::transfer::json_export::text;
 
 /// A writer of everything between the values.
-pub struct LineFormat {
+pub(crate) struct LineFormat {
     /// The number of tables that were begun.
     tables: usize,
     /// The number of rows in the current table.
@@ -14,13 +14,13 @@ pub struct LineFormat {
 
 impl LineFormat {
     /// Begins the file.
-    pub fn new(out: &mut Vec<u8>) -> LineFormat {
+    pub(crate) fn new(out: &mut Vec<u8>) -> LineFormat {
         out.extend_from_slice(b"{");
         LineFormat { tables: 0, rows: 0, keys: Vec::new() }
     }
 
     /// Begins a table.
-    pub fn begin<'a>(&mut self, table: &str, columns: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
+    pub(crate) fn begin<'a>(&mut self, table: &str, columns: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
         out.extend_from_slice(if self.tables == 0 { b"\n" } else { b",\n" });
         text(table, out);
         out.extend_from_slice(b": [");
@@ -36,7 +36,7 @@ impl LineFormat {
     }
 
     /// Writes a row; `value` appends the value of the column at the given position.
-    pub fn row(&mut self, out: &mut Vec<u8>, mut value: impl FnMut(usize, &mut Vec<u8>)) {
+    pub(crate) fn row(&mut self, out: &mut Vec<u8>, mut value: impl FnMut(usize, &mut Vec<u8>)) {
         out.extend_from_slice(if self.rows == 0 { b"\n" } else { b",\n" });
         self.rows += 1;
         if self.keys.is_empty() {
@@ -51,13 +51,13 @@ impl LineFormat {
     }
 
     /// Ends the table, and returns the number of its rows.
-    pub fn end(&mut self, out: &mut Vec<u8>) -> u64 {
+    pub(crate) fn end(&mut self, out: &mut Vec<u8>) -> u64 {
         out.extend_from_slice(if self.rows == 0 { b"]" } else { b"\n]" });
         self.rows
     }
 
     /// Ends the file.
-    pub fn finish(out: &mut Vec<u8>) {
+    pub(crate) fn finish(out: &mut Vec<u8>) {
         out.extend_from_slice(b"\n}\n");
     }
 }

@@ -19,15 +19,15 @@ use file::ExportFile;
 
 /// The amount of data that was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ExportSummary {
+pub(crate) struct ExportSummary {
     /// The number of tables.
-    pub tables: usize,
+    pub(crate) tables: usize,
     /// The number of rows in all tables.
-    pub rows: u64,
+    pub(crate) rows: u64,
 }
 
 /// The destination of an export. Dropping it removes an unfinished file.
-pub enum ExportSink<'a> {
+pub(crate) enum ExportSink<'a> {
     /// A file, which gets its name at the end.
     File(Box<ExportFile>),
     /// Standard output; the cancellation ends a wait for its reader.
@@ -39,7 +39,7 @@ impl<'a> ExportSink<'a> {
     ///
     /// # Errors
     /// Fails when the file exists already or cannot be written.
-    pub fn open(name: &Path, cancel: &'a Cancel) -> Result<ExportSink<'a>, ExportError> {
+    pub(crate) fn open(name: &Path, cancel: &'a Cancel) -> Result<ExportSink<'a>, ExportError> {
         match name.as_os_str() == "-" {
             true => Ok(ExportSink::Output(cancel)),
             false => ExportFile::create(name).map(|file| ExportSink::File(Box::new(file))),
@@ -67,7 +67,7 @@ impl<'a> ExportSink<'a> {
 ///
 /// # Errors
 /// Fails when one of the two sides cannot be read or written, or when a signal arrives.
-pub async fn sqlite(
+pub(crate) async fn sqlite(
     source: SqliteSource,
     tables: Vec<SourceTable>,
     mut sink: ExportSink<'_>,
@@ -99,7 +99,7 @@ pub async fn sqlite(
 ///
 /// # Errors
 /// Fails as [`sqlite`] does.
-pub async fn postgres(
+pub(crate) async fn postgres(
     mut snapshot: Snapshot<'_>,
     tables: &[TargetTable],
     mut sink: ExportSink<'_>,

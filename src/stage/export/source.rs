@@ -21,20 +21,20 @@ const CHUNK_BYTES: usize = 128 * 1024;
 const QUEUE_LENGTH: usize = 8;
 
 /// A running reader.
-pub struct ExportReader {
+pub(crate) struct ExportReader {
     /// The bytes of the file, in order.
-    pub chunks: Receiver<Vec<u8>>,
+    pub(crate) chunks: Receiver<Vec<u8>>,
     thread: Running<Result<ExportSummary, Option<DatabaseError>>>,
 }
 
 impl ExportReader {
     /// Tells the reader to stop.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.thread.stop();
     }
 
     /// Waits for the end of the reader, and returns its result. Chunks that were not received are dropped.
-    pub async fn ended(mut self) -> Result<ExportSummary, Cause> {
+    pub(crate) async fn ended(mut self) -> Result<ExportSummary, Cause> {
         self.chunks.close();
         match self.thread.ended().await {
             Ok(summary) => Ok(summary),
@@ -45,7 +45,7 @@ impl ExportReader {
 }
 
 /// Starts the reader.
-pub fn begin(source: SqliteSource, tables: Vec<SourceTable>) -> ExportReader {
+pub(crate) fn begin(source: SqliteSource, tables: Vec<SourceTable>) -> ExportReader {
     let (sender, chunks) = channel(QUEUE_LENGTH);
     let thread = Running::start(Arc::default(), move |stop| read(&source, &tables, &sender, stop));
     ExportReader { chunks, thread }

@@ -38,7 +38,7 @@ struct ExportColumn {
 }
 
 /// Writes these tables, in this order.
-pub async fn write(
+pub(crate) async fn write(
     snapshot: &mut Snapshot<'_>,
     tables: &[TargetTable],
     sink: &mut ExportSink<'_>,

@@ -13,14 +13,14 @@ use crate::stage::blocking;
 use crate::transfer::json_export::ReadError;
 use crate::transfer::plan::{PlanColumn, PlanTarget, matching};
 use crate::transfer::source::{ColumnVisibility, SkipReason, SkippedObject, SourceContents};
-pub use sqlite::{ImportRequest, load};
+pub(crate) use sqlite::{ImportRequest, load};
 
 /// Reads the whole file.
 ///
 /// # Errors
 /// Fails when the file is not an export or cannot be read, when there is no room for the temporary database, or when a
 /// signal arrives.
-pub async fn read(path: &Path, cancel: &Cancel) -> Result<StagedRows, Cause> {
+pub(crate) async fn read(path: &Path, cancel: &Cancel) -> Result<StagedRows, Cause> {
     let name = path.to_owned();
     // A signal does not wait for the file, which may be a pipe to which nobody writes.
     let reading =
@@ -47,7 +47,7 @@ pub async fn read(path: &Path, cancel: &Cancel) -> Result<StagedRows, Cause> {
 ///
 /// # Errors
 /// Fails with the error of the temporary database.
-pub fn contents<T: PlanTarget>(staged: &StagedRows, targets: &[T]) -> Result<SourceContents, ExportError> {
+pub(crate) fn contents<T: PlanTarget>(staged: &StagedRows, targets: &[T]) -> Result<SourceContents, ExportError> {
     let find = |table: &str| matching(table, targets.iter().map(T::name)).ok();
     for name in &staged.internal {
         tracing::info!("left alone: {name}, {}", SkipReason::Internal);

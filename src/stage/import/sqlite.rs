@@ -16,20 +16,20 @@ use crate::transfer::import::ImportTable;
 use crate::transfer::plan::TransferPlan;
 
 /// The input of a load.
-pub struct ImportRequest {
+pub(crate) struct ImportRequest {
     /// The mapping from the export's tables to those of the file.
-    pub plan: TransferPlan<ImportTable>,
+    pub(crate) plan: TransferPlan<ImportTable>,
     /// The longest wait for another writer.
-    pub patience: Duration,
+    pub(crate) patience: Duration,
     /// The largest number of errors that are named.
-    pub max_errors: usize,
+    pub(crate) max_errors: usize,
 }
 
 /// Loads everything in one transaction. Returns the names of the export's tables and their numbers of rows.
 ///
 /// # Errors
 /// Fails when a table has rows already, or when rows or values do not fit; nothing is loaded then.
-pub async fn load(
+pub(crate) async fn load(
     locked: &Sqlite,
     staged: StagedRows,
     load: ImportRequest,

@@ -10,11 +10,11 @@ use crate::stage::blocking::run;
 
 /// A backup with its manifest.
 #[derive(Clone, Debug)]
-pub struct BackupArchive {
+pub(crate) struct BackupArchive {
     /// The path of the backup.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The manifest beside the backup.
-    pub manifest: Manifest,
+    pub(crate) manifest: Manifest,
 }
 
 impl BackupArchive {
@@ -22,7 +22,7 @@ impl BackupArchive {
     ///
     /// # Errors
     /// Fails when there is no such file, or no manifest that can be read and names it.
-    pub fn find(file: &Path, dir: &Path) -> Result<BackupArchive, RestoreError> {
+    pub(crate) fn find(file: &Path, dir: &Path) -> Result<BackupArchive, RestoreError> {
         let is_name = file.components().count() == 1 && !file.exists();
         let path = if is_name { dir.join(file) } else { file.to_owned() };
         match fs::metadata(&path) {
@@ -48,7 +48,7 @@ impl BackupArchive {
     ///
     /// # Errors
     /// Fails with the kind or the name of the database that the backup is of.
-    pub fn fits(&self, identity: &DatabaseIdentity) -> Result<(), RestoreError> {
+    pub(crate) fn fits(&self, identity: &DatabaseIdentity) -> Result<(), RestoreError> {
         let Manifest { kind: backup_kind, database, .. } = &self.manifest;
         if backup_kind != kind(identity.dialect) {
             let (file, to) = (self.path.display(), kind(identity.dialect));
@@ -65,7 +65,7 @@ impl BackupArchive {
     ///
     /// # Errors
     /// Fails when the size or the SHA-256 of the file is not that of the manifest.
-    pub async fn verify(&self) -> Result<(), RestoreError> {
+    pub(crate) async fn verify(&self) -> Result<(), RestoreError> {
         verified_checksum(&self.path, &self.manifest).await
     }
 }

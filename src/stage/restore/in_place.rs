@@ -30,7 +30,7 @@ impl RestoreContext<'_> {
     ///
     /// # Errors
     /// Fails when tables stay locked, when a privilege is missing, or when a signal arrives.
-    pub async fn lock_tables(
+    pub(crate) async fn lock_tables(
         &self,
         locked: &mut Postgres,
         canceller: &mut Canceller,
@@ -66,7 +66,7 @@ impl RestoreContext<'_> {
     /// Fails when the database has objects that the backup does not have, with the error of the server or of
     /// `pg_restore`, when the content differs from the manifest, or when a signal arrives. Everything is rolled back
     /// then, unless the answer to the COMMIT is lost.
-    pub async fn in_place(
+    pub(crate) async fn in_place(
         &self,
         locked: &mut Postgres,
         canceller: &mut Canceller,

@@ -3,10 +3,10 @@
 
 mod archive;
 mod in_place;
-pub mod postgres;
-pub mod sqlite;
+pub(crate) mod postgres;
+pub(crate) mod sqlite;
 
-pub use archive::BackupArchive;
+pub(crate) use archive::BackupArchive;
 
 use crate::clock;
 use crate::database::row_counts::{RowCounts, differences};

@@ -16,7 +16,7 @@ use crate::signal::Cancel;
 
 /// The suffix of the new database until it takes the place of the current one. The key of its advisory
 /// lock is computed from its name.
-pub const SUFFIX: &str = "_lockkeeper_restore";
+pub(crate) const SUFFIX: &str = "_lockkeeper_restore";
 
 /// The pause after the first attempt to exchange the databases, if a session or a transaction was in the way. An
 /// attempt keeps all clients from logging in for up to five seconds, so the pauses between attempts double up to
@@ -26,15 +26,15 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 
 /// The settings of a restore.
-pub struct RestoreContext<'a> {
+pub(crate) struct RestoreContext<'a> {
     /// The backup to restore.
-    pub archive: &'a BackupArchive,
+    pub(crate) archive: &'a BackupArchive,
     /// The configured path of `pg_dump`, if there is one.
-    pub pg_dump: Option<&'a Path>,
+    pub(crate) pg_dump: Option<&'a Path>,
     /// The name of the history table.
-    pub history: &'a HistoryName,
+    pub(crate) history: &'a HistoryName,
     /// The longest wait for sessions that do not end, or for locks that are not freed.
-    pub patience: Duration,
+    pub(crate) patience: Duration,
 }
 
 impl RestoreContext<'_> {
@@ -44,7 +44,7 @@ impl RestoreContext<'_> {
     /// # Errors
     /// Fails without the privilege CREATEDB, with the error of `pg_restore`, when the content differs from the
     /// manifest, or when a signal arrives.
-    pub async fn restore_beside(
+    pub(crate) async fn restore_beside(
         &self,
         locked: &mut Postgres,
         suffix: &str,
@@ -107,7 +107,7 @@ impl RestoreContext<'_> {
     ///
     /// # Errors
     /// Fails as [`RestoreContext::restore_beside`] does, when sessions cannot be ended, or when the lock is lost.
-    pub async fn exchange(&self, mut locked: Postgres, cancel: &Cancel) -> Result<String, Failure> {
+    pub(crate) async fn exchange(&self, mut locked: Postgres, cancel: &Cancel) -> Result<String, Failure> {
         let mut scratch = match self.restore_beside(&mut locked, SUFFIX, RestoreMode::Empty, cancel).await {
             Ok(scratch) => scratch,
             Err(failure) => {
@@ -186,7 +186,7 @@ fn warn_of_subscriptions(kept_name: &str, subscriptions: &[String]) {
 }
 
 /// Drops a database that is not needed. One that cannot be dropped now is dropped when the next one is created.
-pub async fn discard(scratch: &mut ScratchDatabase) {
+pub(crate) async fn discard(scratch: &mut ScratchDatabase) {
     if let Err(fault) = scratch.drop_database().await {
         tracing::warn!("the database {} stays until the next run removes it: {fault}", scratch.name);
     }

@@ -26,7 +26,7 @@ const SUFFIX: &str = ".lockkeeper.restore";
 /// # Errors
 /// Fails when the copy differs from the manifest, when another connection does not end within `timeout`, or when a
 /// signal arrives. The database is unchanged then, unless only opening or syncing it after the exchange has failed.
-pub async fn put_back(
+pub(crate) async fn put_back(
     locked: &mut Sqlite,
     archive: &BackupArchive,
     history: &HistoryName,
@@ -51,7 +51,7 @@ pub async fn put_back(
 }
 
 /// A copy of an archive beside a database. Dropping it removes the file.
-pub struct ArchiveCopy {
+pub(crate) struct ArchiveCopy {
     path: PathBuf,
 }
 
@@ -60,7 +60,7 @@ pub struct ArchiveCopy {
 ///
 /// # Errors
 /// Fails when the copy differs from the manifest, with the error of the file system, or when a signal arrives.
-pub async fn copy_beside(
+pub(crate) async fn copy_beside(
     locked: &Sqlite,
     archive: &BackupArchive,
     suffix: &str,
@@ -77,7 +77,7 @@ pub async fn copy_beside(
 
 /// Removes what a killed run has left, if there is something, the copy and second names of the database: call it under
 /// the lock.
-pub fn discard_copies(locked: &Sqlite, suffix: &str) {
+pub(crate) fn discard_copies(locked: &Sqlite, suffix: &str) {
     drop(ArchiveCopy { path: with_suffix(locked.path(), suffix) });
     restore::remove_stale_links(locked.path());
 }
@@ -87,7 +87,7 @@ impl ArchiveCopy {
     ///
     /// # Errors
     /// Fails as [`Sqlite::open`] does.
-    pub async fn open(&self, history: &HistoryName) -> Result<Sqlite, DatabaseError> {
+    pub(crate) async fn open(&self, history: &HistoryName) -> Result<Sqlite, DatabaseError> {
         Sqlite::open(&url::SqliteTarget { place: SqliteLocation::File(self.path.clone()) }, history).await
     }
 }

@@ -27,33 +27,24 @@ use crate::transfer::target::TargetTable;
 use read::ReadResult;
 use reattach::reattach;
 pub(super) use rejected_value::describe_cast_error;
-pub use rejects::{PublishedRejects, RejectDestination, RejectFile};
+pub(crate) use rejects::{PublishedRejects, RejectDestination, RejectFile};
 use write::{OnBadValue, SentRows, copy};
 
 /// The time after which a statement that still runs is cancelled once more.
 const CANCEL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A table that was copied.
-#[derive(Debug)]
-pub struct CopiedTable {
-    /// The name of the table in the source.
-    pub table: String,
-    /// The number of rows in the target.
-    pub rows: u64,
-}
-
 /// The result of a transfer.
 #[derive(Debug)]
-pub struct TransferSummary {
-    /// The tables, in the order of the plan.
-    pub tables: Vec<CopiedTable>,
+pub(crate) struct TransferSummary {
+    /// The number of rows of each table, in the order of the plan.
+    pub(crate) rows: Vec<u64>,
     /// The file of the rows that were left out, if there are any.
-    pub kept: Option<PublishedRejects>,
+    pub(crate) kept: Option<PublishedRejects>,
 }
 
 /// The reaction to rows with values that do not fit.
 #[derive(Debug)]
-pub enum OnBadRow {
+pub(crate) enum OnBadRow {
     /// Nothing is committed; the reader ends after the last bad value that is named.
     Stop,
     /// Nothing is committed; all such rows are written to the file.
@@ -73,11 +64,11 @@ impl OnBadRow {
 
 /// The reaction to bad values, and how many of them are named.
 #[derive(Debug)]
-pub struct BadValueLimits {
+pub(crate) struct BadValueLimits {
     /// The reaction to rows with bad values.
-    pub on_error: OnBadRow,
+    pub(crate) on_error: OnBadRow,
     /// The largest number of bad values that are named.
-    pub max_errors: usize,
+    pub(crate) max_errors: usize,
 }
 
 /// The state that the work and its supervisor share.
@@ -96,7 +87,7 @@ struct WorkState {
 /// # Errors
 /// Fails when the target is not empty, values or rows do not fit, the source cannot be read, or both sides differ: the
 /// target is unchanged then. Fails as well when the outcome of the commit is unknown.
-pub async fn transfer(
+pub(crate) async fn transfer(
     locked: &mut Locked,
     canceller: &mut Canceller,
     source: SqliteSource,
@@ -183,9 +174,7 @@ async fn work(
         }
     };
     commit(load, state, published.as_ref()).await?;
-    let copied =
-        |(pair, digest): (&TableMapping, &Digest)| CopiedTable { table: pair.source.name.clone(), rows: digest.rows() };
-    Ok(TransferSummary { tables: plan.pairs.iter().zip(&digests).map(copied).collect(), kept: published })
+    Ok(TransferSummary { rows: digests.iter().map(Digest::rows).collect(), kept: published })
 }
 
 async fn commit(

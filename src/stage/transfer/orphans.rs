@@ -21,7 +21,7 @@ use crate::transfer::plan::{TableMapping, TransferPlan};
 use crate::transfer::rejected_value::RejectedValue;
 
 /// The rows of all tables that were removed.
-pub struct RemovedRows {
+pub(crate) struct RemovedRows {
     plan: Arc<TransferPlan>,
     tables: Vec<OrphanTable>,
     /// The problems of the rows, by foreign key.
@@ -35,13 +35,13 @@ struct OrphanTable {
 }
 
 impl RemovedRows {
-    pub fn new(plan: Arc<TransferPlan>) -> RemovedRows {
+    pub(crate) fn new(plan: Arc<TransferPlan>) -> RemovedRows {
         let tables = plan.pairs.iter().map(|_| OrphanTable::default()).collect();
         RemovedRows { plan, tables, reasons: HashMap::new() }
     }
 
     /// Records a row, and subtracts it from the digest of its table.
-    pub fn take(&mut self, orphan: &Orphan<'_>, digests: &mut [Digest]) {
+    pub(crate) fn take(&mut self, orphan: &Orphan<'_>, digests: &mut [Digest]) {
         let Some(index) = self.plan.pairs.iter().position(|mapping| mapping.target.oid == orphan.table) else {
             return;
         };
@@ -67,7 +67,7 @@ impl RemovedRows {
     /// # Errors
     /// Fails when the source cannot be read or the file cannot be written, and when a row is not found, which would be
     /// a bug.
-    pub async fn found_in(
+    pub(crate) async fn found_in(
         self,
         source: SqliteSource,
         rejects: Option<RejectFile>,

@@ -29,7 +29,7 @@ const QUEUE_LENGTH: usize = 8;
 const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 
 /// A message of the reader; the tables come in the order of the plan.
-pub enum ReaderMessage {
+pub(crate) enum ReaderMessage {
     /// Encoded rows and their number. A chunk of more than 256 KiB comes in pieces, and the first piece has the number.
     Rows { bytes: Vec<u8>, rows: u64 },
     /// A description of a value that does not fit, and the rule that would accept it, in the form that `--cast` takes.
@@ -41,30 +41,30 @@ pub enum ReaderMessage {
 }
 
 /// A running reader. Dropping the handle stops the reader.
-pub struct ReaderHandle {
-    pub messages: Receiver<ReaderMessage>,
+pub(crate) struct ReaderHandle {
+    pub(crate) messages: Receiver<ReaderMessage>,
     reader: Running<Option<ReadResult>>,
 }
 
 /// The result of a reader that has read everything.
-pub struct ReadResult {
+pub(crate) struct ReadResult {
     /// The source, still in the same state.
-    pub source: SqliteSource,
+    pub(crate) source: SqliteSource,
     /// The file of rejected rows, if there is to be one.
-    pub rejects: Option<RejectFile>,
+    pub(crate) rejects: Option<RejectFile>,
     /// The highest number in each table's column for the rowid, among the rows that do not fit.
-    pub highest: Vec<Option<i64>>,
+    pub(crate) highest: Vec<Option<i64>>,
 }
 
 impl ReaderHandle {
     /// Stops the reader early.
-    pub async fn stop(self) -> Option<ReadResult> {
+    pub(crate) async fn stop(self) -> Option<ReadResult> {
         self.reader.stop();
         self.end().await
     }
 
     /// Waits for the end of the reader. Returns `None` if the reader was not at the end of the last table.
-    pub async fn end(mut self) -> Option<ReadResult> {
+    pub(crate) async fn end(mut self) -> Option<ReadResult> {
         // The reader may be waiting for room in the queue.
         self.messages.close();
         while self.messages.recv().await.is_some() {}
@@ -74,7 +74,7 @@ impl ReaderHandle {
 
 /// Starts the reader. The reader stops when `stop` is set and, without a file of rejected rows, after the last bad
 /// value that is named.
-pub fn begin(
+pub(crate) fn begin(
     source: SqliteSource,
     plan: Arc<TransferPlan>,
     limits: BadValueLimits,

@@ -21,7 +21,7 @@ use crate::transfer::source::RowKey;
 ///
 /// # Errors
 /// Fails with the foreign key violations that remain, or with an error of the session.
-pub async fn reattach<'a>(
+pub(crate) async fn reattach<'a>(
     load: BulkLoad<'a>,
     plan: &Arc<TransferPlan>,
     highest: &[Option<i64>],

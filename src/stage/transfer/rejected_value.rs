@@ -7,7 +7,7 @@ use crate::transfer::rejected_value::RejectedValue;
 use crate::transfer::value::{Value, shown};
 
 /// Describes a value that does not fit: where it is, why it does not fit, and what may help.
-pub fn describe_cast_error(
+pub(crate) fn describe_cast_error(
     mapping: &TableMapping,
     column_mapping: &ColumnMapping,
     row: &SourceRow<'_>,
@@ -18,7 +18,11 @@ pub fn describe_cast_error(
 }
 
 /// Returns the problem of a value of this column.
-pub fn new_rejected_value(mapping: &TableMapping, column_mapping: &ColumnMapping, error: &CastError) -> RejectedValue {
+pub(crate) fn new_rejected_value(
+    mapping: &TableMapping,
+    column_mapping: &ColumnMapping,
+    error: &CastError,
+) -> RejectedValue {
     let column = mapping.source.columns[column_mapping.source].name.clone();
     let column_name = qualified_column(mapping, column_mapping);
     RejectedValue {
@@ -30,7 +34,7 @@ pub fn new_rejected_value(mapping: &TableMapping, column_mapping: &ColumnMapping
 }
 
 /// Describes a rejected value in a line for the log.
-pub fn describe(
+pub(crate) fn describe(
     mapping: &TableMapping,
     column_mapping: &ColumnMapping,
     row: &SourceRow<'_>,

@@ -19,7 +19,7 @@ const SUFFIX: &str = ".jsonl";
 
 /// The destination of rejected rows.
 #[derive(Clone, Debug)]
-pub enum RejectDestination {
+pub(crate) enum RejectDestination {
     /// A file that must not exist yet.
     File(PathBuf),
     /// A new file in this directory, which is created if it does not exist.
@@ -28,24 +28,24 @@ pub enum RejectDestination {
 
 /// A file of rejected rows that does not have its name yet. Dropping it before it is published removes it.
 #[derive(Debug)]
-pub struct RejectFile {
+pub(crate) struct RejectFile {
     file: PathBuf,
     out: AtomicFile,
     /// The number of rows in the file.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// The number of rejected values; a row may have several.
-    pub values: u64,
+    pub(crate) values: u64,
 }
 
 /// A file that has its name and all its rows.
 #[derive(Debug)]
-pub struct PublishedRejects {
+pub(crate) struct PublishedRejects {
     /// The path of the file.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// The number of rows in the file.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// The number of rejected values; a row may have several.
-    pub values: u64,
+    pub(crate) values: u64,
 }
 
 impl RejectFile {
@@ -53,7 +53,7 @@ impl RejectFile {
     ///
     /// # Errors
     /// Fails when there is such a file already, or when it cannot be created.
-    pub fn create(destination: &RejectDestination) -> Result<RejectFile, TransferError> {
+    pub(crate) fn create(destination: &RejectDestination) -> Result<RejectFile, TransferError> {
         match destination {
             RejectDestination::File(file) => RejectFile::at(file).map_err(publish_error(file)),
             RejectDestination::Directory(directory) => {
@@ -90,7 +90,7 @@ impl RejectFile {
     ///
     /// # Errors
     /// Fails when the disk is full, or with another error of the file system.
-    pub fn add<'a>(
+    pub(crate) fn add<'a>(
         &mut self,
         table: &str,
         key: &str,
@@ -108,7 +108,7 @@ impl RejectFile {
     ///
     /// # Errors
     /// Fails with the error of the file system; there is no file then.
-    pub fn publish(self) -> Result<Option<PublishedRejects>, TransferError> {
+    pub(crate) fn publish(self) -> Result<Option<PublishedRejects>, TransferError> {
         if self.rows == 0 {
             return Ok(None);
         }
@@ -120,7 +120,7 @@ impl RejectFile {
 
 impl PublishedRejects {
     /// Removes the file after a commit that has failed: its rows are in the source, like all others.
-    pub fn discard(&self) {
+    pub(crate) fn discard(&self) {
         if let Err(error) = fs::remove_file(&self.file) {
             tracing::warn!("{} is of no use, and cannot be removed: {error}", self.file.display());
         }

@@ -12,20 +12,20 @@ use crate::transfer::digest::Digest;
 use crate::transfer::plan::{TableMapping, TransferPlan};
 
 /// The result for all tables.
-pub struct SentRows {
+pub(crate) struct SentRows {
     /// The digest of each table that was read to its end.
-    pub digests: Vec<Digest>,
+    pub(crate) digests: Vec<Digest>,
     /// Values that do not fit, described. Unless their rows are skipped, not all rows were sent.
-    pub bad: Vec<String>,
+    pub(crate) bad: Vec<String>,
     /// The rules that would accept some of these values, in the form that `--cast` takes.
-    pub casts: BTreeSet<String>,
+    pub(crate) casts: BTreeSet<String>,
     /// The row that the server has refused. Nothing was sent after its table, but everything was read.
-    pub refused: Option<TransferError>,
+    pub(crate) refused: Option<TransferError>,
 }
 
 /// The treatment of the rest after a bad value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnBadValue {
+pub(crate) enum OnBadValue {
     /// Nothing more is sent after the first bad value or refused row, but everything is read.
     Read,
     /// Everything else is sent.
@@ -36,7 +36,7 @@ pub enum OnBadValue {
 ///
 /// # Errors
 /// Fails when one of the two sides fails, or when the server refuses a row while rows with bad values are skipped.
-pub async fn copy(
+pub(crate) async fn copy(
     load: &mut BulkLoad<'_>,
     plan: &TransferPlan,
     reader: &mut ReaderHandle,

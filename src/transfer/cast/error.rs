@@ -40,13 +40,13 @@ impl CastError {
     }
 
     /// Returns the reason as a predicate: it continues a sentence that begins with the value.
-    pub fn reason(&self) -> &str {
+    pub(crate) fn reason(&self) -> &str {
         &self.reason
     }
 
     /// Returns the rule that would accept the value, as the option `--cast` expects it: `table.column=rule`. `column`
     /// is `table.column`.
-    pub fn cast(&self, column: &str) -> Option<String> {
+    pub(crate) fn cast(&self, column: &str) -> Option<String> {
         match &self.hint {
             Some(CastHint::Rule(rule, _)) => Some(format!("{column}={rule}")),
             _ => None,
@@ -54,7 +54,7 @@ impl CastError {
     }
 
     /// Returns the hint for a message. `column` is the column as the option `--cast` expects it: `table.column`.
-    pub fn hint(&self, column: &str) -> Option<String> {
+    pub(crate) fn hint(&self, column: &str) -> Option<String> {
         self.hint.as_ref().map(|hint| match hint {
             CastHint::Rule(rule, note) => format!("{} {note}", flag("--cast", &format!("{column}={rule}"))),
             CastHint::Advice(advice) => (*advice).to_owned(),

@@ -1,7 +1,7 @@
 //! Casts: the conversion of a value of SQLite to the binary field that PostgreSQL itself would send for the value.
 //!
 //! A cast guesses nothing and loses nothing silently: a value that does not fit exactly is an error, until the user
-//! states its meaning with a [`CastRule`]. One file, `table.rs`, contains the table of all conversions.
+//! states its meaning with a `CastRule`. One file, `table.rs`, contains the table of all conversions.
 
 mod array;
 mod enumerated;
@@ -22,9 +22,9 @@ mod types;
 mod zone;
 
 use crate::transfer::value::Value;
-pub use error::CastError;
+pub(crate) use error::CastError;
 pub use jsonb::{JsonbWriter, NumberStyle};
-pub use rule::CastRule;
+pub(crate) use rule::CastRule;
 use rule::ColumnRules;
 pub use types::{TypeFacts, WritableType};
 pub use zone::Zone;
@@ -77,7 +77,7 @@ impl Cast {
 
     /// Accepts the words that PostgreSQL writes for numbers and times that are not finite, if the type has such values.
     #[must_use]
-    pub fn taking_words(mut self) -> Self {
+    pub(crate) fn taking_words(mut self) -> Self {
         if CastRule::NonFinite.is_for(&self.ty) {
             self.rules = self.rules.with(CastRule::NonFinite);
         }
@@ -91,7 +91,7 @@ impl Cast {
 
     /// Describes the conversion for the plan: the values that the type accepts without rules, and the meaning of each
     /// rule.
-    pub fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let description = table::describe_accepted(&self.ty, self.zone);
         let rules = self.rules.iter().map(|rule| format!("; {rule}: {}", rule.meaning()));
         std::iter::once(description).chain(rules).collect()
@@ -157,7 +157,7 @@ impl CanonicalRow {
     }
 
     /// Removes all fields, so that the next row can be built.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.row.clear();
     }
 }

@@ -7,7 +7,7 @@ use super::WritableType;
 /// A rule for the values of some storage classes in columns of some types. All other values are converted as without
 /// the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CastRule {
+pub(crate) enum CastRule {
     /// Numbers are seconds since 1970-01-01 UTC.
     UnixS,
     /// Numbers are milliseconds since 1970-01-01 UTC.
@@ -149,7 +149,7 @@ impl CastRule {
     /// # Errors
     /// Fails when there is no such rule, or when it is not for a column of this type. The error is a message for the
     /// user that lists the possible rules.
-    pub fn parse(name: &str, ty: &WritableType) -> Result<Self, String> {
+    pub(crate) fn parse(name: &str, ty: &WritableType) -> Result<Self, String> {
         let found = RULES.iter().find(|row| row.1 == name);
         match found {
             Some((rule, ..)) if rule.is_for(ty) => Ok(*rule),
@@ -166,7 +166,7 @@ impl CastRule {
     ///
     /// # Errors
     /// Fails when there is no such rule. The error is a message for the user that lists all rules.
-    pub fn check_name(name: &str) -> Result<(), String> {
+    pub(crate) fn check_name(name: &str) -> Result<(), String> {
         if RULES.iter().any(|row| row.1 == name) {
             return Ok(());
         }
@@ -175,12 +175,12 @@ impl CastRule {
     }
 
     /// Reports whether the rule is for columns of this type.
-    pub fn is_for(self, ty: &WritableType) -> bool {
+    pub(crate) fn is_for(self, ty: &WritableType) -> bool {
         self.row().2.iter().any(|kind| kind.applies_to(ty))
     }
 
     /// Returns the meaning of the rule in words.
-    pub fn meaning(self) -> &'static str {
+    pub(crate) fn meaning(self) -> &'static str {
         self.row().3
     }
 

@@ -130,7 +130,7 @@ impl WritableType {
 
     /// Reports whether one value of the type has several forms, so that [`canonical`](crate::transfer::canonical)
     /// converts its fields.
-    pub fn has_normal_form(&self) -> bool {
+    pub(crate) fn has_normal_form(&self) -> bool {
         matches!(self, Self::Numeric(_) | Self::Json | Self::Jsonb)
     }
 }

@@ -6,16 +6,16 @@
 
 mod text;
 
-pub use text::{hexadecimal, plain, unescape};
+pub(crate) use text::{hexadecimal, plain, unescape};
 
 /// The maximum nesting depth of lists and objects. The server's limit is its stack (`max_stack_depth`). This limit is
 /// that of SQLite (JSON_MAX_DEPTH), and a server with the default of 2 MB can read such a text.
-pub const DEPTH: usize = 1000;
+pub(crate) const DEPTH: usize = 1000;
 const WORD_BITS: usize = u64::BITS as usize;
 
 /// A token. A text or key contains the bytes between the quotes, with escapes as they were written.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum JsonToken<'a> {
+pub(crate) enum JsonToken<'a> {
     Null,
     True,
     False,
@@ -48,7 +48,7 @@ enum ExpectedToken {
 }
 
 /// A scanner over a text that was already checked to be UTF-8.
-pub struct JsonScanner<'a> {
+pub(crate) struct JsonScanner<'a> {
     text: &'a [u8],
     at: usize,
     expected: ExpectedToken,
@@ -59,7 +59,7 @@ pub struct JsonScanner<'a> {
 
 impl<'a> JsonScanner<'a> {
     /// Creates a scanner at the beginning of a text.
-    pub fn new(text: &'a [u8]) -> Self {
+    pub(crate) fn new(text: &'a [u8]) -> Self {
         Self { text, at: 0, expected: ExpectedToken::Value, depth: 0, objects: [0; DEPTH.div_ceil(WORD_BITS)] }
     }
 
@@ -67,7 +67,7 @@ impl<'a> JsonScanner<'a> {
     ///
     /// # Errors
     /// Fails when the text is not JSON, or is JSON that PostgreSQL does not store.
-    pub fn token(&mut self) -> Result<Option<JsonToken<'a>>, JsonError> {
+    pub(crate) fn token(&mut self) -> Result<Option<JsonToken<'a>>, JsonError> {
         self.skip_blanks();
         if self.expected == ExpectedToken::CommaOrClose {
             if self.depth == 0 {
@@ -97,7 +97,7 @@ impl<'a> JsonScanner<'a> {
     }
 
     /// Returns the byte offset up to which the text was read.
-    pub fn at(&self) -> usize {
+    pub(crate) fn at(&self) -> usize {
         self.at
     }
 

@@ -2,7 +2,7 @@
 
 /// Returns the number of leading bytes that need no escape in a JSON string. The bytes are examined eight at a time,
 /// since most of a document is strings.
-pub fn plain(text: &[u8]) -> usize {
+pub(crate) fn plain(text: &[u8]) -> usize {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH_BITS: u64 = ONES << 7;
     // Sets the high bit of every byte that is less than `limit`, and perhaps of bytes after the first of them: Henry S.
@@ -23,14 +23,14 @@ pub fn plain(text: &[u8]) -> usize {
 }
 
 /// Returns the value of the first four bytes as hexadecimal digits, or `None` when they are not four such digits.
-pub fn hexadecimal(text: &[u8]) -> Option<u32> {
+pub(crate) fn hexadecimal(text: &[u8]) -> Option<u32> {
     let digits = text.get(..4)?;
     digits.iter().try_fold(0, |value, digit| Some(value << 4 | char::from(*digit).to_digit(16)?))
 }
 
 /// Appends the characters of the contents of a JSON string, which [`JsonScanner`](super::JsonScanner) has accepted
 /// before.
-pub fn unescape(raw: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn unescape(raw: &[u8], out: &mut Vec<u8>) {
     let mut remaining = raw;
     loop {
         let (plain_part, escape) = remaining.split_at(plain(remaining));

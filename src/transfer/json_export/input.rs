@@ -37,12 +37,12 @@ impl fmt::Display for FilePosition {
 
 impl FilePosition {
     /// Returns an error at this position.
-    pub fn error(self, what: impl Into<String>) -> ReadError {
+    pub(crate) fn error(self, what: impl Into<String>) -> ReadError {
         ReadError::Malformed { place: self, what: what.into() }
     }
 
     /// Returns the position after these bytes, which begin at this position.
-    pub fn after(mut self, bytes: &[u8]) -> FilePosition {
+    pub(crate) fn after(mut self, bytes: &[u8]) -> FilePosition {
         for byte in bytes {
             match byte {
                 b'\n' => self = FilePosition { line: self.line + 1, column: 1 },
@@ -56,23 +56,23 @@ impl FilePosition {
 }
 
 /// A buffered stream of bytes that knows its position.
-pub struct Input<R> {
+pub(crate) struct Input<R> {
     source: R,
     buffer: Vec<u8>,
     at: usize,
     end: usize,
     /// The position of the next byte.
-    pub position: FilePosition,
+    pub(crate) position: FilePosition,
 }
 
 impl<R: Read> Input<R> {
     /// Creates an input at the beginning of a stream.
-    pub fn new(source: R) -> Self {
+    pub(crate) fn new(source: R) -> Self {
         Self { source, buffer: vec![0; BUFFER_BYTES], at: 0, end: 0, position: FilePosition { line: 1, column: 1 } }
     }
 
     /// Returns the next byte without consuming it, or `None` at the end.
-    pub fn peek(&mut self) -> Result<Option<u8>, ReadError> {
+    pub(crate) fn peek(&mut self) -> Result<Option<u8>, ReadError> {
         while self.at == self.end {
             match self.source.read(&mut self.buffer) {
                 Ok(0) => return Ok(None),
@@ -85,13 +85,13 @@ impl<R: Read> Input<R> {
     }
 
     /// Consumes the byte that `peek` has returned.
-    pub fn advance(&mut self) {
+    pub(crate) fn advance(&mut self) {
         self.position = self.position.after(&self.buffer[self.at..=self.at]);
         self.at += 1;
     }
 
     /// Consumes the bytes in the buffer that need no escape in a JSON string, and appends them to `out`.
-    pub fn copy_plain(&mut self, out: &mut Vec<u8>) {
+    pub(crate) fn copy_plain(&mut self, out: &mut Vec<u8>) {
         let remaining = &self.buffer[self.at..self.end];
         let plain_bytes = &remaining[..plain(remaining)];
         out.extend_from_slice(plain_bytes);
@@ -100,7 +100,7 @@ impl<R: Read> Input<R> {
     }
 
     /// Skips blanks and returns the next byte without consuming it, or `None` at the end.
-    pub fn peek_non_blank(&mut self) -> Result<Option<u8>, ReadError> {
+    pub(crate) fn peek_non_blank(&mut self) -> Result<Option<u8>, ReadError> {
         loop {
             match self.peek()? {
                 Some(b' ' | b'\t' | b'\n' | b'\r') => self.advance(),
@@ -110,7 +110,7 @@ impl<R: Read> Input<R> {
     }
 
     /// Skips blanks and consumes the byte `expected`. Fails with the text `what` when the next byte is another one.
-    pub fn expect(&mut self, expected: u8, what: &str) -> Result<(), ReadError> {
+    pub(crate) fn expect(&mut self, expected: u8, what: &str) -> Result<(), ReadError> {
         match self.peek_non_blank()? {
             Some(byte) if byte == expected => {
                 self.advance();
@@ -122,7 +122,7 @@ impl<R: Read> Input<R> {
     }
 
     /// Returns the error of a file that ends too early.
-    pub fn end_error(&self) -> ReadError {
+    pub(crate) fn end_error(&self) -> ReadError {
         self.position.error("the file ends early: it was cut off")
     }
 }

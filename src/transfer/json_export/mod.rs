@@ -8,8 +8,8 @@ mod read;
 mod values;
 mod write;
 
-pub use input::ReadError;
-pub use number::is_worth;
+pub(crate) use input::ReadError;
+pub(crate) use number::is_worth;
 pub use read::{Datum, Reader};
 pub use write::{text, value, write_text, write_value};
 

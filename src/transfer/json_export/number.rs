@@ -44,7 +44,7 @@ fn denotes(number: f64, decimal: &Decimal<'_>) -> bool {
 /// Reports whether two values are equal, or are the same number in different storage classes. SQLite may convert a
 /// value like this because of the column's affinity. A column of REAL affinity stores whole numbers as integers, and
 /// therefore has no -0.0 (SQLite manual, "Datatypes", section 2).
-pub fn is_worth(one: Value<'_>, other: Value<'_>) -> bool {
+pub(crate) fn is_worth(one: Value<'_>, other: Value<'_>) -> bool {
     match (one, other) {
         _ if one.class() == other.class() => one == other,
         _ => match (digits(one), digits(other)) {

@@ -155,11 +155,6 @@ impl<R: Read> Reader<R> {
         self.row.iter().map(|cell| cell.as_ref().map_or(Value::Null, Datum::value))
     }
 
-    /// Returns the number of the last row, counted from 1.
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
     /// Reads the bracket at the beginning of the file.
     fn read_start(&mut self) -> Result<(), ReadError> {
         let what = match self.input.peek()? {

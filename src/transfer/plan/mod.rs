@@ -11,63 +11,63 @@ use crate::transfer::cast::{Cast, WritableType};
 use crate::transfer::source::{ColumnVisibility, SkipReason, SourceContents, SourceTable};
 use crate::transfer::target::TargetTable;
 use names::NameMappingError;
-pub use names::matching;
-pub use options::{CastOverride, ErrorScope, MappingError, PlanPurpose, TransferOptions};
-pub use selection::{TableSelection, check, select_tables};
-pub use target::{CastOf, PlanColumn, PlanTarget};
-pub use types::type_of;
+pub(crate) use names::matching;
+pub(crate) use options::{CastOverride, ErrorScope, MappingError, PlanPurpose, TransferOptions};
+pub(crate) use selection::{TableSelection, check, select_tables};
+pub(crate) use target::{CastOf, PlanColumn, PlanTarget};
+pub(crate) use types::type_of;
 
 /// The plan of a transfer: what is copied and what is not.
 #[derive(Debug)]
-pub struct TransferPlan<T: PlanTarget = TargetTable> {
+pub(crate) struct TransferPlan<T: PlanTarget = TargetTable> {
     /// The tables that are copied.
-    pub pairs: Vec<TableMapping<T>>,
+    pub(crate) pairs: Vec<TableMapping<T>>,
     /// Tables and other objects of the source that are not copied: the name, and the reason.
-    pub skipped: Vec<(String, String)>,
+    pub(crate) skipped: Vec<(String, String)>,
 }
 
 /// A table of the source, and the table of the target that receives its rows.
 #[derive(Debug)]
-pub struct TableMapping<T: PlanTarget = TargetTable> {
+pub(crate) struct TableMapping<T: PlanTarget = TargetTable> {
     /// The table of the source.
-    pub source: SourceTable,
+    pub(crate) source: SourceTable,
     /// The table of the target.
-    pub target: T,
+    pub(crate) target: T,
     /// The columns that are copied, in the order of the source.
-    pub columns: Vec<ColumnMapping<CastOf<T>>>,
+    pub(crate) columns: Vec<ColumnMapping<CastOf<T>>>,
 }
 
 /// A column of the source, and the column of the target that receives its values.
 #[derive(Debug)]
-pub struct ColumnMapping<C = Cast> {
+pub(crate) struct ColumnMapping<C = Cast> {
     /// The index of the column in the table of the source.
-    pub source: usize,
+    pub(crate) source: usize,
     /// The index of the column in the table of the target.
-    pub target: usize,
+    pub(crate) target: usize,
     /// The conversion of the values.
-    pub cast: C,
+    pub(crate) cast: C,
 }
 
 impl<T: PlanTarget> TableMapping<T> {
     /// Returns the indexes of the columns in the source, in the order in which they are copied.
-    pub fn read(&self) -> Vec<usize> {
+    pub(crate) fn read(&self) -> Vec<usize> {
         self.columns.iter().map(|column| column.source).collect()
     }
 
     /// Returns the names of the columns in the source, in the order in which they are copied.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|column| self.source.columns[column.source].name.as_str())
     }
 
     /// Returns the names of the columns in the target, in the order in which they are copied.
-    pub fn written(&self) -> Vec<&str> {
+    pub(crate) fn written(&self) -> Vec<&str> {
         self.columns.iter().map(|column| self.target.columns()[column.target].name()).collect()
     }
 }
 
 impl TableMapping {
     /// Returns the types of the columns in the target, in the order in which they are copied.
-    pub fn types(&self) -> Vec<WritableType> {
+    pub(crate) fn types(&self) -> Vec<WritableType> {
         self.columns.iter().map(|column| column.cast.ty().clone()).collect()
     }
 }
@@ -77,7 +77,7 @@ impl TableMapping {
 ///
 /// # Errors
 /// Returns all errors of the mapping, not only the first one.
-pub fn plan<T: PlanTarget>(
+pub(crate) fn plan<T: PlanTarget>(
     contents: &SourceContents,
     targets: &[T],
     options: &TransferOptions,

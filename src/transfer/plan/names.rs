@@ -2,7 +2,7 @@
 
 /// The reason why a name has no match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NameMappingError {
+pub(crate) enum NameMappingError {
     /// No name matches.
     None,
     /// Several names match.
@@ -13,7 +13,10 @@ pub enum NameMappingError {
 ///
 /// # Errors
 /// Fails when no name matches, or when several match.
-pub fn matching<'a>(name: &str, names: impl Iterator<Item = &'a str> + Clone) -> Result<usize, NameMappingError> {
+pub(crate) fn matching<'a>(
+    name: &str,
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Result<usize, NameMappingError> {
     let single = |positions: Vec<usize>| match positions[..] {
         [] => Err(NameMappingError::None),
         [position] => Ok(position),

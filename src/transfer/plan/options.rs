@@ -6,22 +6,22 @@ use crate::transfer::cast::Zone;
 
 /// The options of a transfer.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TransferOptions {
+pub(crate) struct TransferOptions {
     /// The purpose of the plan.
-    pub purpose: PlanPurpose,
+    pub(crate) purpose: PlanPurpose,
     /// The tables of the source that are copied (`--only`). An empty list means all tables.
-    pub only: Vec<String>,
+    pub(crate) only: Vec<String>,
     /// The tables of the source that are not copied (`--exclude`).
-    pub exclude: Vec<String>,
+    pub(crate) exclude: Vec<String>,
     /// The rules for single columns (`--cast`).
-    pub casts: Vec<CastOverride>,
+    pub(crate) casts: Vec<CastOverride>,
     /// The time zone of times that contain none.
-    pub zone: Zone,
+    pub(crate) zone: Zone,
 }
 
 /// The purpose of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlanPurpose {
+pub(crate) enum PlanPurpose {
     /// The rows of a SQLite database are written to the target.
     Load,
     /// The rows of an export are written to the target: words that PostgreSQL writes as text, such as `Infinity`, are
@@ -33,27 +33,27 @@ pub enum PlanPurpose {
 
 /// An option `--cast table.column=rule`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CastOverride {
+pub(crate) struct CastOverride {
     /// The column as it was written, `table.column`, not split: names may contain dots.
-    pub place: String,
+    pub(crate) place: String,
     /// The name of the rule.
-    pub rule: String,
+    pub(crate) rule: String,
 }
 
 /// An error that prevents the mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MappingError {
     /// The object with the error: `table` or `table.column` of the source.
-    pub place: String,
+    pub(crate) place: String,
     /// The reason, for a message.
-    pub reason: String,
+    pub(crate) reason: String,
     /// The side that has to be corrected.
-    pub scope: ErrorScope,
+    pub(crate) scope: ErrorScope,
 }
 
 /// The side that has to be corrected. Errors of a later variant have to be corrected before those of an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ErrorScope {
+pub(crate) enum ErrorScope {
     /// One of the two databases has to be changed.
     Databases,
     /// The role with which Lockkeeper connects to the target has to be changed, or the owner of the table.
@@ -64,7 +64,7 @@ pub enum ErrorScope {
 
 impl ErrorScope {
     /// Returns the scope among some errors that has to be corrected first.
-    pub fn gravest(errors: &[MappingError]) -> ErrorScope {
+    pub(crate) fn gravest(errors: &[MappingError]) -> ErrorScope {
         errors.iter().map(|error| error.scope).max().unwrap_or(ErrorScope::Databases)
     }
 }

@@ -5,18 +5,18 @@ use crate::transfer::source::{SourceContents, SourceTable};
 
 /// The tables that are to be copied, and the others.
 #[derive(Debug)]
-pub struct TableSelection<'a> {
+pub(crate) struct TableSelection<'a> {
     /// The tables that are to be copied.
-    pub tables: Vec<&'a SourceTable>,
+    pub(crate) tables: Vec<&'a SourceTable>,
     /// The tables that are not copied: the name, and the reason.
-    pub skipped: Vec<(String, String)>,
+    pub(crate) skipped: Vec<(String, String)>,
 }
 
 /// Returns the tables that would be copied and those that would not, before the target is known.
 ///
 /// # Errors
 /// Fails when SQL cannot name a table, or when an option names something that the source does not have.
-pub fn select_tables<'a>(
+pub(crate) fn select_tables<'a>(
     contents: &'a SourceContents,
     options: &TransferOptions,
 ) -> Result<TableSelection<'a>, Vec<MappingError>> {
@@ -37,7 +37,7 @@ pub fn select_tables<'a>(
 ///
 /// # Errors
 /// Returns an error for each name that the source does not have.
-pub fn check(contents: &SourceContents, options: &TransferOptions) -> Result<(), Vec<MappingError>> {
+pub(crate) fn check(contents: &SourceContents, options: &TransferOptions) -> Result<(), Vec<MappingError>> {
     let has_column = |table: &SourceTable, column_name: &str| {
         let mut names = table.columns.iter().map(|column| format!("{}.{}", table.name, column.name));
         names.any(|name| name.eq_ignore_ascii_case(column_name))

@@ -8,7 +8,7 @@ use crate::transfer::import::{ImportColumn, ImportTable};
 use crate::transfer::target::{TargetColumn, TargetTable};
 
 /// A table into which rows can be copied.
-pub trait PlanTarget: Clone + Debug {
+pub(crate) trait PlanTarget: Clone + Debug {
     /// A column of the table.
     type Column: PlanColumn;
 
@@ -26,7 +26,7 @@ pub trait PlanTarget: Clone + Debug {
 }
 
 /// A column of a table into which rows can be copied.
-pub trait PlanColumn {
+pub(crate) trait PlanColumn {
     /// The conversion of the values.
     type Cast: Debug;
 
@@ -53,7 +53,7 @@ pub trait PlanColumn {
 }
 
 /// The conversion of the values that are copied into a column of the target `T`.
-pub type CastOf<T> = <<T as PlanTarget>::Column as PlanColumn>::Cast;
+pub(crate) type CastOf<T> = <<T as PlanTarget>::Column as PlanColumn>::Cast;
 
 impl PlanTarget for TargetTable {
     type Column = TargetColumn;

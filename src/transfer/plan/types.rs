@@ -4,7 +4,7 @@ use crate::transfer::cast::{TypeFacts, WritableType};
 use crate::transfer::target::TargetColumn;
 
 /// Returns the type of a column's values, or `None` when such values cannot be written.
-pub fn type_of(column: &TargetColumn) -> Option<WritableType> {
+pub(crate) fn type_of(column: &TargetColumn) -> Option<WritableType> {
     WritableType::from_facts(&facts(column))
 }
 

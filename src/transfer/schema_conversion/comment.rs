@@ -20,7 +20,7 @@ pub(super) fn comment(text: &str) -> String {
 }
 
 /// Returns a text as one comment line.
-pub fn line(text: &str) -> String {
+pub(crate) fn line(text: &str) -> String {
     format!("-- {}\n", replace_controls(text).trim_end())
 }
 

@@ -19,25 +19,25 @@ const MAX_INDEX_COLUMNS: usize = 32;
 /// A primary key or unique constraint: its columns, and its name, if PostgreSQL would choose another one.
 #[derive(Debug)]
 pub(super) struct Constraint {
-    pub columns: Vec<usize>,
-    pub name: Option<String>,
+    pub(crate) columns: Vec<usize>,
+    pub(crate) name: Option<String>,
 }
 
 /// The keys and indexes of a table.
 #[derive(Debug, Default)]
 pub(super) struct TableKeys {
     /// The primary key.
-    pub primary: Option<Constraint>,
+    pub(crate) primary: Option<Constraint>,
     /// The unique constraints.
-    pub unique: Vec<Constraint>,
+    pub(crate) unique: Vec<Constraint>,
     /// The CREATE INDEX statements, each with its line end.
-    pub indexes: Vec<String>,
+    pub(crate) indexes: Vec<String>,
     /// Lists of columns that are unique in PostgreSQL.
-    pub unique_keys: Vec<Vec<usize>>,
+    pub(crate) unique_keys: Vec<Vec<usize>>,
     /// Notes on constraints that differ slightly from those of SQLite.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// Constraints and indexes that are not carried over: the text, and the reason.
-    pub omitted: Vec<(String, String)>,
+    pub(crate) omitted: Vec<(String, String)>,
 }
 
 /// The context in which the keys of one table are examined.
@@ -52,7 +52,7 @@ type TranslatedPart = (String, Option<Translation>);
 
 impl TableKeys {
     /// Translates the keys and indexes of a table.
-    pub fn for_table<Q: RowQueries>(
+    pub(crate) fn for_table<Q: RowQueries>(
         table: &ExaminedTable,
         syntax: Option<&syntax::TableSyntax>,
         names: &BTreeMap<String, String>,

@@ -26,13 +26,13 @@ use std::collections::BTreeMap;
 
 use crate::transfer::flag;
 use crate::transfer::source::{IndexOrigin, IndexedValue, SkipReason, SourceContents, SourceTable, TableDefinition};
-pub use comment::line;
+pub(crate) use comment::line;
 use comment::{comment, indented};
 use keys::TableKeys;
 use names::{UsedNames, impossible, impossible_column, quoted};
-pub use notes::TypeRefusal;
+pub(crate) use notes::TypeRefusal;
 use translate::ColumnInfo;
-pub use type_inference::{ChosenType, ColumnUsage, ROW, TypeInference, width};
+pub(crate) use type_inference::{ChosenType, ColumnUsage, ROW, TypeInference, width};
 
 /// The maximum number of columns of a table: `MaxHeapAttributeNumber` less the columns of the server
 /// (src/include/access/htup_details.h).
@@ -40,13 +40,13 @@ const MAX_COLUMNS: usize = 1600;
 
 /// A table of the source, with the types that were chosen for its columns.
 #[derive(Debug)]
-pub struct ExaminedTable {
+pub(crate) struct ExaminedTable {
     /// The table of the source.
-    pub source: SourceTable,
+    pub(crate) source: SourceTable,
     /// The definition of the table with its indexes and foreign keys.
-    pub definition: TableDefinition,
+    pub(crate) definition: TableDefinition,
     /// The chosen types, one for each column of the source.
-    pub columns: Vec<ChosenType>,
+    pub(crate) columns: Vec<ChosenType>,
 }
 
 impl ExaminedTable {
@@ -76,7 +76,7 @@ impl ExaminedTable {
 }
 
 /// The queries about the rows of the source that a conversion needs.
-pub trait RowQueries {
+pub(crate) trait RowQueries {
     /// An error of the source.
     type Error;
 
@@ -97,13 +97,13 @@ pub trait RowQueries {
 
 /// The scripts of a revision, without the lines at the top that name it.
 #[derive(Debug)]
-pub struct ConvertedSchema {
+pub(crate) struct ConvertedSchema {
     /// The up script.
-    pub up: String,
+    pub(crate) up: String,
     /// The down script.
-    pub down: String,
+    pub(crate) down: String,
     /// Messages about what is not carried over, or is carried over with a different meaning, with the reasons.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Returns the index of the column that is an alias of the rowid: the only column of a primary key without an index.
@@ -116,7 +116,7 @@ fn rowid(source: &SourceTable, definition: &TableDefinition) -> Option<usize> {
 }
 
 /// Returns the usage of each column of a table.
-pub fn uses(source: &SourceTable, definition: &TableDefinition) -> Vec<ColumnUsage> {
+pub(crate) fn uses(source: &SourceTable, definition: &TableDefinition) -> Vec<ColumnUsage> {
     let mut uses = vec![ColumnUsage::default(); source.columns.len()];
     for index in &definition.indexes {
         for part in &index.parts {
@@ -133,7 +133,7 @@ pub fn uses(source: &SourceTable, definition: &TableDefinition) -> Vec<ColumnUsa
 }
 
 /// Returns the reasons why a table cannot be created at all, one message each.
-pub fn impossibilities(source: &SourceTable) -> Vec<String> {
+pub(crate) fn impossibilities(source: &SourceTable) -> Vec<String> {
     let table = &source.name;
     let exclude_flag = flag("--exclude", table);
     let message = |reason: String| format!("{table}: {reason} ({exclude_flag} leaves the table out)");
@@ -150,7 +150,7 @@ pub fn impossibilities(source: &SourceTable) -> Vec<String> {
 ///
 /// # Errors
 /// Fails when SQLite reports an error for a query about the rows.
-pub fn convert<Q: RowQueries>(
+pub(crate) fn convert<Q: RowQueries>(
     examined: &[ExaminedTable],
     contents: &SourceContents,
     texts: &[(String, String)],

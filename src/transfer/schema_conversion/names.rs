@@ -59,13 +59,13 @@ pub(super) struct UsedNames(BTreeSet<String>);
 
 impl UsedNames {
     /// Marks a name as used.
-    pub fn take(&mut self, name: &str) {
+    pub(crate) fn take(&mut self, name: &str) {
         self.0.insert(name.to_owned());
     }
 
     /// Returns the wanted name, or a similar one that is unused and short enough, and marks it as used. An empty name,
     /// which PostgreSQL does not allow, is replaced.
-    pub fn unused(&mut self, preferred: &str) -> String {
+    pub(crate) fn unused(&mut self, preferred: &str) -> String {
         let preferred = if preferred.is_empty() { "unnamed" } else { preferred };
         let mut name = truncate(preferred, MAX_BYTES).to_owned();
         let mut number = 2;

@@ -6,22 +6,22 @@ use crate::transfer::value::{StorageClass, Value};
 
 /// The reason why no type fits a column.
 #[derive(Debug, Default)]
-pub struct TypeRefusal {
+pub(crate) struct TypeRefusal {
     /// The message for the user.
-    pub words: String,
+    pub(crate) words: String,
     /// Arguments of `--cast` with which one type fits all values of the column.
-    pub casts: Vec<String>,
+    pub(crate) casts: Vec<String>,
 }
 
 /// Notes on the values of a column.
 #[derive(Debug, Default)]
 pub(super) struct ColumnNotes {
     /// The reason why the first candidate is not the type.
-    pub first: Option<String>,
+    pub(crate) first: Option<String>,
     /// The value that no remaining candidate accepted.
-    pub last: Option<String>,
+    pub(crate) last: Option<String>,
     /// The notation of the numbers and texts, which is recorded only for columns with a rule.
-    pub spelled: NumberSpellings,
+    pub(crate) spelled: NumberSpellings,
     numbers: bool,
     texts: bool,
     blobs: bool,
@@ -33,7 +33,7 @@ pub(super) struct ColumnNotes {
 
 impl ColumnNotes {
     /// Records the storage class of a value.
-    pub fn class(&mut self, value: Value<'_>) {
+    pub(crate) fn class(&mut self, value: Value<'_>) {
         let is_text = |bytes: &[u8]| !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok();
         match value {
             Value::Null => {}
@@ -52,7 +52,7 @@ impl ColumnNotes {
     }
 
     /// Reports whether the column has a value other than NULL.
-    pub fn has_values(&self) -> bool {
+    pub(crate) fn has_values(&self) -> bool {
         self.numbers || self.texts || self.blobs
     }
 }
@@ -60,7 +60,7 @@ impl ColumnNotes {
 impl ColumnNotes {
     /// Returns the reason why no type fits: the row after which no candidate was left, the storage classes of all
     /// values, and options that may help.
-    pub fn refusal(&self, column_name: &str, rules: &[String]) -> TypeRefusal {
+    pub(crate) fn refusal(&self, column_name: &str, rules: &[String]) -> TypeRefusal {
         let kinds = [(self.numbers, "numbers"), (self.texts, "texts"), (self.blobs, "blobs")];
         let kinds: Vec<&str> = kinds.iter().filter(|(is_present, _)| *is_present).map(|(_, kind)| *kind).collect();
         let invalid_text_note = if self.has_invalid_text { ", and texts that have a NUL or are not UTF-8" } else { "" };

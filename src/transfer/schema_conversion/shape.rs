@@ -16,7 +16,7 @@ impl Shape {
     /// # Errors
     /// Fails when the value has a different notation: it might then equal another value in PostgreSQL, but not in
     /// SQLite.
-    pub fn take(&mut self, ty: &WritableType, value: Value<'_>) -> Result<(), String> {
+    pub(crate) fn take(&mut self, ty: &WritableType, value: Value<'_>) -> Result<(), String> {
         let shape = match (ty, value) {
             (WritableType::TimestampTz(_) | WritableType::Date | WritableType::Time(_), Value::Text(text)) => {
                 time_shape(text)

@@ -7,55 +7,55 @@ use super::tokenizer::{Word, tokenize};
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct TableSyntax {
     /// The CHECK constraints of the table and of its columns.
-    pub checks: Vec<CheckSyntax>,
+    pub(crate) checks: Vec<CheckSyntax>,
     /// The foreign keys in the order of the text.
-    pub foreign_keys: Vec<ForeignKeySyntax>,
+    pub(crate) foreign_keys: Vec<ForeignKeySyntax>,
     /// The PRIMARY KEY and UNIQUE constraints with a name: the name, and the columns in lower case.
-    pub names: Vec<(String, Vec<String>)>,
+    pub(crate) names: Vec<(String, Vec<String>)>,
     /// The columns, in the order of the text.
-    pub columns: Vec<ColumnSyntax>,
+    pub(crate) columns: Vec<ColumnSyntax>,
     /// The table constraints with an ON CONFLICT other than ABORT, as they were written.
-    pub conflicts: Vec<String>,
+    pub(crate) conflicts: Vec<String>,
 }
 
 /// A CHECK constraint.
 #[derive(Debug, PartialEq)]
 pub(super) struct CheckSyntax {
     /// The name of the constraint, if it has one.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// The expression between the parentheses.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// A foreign key.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct ForeignKeySyntax {
     /// The name of the constraint, if it has one.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// True for `DEFERRABLE INITIALLY DEFERRED`.
-    pub deferred: bool,
+    pub(crate) deferred: bool,
 }
 
 /// A column.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct ColumnSyntax {
     /// The name of the column.
-    pub name: String,
+    pub(crate) name: String,
     /// The name of the collation, if the column has one.
-    pub collation: Option<String>,
+    pub(crate) collation: Option<String>,
     /// The expression of a generated column.
-    pub expression: Option<String>,
+    pub(crate) expression: Option<String>,
     /// The column constraints with an ON CONFLICT other than ABORT, as they were written.
-    pub conflicts: Vec<String>,
+    pub(crate) conflicts: Vec<String>,
 }
 
 /// The properties in the text of a CREATE INDEX.
 #[derive(Debug, PartialEq)]
 pub(super) struct IndexSyntax {
     /// The columns and expressions, as they were written, without direction and collation.
-    pub parts: Vec<String>,
+    pub(crate) parts: Vec<String>,
     /// The condition of a partial index.
-    pub condition: Option<String>,
+    pub(crate) condition: Option<String>,
 }
 
 /// Parses a CREATE TABLE, or returns `None` when a part of it is not supported.

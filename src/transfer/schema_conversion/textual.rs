@@ -25,7 +25,7 @@ const MAX_REALS: usize = 100_000;
 
 /// The numbers of a column, and its texts that `as-text` would also write for a number.
 #[derive(Clone, Debug, Default)]
-pub struct NumberSpellings {
+pub(crate) struct NumberSpellings {
     integers: bool,
     integer_texts: bool,
     reals: Reals,

@@ -23,31 +23,31 @@ pub(super) enum WordKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Word<'t> {
     /// The kind of the word.
-    pub kind: WordKind,
+    pub(crate) kind: WordKind,
     /// The word as it was written.
-    pub text: &'t str,
+    pub(crate) text: &'t str,
     /// The offset of the word in the text, in bytes.
-    pub at: usize,
+    pub(crate) at: usize,
 }
 
 impl Word<'_> {
     /// Returns the offset after the word, in bytes.
-    pub fn end(&self) -> usize {
+    pub(crate) fn end(&self) -> usize {
         self.at + self.text.len()
     }
 
     /// Reports whether the word is this keyword.
-    pub fn is(&self, keyword: &str) -> bool {
+    pub(crate) fn is(&self, keyword: &str) -> bool {
         self.kind == WordKind::Word && self.text.eq_ignore_ascii_case(keyword)
     }
 
     /// Reports whether the word is this symbol.
-    pub fn is_symbol(&self, symbol: &str) -> bool {
+    pub(crate) fn is_symbol(&self, symbol: &str) -> bool {
         self.kind == WordKind::Symbol && self.text == symbol
     }
 
     /// Returns the name if the word can be one. SQLite also accepts strings as names.
-    pub fn name(&self) -> Option<&str> {
+    pub(crate) fn name(&self) -> Option<&str> {
         match &self.kind {
             WordKind::Word => Some(self.text),
             WordKind::Name(name) | WordKind::Text(name) => Some(name),

@@ -10,14 +10,14 @@ use crate::transfer::cast::WritableType;
 /// A column that expressions may contain.
 #[derive(Clone, Debug)]
 pub(super) struct ColumnInfo<'a> {
-    pub name: &'a str,
-    pub ty: &'a WritableType,
+    pub(crate) name: &'a str,
+    pub(crate) ty: &'a WritableType,
     /// True if texts are compared byte by byte.
-    pub is_binary: bool,
+    pub(crate) is_binary: bool,
     /// True if a rule of the user changes the values of the column.
-    pub has_cast_rules: bool,
+    pub(crate) has_cast_rules: bool,
     /// The length of the longest value in bytes.
-    pub longest: usize,
+    pub(crate) longest: usize,
 }
 
 /// Translates an expression over these columns, or returns `None` when its meaning in PostgreSQL might differ.

@@ -19,29 +19,29 @@ pub(super) enum ExpressionClass {
 /// A translated expression.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Translation {
-    pub sql: String,
-    pub class: ExpressionClass,
+    pub(crate) sql: String,
+    pub(crate) class: ExpressionClass,
     /// The integer arithmetic in the expression, as SQL of SQLite: on overflow SQLite uses floating point, PostgreSQL
     /// fails.
-    pub guards: Vec<String>,
+    pub(crate) guards: Vec<String>,
     /// The maximum length of a text value in bytes.
-    pub longest: usize,
+    pub(crate) longest: usize,
     /// True for a literal number.
-    pub literal: bool,
+    pub(crate) literal: bool,
     /// True if texts are compared byte by byte.
-    pub binary: bool,
+    pub(crate) binary: bool,
     /// True if the expression needs no parentheses.
-    pub atom: bool,
+    pub(crate) atom: bool,
 }
 
 impl Translation {
     /// Creates the translation of an expression that has no parts and needs no parentheses.
-    pub fn new(sql: String, class: ExpressionClass) -> Translation {
+    pub(crate) fn new(sql: String, class: ExpressionClass) -> Translation {
         Translation { sql, class, guards: Vec::new(), longest: 0, literal: false, binary: true, atom: true }
     }
 
     /// Adds the properties of the parts of the expression.
-    pub fn with_parts(mut self, parts: impl IntoIterator<Item = Translation>) -> Translation {
+    pub(crate) fn with_parts(mut self, parts: impl IntoIterator<Item = Translation>) -> Translation {
         for part in parts {
             self.guards.extend(part.guards);
             self.binary &= part.binary;
@@ -51,7 +51,7 @@ impl Translation {
     }
 
     /// Returns the SQL, in parentheses if it needs them.
-    pub fn wrapped(&self) -> String {
+    pub(crate) fn wrapped(&self) -> String {
         if self.atom { self.sql.clone() } else { format!("({})", self.sql) }
     }
 }

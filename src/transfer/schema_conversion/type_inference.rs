@@ -10,35 +10,35 @@ use crate::transfer::value::{StorageClass, Value, shown};
 
 /// The usage of a column, which excludes some types.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ColumnUsage {
+pub(crate) struct ColumnUsage {
     /// True for a part of an index: the type must have an order.
-    pub indexed: bool,
+    pub(crate) indexed: bool,
     /// True for a part of a key: values that differ in SQLite must differ in PostgreSQL.
-    pub unique: bool,
+    pub(crate) unique: bool,
     /// True for an alias of the rowid, which is always an integer.
-    pub rowid: bool,
+    pub(crate) rowid: bool,
 }
 
 /// The chosen type of a column, and facts about its values.
 #[derive(Clone, Debug)]
-pub struct ChosenType {
+pub(crate) struct ChosenType {
     /// The cast for the chosen type.
-    pub cast: Cast,
+    pub(crate) cast: Cast,
     /// The names of the rules that the user gave for the column.
-    pub rules: Vec<String>,
+    pub(crate) rules: Vec<String>,
     /// True if a value is NULL or becomes NULL.
-    pub nulls: bool,
+    pub(crate) nulls: bool,
     /// The length of the longest value in bytes.
-    pub longest: usize,
+    pub(crate) longest: usize,
     /// The notation of numbers and texts, for columns where a rule converts both to text.
-    pub spelled: NumberSpellings,
+    pub(crate) spelled: NumberSpellings,
     /// The note on the chosen type for the user, if there is one.
-    pub note: Option<String>,
+    pub(crate) note: Option<String>,
 }
 
 impl ChosenType {
     /// Returns the chosen type.
-    pub fn ty(&self) -> &WritableType {
+    pub(crate) fn ty(&self) -> &WritableType {
         self.cast.ty()
     }
 
@@ -70,11 +70,11 @@ const EMPTY_AS_NULL: &str = "empty-as-null";
 const NULL_FIELD: [u8; 4] = [0xff; 4];
 
 /// The maximum size of a row on its page in bytes, below `MaxHeapTupleSize` (src/include/access/htup_details.h).
-pub const ROW: usize = 8000;
+pub(crate) const ROW: usize = 8000;
 
 /// Returns the maximum size of a value in its row, in bytes. A longer value is stored outside of the row
 /// (src/backend/access/table/toast_helper.c).
-pub fn width(value: Value<'_>) -> usize {
+pub(crate) fn width(value: Value<'_>) -> usize {
     match value {
         Value::Null => 0,
         Value::Integer(_) | Value::Real(_) => 8,
@@ -83,7 +83,7 @@ pub fn width(value: Value<'_>) -> usize {
 }
 
 /// The state of choosing the type of a column while its values are read.
-pub struct TypeInference {
+pub(crate) struct TypeInference {
     /// The column as the option `--cast` expects it: `table.column`.
     column_name: String,
     declared: String,
@@ -112,7 +112,7 @@ impl TypeInference {
     ///
     /// # Errors
     /// Fails when the rules fit no type. The error is a message for the user.
-    pub fn new(
+    pub(crate) fn new(
         column_name: String,
         declared: &str,
         usage: ColumnUsage,
@@ -159,7 +159,7 @@ impl TypeInference {
     }
 
     /// Examines a value. `row` returns the name of its row for messages.
-    pub fn take(&mut self, value: Value<'_>, row: &dyn Fn() -> String) {
+    pub(crate) fn take(&mut self, value: Value<'_>, row: &dyn Fn() -> String) {
         if value == Value::Null {
             self.nulls = true;
             return;
@@ -212,7 +212,7 @@ impl TypeInference {
     ///
     /// # Errors
     /// Fails when no type fits. The error names the first row after which no candidate was left, and what may help.
-    pub fn finish(mut self) -> Result<ChosenType, TypeRefusal> {
+    pub(crate) fn finish(mut self) -> Result<ChosenType, TypeRefusal> {
         let has_values = self.notes.has_values();
         // Without a value, a declaration without meaning is no reason for another type than text.
         if !has_values && self.meaning == TypeMeaning::Nothing && self.rules.is_empty() {

@@ -137,7 +137,7 @@ const MEANINGS: &[(TypeMeaning, &[&str])] = &[
 
 impl DeclaredType {
     /// Parses a declared type.
-    pub fn parse(text: &str) -> DeclaredType {
+    pub(crate) fn parse(text: &str) -> DeclaredType {
         let (head, after_parenthesis) = text.split_once('(').unwrap_or((text, ""));
         let (arguments, tail) = after_parenthesis.split_once(')').unwrap_or((after_parenthesis, ""));
         let words: Vec<&str> = head.split_whitespace().chain(tail.split_whitespace()).collect();
@@ -146,7 +146,7 @@ impl DeclaredType {
     }
 
     /// Returns the meaning of the declared type.
-    pub fn meaning(&self) -> TypeMeaning {
+    pub(crate) fn meaning(&self) -> TypeMeaning {
         match (self.name.as_str(), &self.lengths[..]) {
             ("TINYINT", [1]) => return TypeMeaning::Boolean,
             ("CHAR" | "CHARACTER", [36]) => return TypeMeaning::Char36,
@@ -157,7 +157,7 @@ impl DeclaredType {
     }
 
     /// Returns the affinity by SQLite's rules, in their order.
-    pub fn affinity(&self) -> Affinity {
+    pub(crate) fn affinity(&self) -> Affinity {
         let contains_any = |parts: &[&str]| parts.iter().any(|part| self.name.contains(part));
         match () {
             () if contains_any(&["INT"]) => Affinity::Integer,
@@ -169,7 +169,7 @@ impl DeclaredType {
     }
 
     /// Returns the types to try, in this order. The result is empty when only the stored values are known.
-    pub fn types(&self) -> Vec<WritableType> {
+    pub(crate) fn types(&self) -> Vec<WritableType> {
         match self.meaning() {
             TypeMeaning::Integer => vec![WritableType::BigInt],
             TypeMeaning::Small => vec![WritableType::SmallInt, WritableType::BigInt],

@@ -2,44 +2,44 @@
 
 /// The definition of a table, without its columns and foreign keys.
 #[derive(Clone, Debug, Default)]
-pub struct TableDefinition {
+pub(crate) struct TableDefinition {
     /// Text of CREATE TABLE, as it was written, or as ALTER TABLE has changed it.
-    pub sql: String,
+    pub(crate) sql: String,
     /// Indexes in the order of their creation.
-    pub indexes: Vec<SourceIndex>,
+    pub(crate) indexes: Vec<SourceIndex>,
     /// Actions of the foreign keys, in the order of [`SourceTable::foreign_keys`](super::SourceTable::foreign_keys).
-    pub actions: Vec<ReferentialAction>,
+    pub(crate) actions: Vec<ReferentialAction>,
 }
 
 /// The ON UPDATE and ON DELETE actions of a foreign key; `NO ACTION` is the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReferentialAction {
+pub(crate) struct ReferentialAction {
     /// Action when the parent's key changes.
-    pub on_update: String,
+    pub(crate) on_update: String,
     /// Action when the parent row is deleted.
-    pub on_delete: String,
+    pub(crate) on_delete: String,
 }
 
 /// An index of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceIndex {
+pub(crate) struct SourceIndex {
     /// Index name; SQLite makes one up for a constraint.
-    pub name: String,
+    pub(crate) name: String,
     /// True for a unique index.
-    pub unique: bool,
+    pub(crate) unique: bool,
     /// Statement or constraint that created the index.
-    pub origin: IndexOrigin,
+    pub(crate) origin: IndexOrigin,
     /// True for an index with a WHERE clause.
-    pub partial: bool,
+    pub(crate) partial: bool,
     /// Text of CREATE INDEX; `None` for an index of a constraint.
-    pub sql: Option<String>,
+    pub(crate) sql: Option<String>,
     /// Indexed columns and expressions, in their order.
-    pub parts: Vec<IndexPart>,
+    pub(crate) parts: Vec<IndexPart>,
 }
 
 /// The statement or constraint that created an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IndexOrigin {
+pub(crate) enum IndexOrigin {
     /// CREATE INDEX.
     Create,
     /// A UNIQUE constraint.
@@ -50,18 +50,18 @@ pub enum IndexOrigin {
 
 /// A part of an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IndexPart {
+pub(crate) struct IndexPart {
     /// Column or expression.
-    pub value: IndexedValue,
+    pub(crate) value: IndexedValue,
     /// True for descending order.
-    pub descending: bool,
+    pub(crate) descending: bool,
     /// Name of the collation.
-    pub collation: String,
+    pub(crate) collation: String,
 }
 
 /// The value that a part of an index holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IndexedValue {
+pub(crate) enum IndexedValue {
     /// A column, by its position in [`SourceTable::columns`](super::SourceTable::columns).
     Column(usize),
     /// The rowid.

@@ -5,7 +5,7 @@ mod definition;
 
 use std::fmt;
 
-pub use definition::{IndexOrigin, IndexPart, IndexedValue, ReferentialAction, SourceIndex, TableDefinition};
+pub(crate) use definition::{IndexOrigin, IndexPart, IndexedValue, ReferentialAction, SourceIndex, TableDefinition};
 
 /// The contents of a source.
 #[derive(Clone, Debug, Default)]

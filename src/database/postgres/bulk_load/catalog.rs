@@ -33,7 +33,7 @@ impl Postgres {
     ///
     /// # Errors
     /// Fails when the session is lost.
-    pub async fn target_tables(&mut self) -> Result<Vec<TargetTable>, DatabaseError> {
+    pub(crate) async fn target_tables(&mut self) -> Result<Vec<TargetTable>, DatabaseError> {
         let schema = self.schema().unwrap_or_default();
         let sql = tables(&schema, &self.facts.table);
         let mut tables: Vec<TargetTable> = self.rows(sql).await?.iter().map(table).collect::<Result<_, _>>()?;
@@ -70,7 +70,7 @@ impl Postgres {
 }
 
 /// Returns an SQL expression for an array of OIDs.
-pub fn oids(oids: impl Iterator<Item = u32>) -> String {
+pub(crate) fn oids(oids: impl Iterator<Item = u32>) -> String {
     let list: Vec<String> = oids.map(|oid| oid.to_string()).collect();
     format!("'{{{}}}'::pg_catalog.oid[]", list.join(","))
 }

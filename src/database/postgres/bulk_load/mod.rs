@@ -14,7 +14,7 @@ pub mod rows;
 mod sequence;
 mod snapshot;
 mod text;
-pub mod violation;
+pub(crate) mod violation;
 
 use std::mem;
 
@@ -27,13 +27,13 @@ use crate::database::{ApplyError, Database, DatabaseError, DatabaseErrorKind, Lo
 use crate::revision::render::OWN_PATH;
 use crate::sql::literal;
 use crate::transfer::target::TargetTable;
-pub use copy::CopyIn;
+pub(crate) use copy::CopyIn;
 use detached::DetachedObjects;
-pub use orphan::{Orphan, Removal};
+pub(crate) use orphan::{Orphan, Removal};
 pub use reattach::{ReattachError, ReattachStep};
-pub use rows::{CopyReader, CopyRow};
+pub(crate) use rows::CopyRow;
 pub use sequence::SequenceFloor;
-pub use snapshot::Snapshot;
+pub(crate) use snapshot::Snapshot;
 pub use violation::{ViolatedRule, Violation, ViolationGroup, ViolationTotal};
 
 /// The state of the last COPY.
@@ -79,7 +79,7 @@ impl Postgres {
     ///
     /// # Errors
     /// Fails when another session uses a table, or a privilege is missing. The transaction is then rolled back.
-    pub async fn load(&mut self, tables: &[TargetTable]) -> Result<BulkLoad<'_>, DatabaseError> {
+    pub(crate) async fn load(&mut self, tables: &[TargetTable]) -> Result<BulkLoad<'_>, DatabaseError> {
         match self.open_load(tables).await {
             Ok(detached) => {
                 Ok(BulkLoad { database: self, tables: tables.to_vec(), detached, copy_state: CopyState::Idle })
@@ -175,7 +175,7 @@ impl<'a> BulkLoad<'a> {
     ///
     /// # Errors
     /// Fails as [`BulkLoad::reattach`] does: rows violate other constraints, or a sequence is past its end.
-    pub async fn reattach_without(
+    pub(crate) async fn reattach_without(
         self,
         removal: Removal<'_>,
         floors: &[SequenceFloor<'_>],

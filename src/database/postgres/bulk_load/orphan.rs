@@ -10,27 +10,27 @@ use crate::database::DatabaseError;
 use crate::database::postgres::Postgres;
 
 /// The options of a removal.
-pub struct Removal<'a> {
+pub(crate) struct Removal<'a> {
     /// A function that returns, for the OID of a table, the quoted columns of its removed rows that `each` gets.
-    pub columns: &'a dyn Fn(u32) -> Vec<String>,
+    pub(crate) columns: &'a dyn Fn(u32) -> Vec<String>,
     /// The callback that gets each removed row.
-    pub each: &'a mut dyn FnMut(Orphan<'_>),
+    pub(crate) each: &'a mut dyn FnMut(Orphan<'_>),
 }
 
 /// A row that is removed.
-pub struct Orphan<'a> {
+pub(crate) struct Orphan<'a> {
     /// The OID of the table, or of the root if the row is in a partition.
-    pub table: u32,
+    pub(crate) table: u32,
     /// The values of the row.
-    pub row: CopyRow<'a>,
+    pub(crate) row: CopyRow<'a>,
     /// The violated foreign key, as its index among the detached ones.
-    pub key: usize,
+    pub(crate) key: usize,
     /// The columns of the foreign key; all names are quoted.
-    pub columns: &'a [String],
+    pub(crate) columns: &'a [String],
     /// The referenced table, qualified and quoted.
-    pub parent: &'a str,
+    pub(crate) parent: &'a str,
     /// The referenced columns.
-    pub parent_columns: &'a [String],
+    pub(crate) parent_columns: &'a [String],
 }
 
 /// Removes rows until every row has its parent: rows that refer to a removed row are removed, too.

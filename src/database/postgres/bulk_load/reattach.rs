@@ -51,9 +51,9 @@ impl StepCounter<'_> {
 
 /// The objects that are reattached.
 pub(super) struct Reattachment<'a> {
-    pub tables: &'a [TargetTable],
-    pub detached: &'a DetachedObjects,
-    pub floors: &'a [SequenceFloor<'a>],
+    pub(crate) tables: &'a [TargetTable],
+    pub(crate) detached: &'a DetachedObjects,
+    pub(crate) floors: &'a [SequenceFloor<'a>],
 }
 
 impl Reattachment<'_> {

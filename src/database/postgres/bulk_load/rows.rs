@@ -4,7 +4,7 @@
 use thiserror::Error;
 
 /// The beginning of every stream; four bytes of flags and the length of an extension follow.
-pub const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
+pub(crate) const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// The lowest flag that changes the format: a reader that does not know such a flag must stop.
 const FIRST_CRITICAL_FLAG: u32 = 1 << 16;
 

@@ -12,7 +12,7 @@ use crate::revision::render::OWN_PATH;
 use crate::transfer::target::{TargetColumn, TargetTable};
 
 /// A read-only transaction. It sees all of its tables as of one moment, and no session can drop, rename or alter them.
-pub struct Snapshot<'a> {
+pub(crate) struct Snapshot<'a> {
     database: &'a mut Postgres,
     copy_state: CopyState,
 }
@@ -22,7 +22,7 @@ impl Database {
     ///
     /// # Errors
     /// Fails as [`Database::target_tables`] does, if a table has changed since it was listed, or without a privilege.
-    pub async fn snapshot(&mut self, tables: &[TargetTable]) -> Result<Snapshot<'_>, DatabaseError> {
+    pub(crate) async fn snapshot(&mut self, tables: &[TargetTable]) -> Result<Snapshot<'_>, DatabaseError> {
         match self {
             Database::Postgres(database) => database.snapshot(tables).await,
             Database::Sqlite(_) => Err(super::no_target()),
@@ -35,7 +35,7 @@ impl Postgres {
     ///
     /// # Errors
     /// Fails when a table is no longer as it was listed, a privilege is missing, or the session is lost.
-    pub async fn snapshot(&mut self, tables: &[TargetTable]) -> Result<Snapshot<'_>, DatabaseError> {
+    pub(crate) async fn snapshot(&mut self, tables: &[TargetTable]) -> Result<Snapshot<'_>, DatabaseError> {
         match self.open_snapshot(tables).await {
             Ok(()) => Ok(Snapshot { database: self, copy_state: CopyState::Idle }),
             Err(fault) => {
@@ -93,7 +93,7 @@ impl Snapshot<'_> {
     ///
     /// # Errors
     /// Fails when the server refuses the query, or a type has no binary form.
-    pub async fn copy_out(&mut self, query: &str, each: impl FnMut(CopyRow<'_>)) -> Result<u64, DatabaseError> {
+    pub(crate) async fn copy_out(&mut self, query: &str, each: impl FnMut(CopyRow<'_>)) -> Result<u64, DatabaseError> {
         copy::copy_out(self.database, &mut self.copy_state, query, each).await
     }
 
@@ -102,7 +102,7 @@ impl Snapshot<'_> {
     ///
     /// # Errors
     /// Fails as [`Snapshot::copy_out`] does, and with [`DatabaseErrorKind::Cancelled`] when a pause ended the copying.
-    pub async fn copy_out_pausing(
+    pub(crate) async fn copy_out_pausing(
         &mut self,
         query: &str,
         each: impl FnMut(CopyRow<'_>),
@@ -115,13 +115,13 @@ impl Snapshot<'_> {
     ///
     /// # Errors
     /// Fails when the server refuses the query, or the session is lost.
-    pub async fn texts(&mut self, query: String, columns: usize) -> Result<Vec<Option<String>>, DatabaseError> {
+    pub(crate) async fn texts(&mut self, query: String, columns: usize) -> Result<Vec<Option<String>>, DatabaseError> {
         let rows = fetch(self.database, query).await?;
         rows.first().map_or(Ok(Vec::new()), |row| (0..columns).map(|at| column(row, at)).collect())
     }
 
     /// Ends the transaction.
-    pub async fn end(self) {
+    pub(crate) async fn end(self) {
         roll_back(self.database, self.copy_state).await;
     }
 }

@@ -15,7 +15,7 @@ impl TargetType {
 
 impl TargetColumn {
     /// Returns an SQL expression for a value's text, or NULL. `field` is an SQL expression for the value.
-    pub fn text(&self, field: &str) -> String {
+    pub(crate) fn text(&self, field: &str) -> String {
         match self.base.is_user_defined() {
             // `format` calls the type's output function, which only a superuser can define. A row value of
             // NULLs is also `IS NULL`, so the NULLs are counted.

@@ -18,7 +18,7 @@ const MAX_CHARACTERS: usize = 100;
 #[derive(Clone, Debug)]
 pub struct Violation {
     /// The table with the rows, qualified and quoted.
-    pub table: String,
+    pub(crate) table: String,
     /// The name of the constraint or index.
     pub name: String,
     /// The constraint or index that is violated.
@@ -28,7 +28,7 @@ pub struct Violation {
     /// The number of all groups, and of the rows in them.
     pub of: ViolationTotal,
     /// The server's error for the first such row.
-    pub fault: DatabaseError,
+    pub(crate) fault: DatabaseError,
 }
 
 /// The kind of constraint that is violated.

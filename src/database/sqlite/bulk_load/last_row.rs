@@ -13,7 +13,7 @@ use crate::transfer::source::RowKey;
 use crate::transfer::value::{Value, shown};
 
 /// A query for the last inserted row of a table.
-pub struct LastRowQuery<'a> {
+pub(crate) struct LastRowQuery<'a> {
     connection: &'a Connection,
     mapping: &'a TableMapping<ImportTable>,
     /// `None` if no query finds exactly one row.
@@ -28,7 +28,7 @@ impl<'a> LastRowQuery<'a> {
     ///
     /// # Errors
     /// SQLite cannot prepare the query.
-    pub fn new(
+    pub(crate) fn new(
         connection: &'a Connection,
         mapping: &'a TableMapping<ImportTable>,
     ) -> rusqlite::Result<LastRowQuery<'a>> {
@@ -54,7 +54,7 @@ impl<'a> LastRowQuery<'a> {
     ///
     /// # Errors
     /// SQLite fails to read the row.
-    pub fn check(
+    pub(crate) fn check(
         &mut self,
         row: &SourceRow<'_>,
         values: &[Value<'_>],
@@ -99,7 +99,7 @@ impl<'a> LastRowQuery<'a> {
 ///
 /// # Errors
 /// There is no such column.
-pub fn value<'a>(row: &'a rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Value<'a>> {
+pub(crate) fn value<'a>(row: &'a rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Value<'a>> {
     Ok(match row.get_ref(at)? {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(number) => Value::Integer(number),
@@ -110,7 +110,7 @@ pub fn value<'a>(row: &'a rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Valu
 }
 
 /// Appends a value to `bytes` in a form that no other value has.
-pub fn append(value: Value<'_>, bytes: &mut Vec<u8>) {
+pub(crate) fn append(value: Value<'_>, bytes: &mut Vec<u8>) {
     written(value, bytes);
     bytes.push(b',');
 }

@@ -25,7 +25,7 @@ use last_row::{LastRowQuery, append, value};
 
 /// The reason why nothing was loaded. The transaction is rolled back.
 #[derive(Debug)]
-pub enum LoadError {
+pub(crate) enum LoadError {
     /// Tables of the target that have rows already.
     Filled(Vec<String>),
     /// Rows and values that do not fit, one line each.
@@ -39,25 +39,25 @@ pub enum LoadError {
 }
 
 /// The parameters of a load.
-pub struct LoadRequest<'a> {
+pub(crate) struct LoadRequest<'a> {
     /// Path of the target database.
-    pub target: &'a Path,
+    pub(crate) target: &'a Path,
     /// Tables and columns to copy.
-    pub pairs: &'a [TableMapping<ImportTable>],
+    pub(crate) pairs: &'a [TableMapping<ImportTable>],
     /// Time that the load waits for another writer.
-    pub patience: Duration,
+    pub(crate) patience: Duration,
     /// Number of bad values after which the load ends.
-    pub most: usize,
+    pub(crate) most: usize,
     /// Flag that ends the load.
-    pub stop: &'a AtomicBool,
+    pub(crate) stop: &'a AtomicBool,
 }
 
 /// A load that is complete, compared and not committed. Dropping this value rolls it back.
-pub struct Loaded {
+pub(crate) struct Loaded {
     source: SqliteSource,
     target: PathBuf,
     /// Number of rows of each pair.
-    pub rows: Vec<u64>,
+    pub(crate) rows: Vec<u64>,
 }
 
 impl Loaded {
@@ -65,7 +65,7 @@ impl Loaded {
     ///
     /// # Errors
     /// The disk failed, a reader did not end within `timeout`, or `stop` is set; nothing is loaded then.
-    pub fn commit(self, timeout: Duration, stop: &AtomicBool) -> Result<(), DatabaseError> {
+    pub(crate) fn commit(self, timeout: Duration, stop: &AtomicBool) -> Result<(), DatabaseError> {
         execute_when_not_busy(self.source.connection(), "COMMIT", &self.target, timeout, stop)
     }
 }
@@ -94,7 +94,7 @@ fn refuse_if_stopped(stop: &AtomicBool) -> Result<(), DatabaseError> {
 ///
 /// # Errors
 /// See [`LoadError`]: nothing is loaded then.
-pub fn load(source: SqliteSource, request: &LoadRequest<'_>) -> Result<Loaded, LoadError> {
+pub(crate) fn load(source: SqliteSource, request: &LoadRequest<'_>) -> Result<Loaded, LoadError> {
     let mut loading = Loading { connection: source.connection(), request, bad: Vec::new() };
     loading.open()?;
     let filled: Vec<String> = loading

@@ -17,7 +17,7 @@ impl SqliteSource {
     ///
     /// # Errors
     /// SQLite fails to read the schema.
-    pub fn definition(&self, table: &SourceTable) -> Result<TableDefinition, DatabaseError> {
+    pub(crate) fn definition(&self, table: &SourceTable) -> Result<TableDefinition, DatabaseError> {
         const TABLE: &str = "SELECT sql FROM main.sqlite_schema WHERE type = 'table' AND name = ?1";
         const KEYS: &str = "SELECT on_update, on_delete FROM pragma_foreign_key_list(?1, 'main') \
              WHERE seq = 0 ORDER BY id DESC";
@@ -67,7 +67,7 @@ impl SqliteSource {
     ///
     /// # Errors
     /// SQLite fails to read the schema.
-    pub fn texts(&self) -> Result<Vec<(String, String)>, DatabaseError> {
+    pub(crate) fn texts(&self) -> Result<Vec<(String, String)>, DatabaseError> {
         const TEXTS: &str =
             "SELECT name, sql FROM main.sqlite_schema WHERE type IN ('view', 'trigger') AND sql IS NOT NULL";
         self.all(TEXTS, [], |row| Ok((shown(row.get_ref(0)?), shown(row.get_ref(1)?))))

@@ -22,10 +22,10 @@ use rusqlite::{Connection, InterruptHandle, Params};
 use super::resolved;
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use open::{FileFingerprint, OpenedSource, SidecarFiles};
-pub use run_guard::wait_for_runs;
+pub(crate) use run_guard::wait_for_runs;
 pub use scan::SourceRow;
 pub(super) use schema::is_internal;
-pub use tool_tables::owning_tool;
+pub(crate) use tool_tables::owning_tool;
 
 /// The mechanism that keeps the rows unchanged while they are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,14 +98,9 @@ impl SqliteSource {
     }
 
     /// Keeps the lock that `run_guard` has taken until the reading ends.
-    pub fn holding_run_lock(mut self, run_lock: Option<File>) -> SqliteSource {
+    pub(crate) fn holding_run_lock(mut self, run_lock: Option<File>) -> SqliteSource {
         self.run_lock = run_lock;
         self
-    }
-
-    /// Returns the absolute path of the file.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Returns the mechanism that keeps the rows unchanged.
@@ -141,7 +136,7 @@ impl SqliteSource {
     }
 
     /// Returns a handle that ends a query of another thread.
-    pub fn interrupter(&self) -> InterruptHandle {
+    pub(crate) fn interrupter(&self) -> InterruptHandle {
         self.connection().get_interrupt_handle()
     }
 

@@ -22,8 +22,8 @@ use crate::database::{DatabaseError, DatabaseErrorKind, with_suffix};
 
 /// A connection in a read transaction.
 pub(super) struct OpenedSource {
-    pub connection: Connection,
-    pub snapshot: SnapshotKind,
+    pub(crate) connection: Connection,
+    pub(crate) snapshot: SnapshotKind,
 }
 
 /// The files that exist beside a database file.
@@ -34,7 +34,7 @@ pub(super) struct SidecarFiles {
 }
 
 impl SidecarFiles {
-    pub fn find(path: &Path) -> SidecarFiles {
+    pub(crate) fn find(path: &Path) -> SidecarFiles {
         let exists = |suffix| with_suffix(path, suffix).exists();
         SidecarFiles { log: exists("-wal"), index: exists("-shm") }
     }

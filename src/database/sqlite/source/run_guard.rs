@@ -18,7 +18,11 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// A run holds the lock for longer than `timeout`, or `stop` is set.
-pub fn wait_for_runs(database: &Path, timeout: Duration, stop: &AtomicBool) -> Result<Option<File>, DatabaseError> {
+pub(crate) fn wait_for_runs(
+    database: &Path,
+    timeout: Duration,
+    stop: &AtomicBool,
+) -> Result<Option<File>, DatabaseError> {
     let path = lock_path(&resolved(database));
     let Ok(file) = safe_file::open_ours(&path) else { return Ok(None) };
     let deadline = Instant::now() + timeout;

@@ -215,7 +215,7 @@ fn name_parents(tables: &mut [SourceTable]) {
 }
 
 /// Reports whether a name begins with `sqlite_`, which SQLite reserves for itself in any case of letters.
-pub fn is_internal(name: &str) -> bool {
+pub(crate) fn is_internal(name: &str) -> bool {
     name.get(..7).is_some_and(|head| head.eq_ignore_ascii_case("sqlite_"))
 }
 

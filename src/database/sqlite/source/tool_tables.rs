@@ -8,7 +8,7 @@ const OTHER_TABLES: [(&str, &str); 3] =
 
 /// Returns the tool that keeps its records in a table. Lockkeeper's history is recognised by its columns, because its
 /// name is a setting.
-pub fn owning_tool<'a>(table: &str, columns: impl Iterator<Item = &'a str>) -> Option<&'static str> {
+pub(crate) fn owning_tool<'a>(table: &str, columns: impl Iterator<Item = &'a str>) -> Option<&'static str> {
     const HISTORY_COLUMNS: [&str; 4] = ["revision", "checksum", "statements_done", "lockkeeper_version"];
     let table = table.to_lowercase();
     let columns: Vec<String> = columns.map(str::to_lowercase).collect();

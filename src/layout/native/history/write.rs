@@ -10,7 +10,7 @@ pub(super) struct HistoryStatements<'a>(pub &'a HistoryTable);
 
 impl HistoryStatements<'_> {
     /// Returns the statement that creates the table if it does not exist.
-    pub fn create(&self) -> String {
+    pub(crate) fn create(&self) -> String {
         // The state of the catalog before a statement that is recorded as begun; SQLite has no such statements.
         let before = ",\n    catalog_before pg_catalog.text";
         let (text, time, integer, more) = match self.0.dialect {
@@ -43,7 +43,7 @@ impl HistoryStatements<'_> {
     ///
     /// On SQLite the table is made anew, since SQLite cannot change a CHECK and the old one allows only two states. The
     /// new table is not renamed, so that SQLite rewrites no references to it.
-    pub fn extend(&self, name: &str) -> String {
+    pub(crate) fn extend(&self, name: &str) -> String {
         const COLUMNS: &str = "revision, description, checksum, applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup";
         let table = &self.0.table;
         match self.0.dialect {
@@ -59,7 +59,7 @@ impl HistoryStatements<'_> {
     }
 
     /// Returns the statement that records the progress of a revision, up or down.
-    pub fn record(&self, row: &HistoryRow<'_>) -> String {
+    pub(crate) fn record(&self, row: &HistoryRow<'_>) -> String {
         match row.direction {
             Direction::Up => self.record_upgrade(row),
             Direction::Down => self.record_downgrade(row),
@@ -67,7 +67,7 @@ impl HistoryStatements<'_> {
     }
 
     /// Returns the statement for a change that does not come from running a script.
-    pub fn change(&self, change: &HistoryChange<'_>) -> String {
+    pub(crate) fn change(&self, change: &HistoryChange<'_>) -> String {
         let (table, equals, less) = (&self.0.table, self.operator("="), self.operator("<"));
         match change {
             HistoryChange::Record(row) => self.record(row),

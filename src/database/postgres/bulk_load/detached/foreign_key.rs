@@ -7,41 +7,41 @@ use crate::database::DatabaseError;
 use crate::database::postgres::column;
 
 /// A foreign key of a loaded table.
-pub struct DetachedForeignKey {
-    pub name: String,
+pub(crate) struct DetachedForeignKey {
+    pub(crate) name: String,
     /// The referencing table, qualified and quoted, as `parent` is.
-    pub table: String,
-    pub parent: String,
+    pub(crate) table: String,
+    pub(crate) parent: String,
     /// The FROM items of the referencing and the referenced table.
-    pub rows: String,
-    pub parent_rows: String,
+    pub(crate) rows: String,
+    pub(crate) parent_rows: String,
     /// The OID of the unique index to which the foreign key refers.
-    pub index: i64,
-    pub reattach_statement: String,
+    pub(crate) index: i64,
+    pub(crate) reattach_statement: String,
     /// The primary key's columns of the referencing table, quoted.
-    pub key: Vec<String>,
+    pub(crate) key: Vec<String>,
     /// The columns of the foreign key, quoted, as those of the parent are.
-    pub columns: Vec<String>,
-    pub parent_columns: Vec<String>,
+    pub(crate) columns: Vec<String>,
+    pub(crate) parent_columns: Vec<String>,
     /// The operators that compare parent and child, column by column; empty when a comparison needs more than
     /// operators.
-    pub operators: Vec<String>,
+    pub(crate) operators: Vec<String>,
     /// True if the key is MATCH FULL: then NULL in one column requires NULL in all.
-    pub is_full: bool,
+    pub(crate) is_full: bool,
     /// True if the key is NOT VALID: adding it checks no row, but new rows must satisfy it, and the loaded ones
     /// are new.
-    pub is_unchecked: bool,
+    pub(crate) is_unchecked: bool,
     /// The OID of the table, or of the root whose partition it is.
-    pub root: u32,
+    pub(crate) root: u32,
     /// True if the key is enforced; it is not when declared NOT ENFORCED (PostgreSQL 18).
-    pub is_enforced: bool,
+    pub(crate) is_enforced: bool,
 }
 
 /// Returns the query for the foreign keys that can be detached, one row each: the OID, the statement that drops it, and
 /// the columns for [`read`]. Foreign keys with disabled triggers check nothing and stay in place. Dropping a foreign
 /// key also drops those that partitions have inherited; the inherited ones with names of their own are added first, and
 /// the one of the parent table then adopts them.
-pub fn query(tables: &str) -> String {
+pub(crate) fn query(tables: &str) -> String {
     let names = |of: &str, numbers: &str| {
         format!(
             "(SELECT pg_catalog.array_agg(pg_catalog.quote_ident(a.attname) ORDER BY k.place) FROM pg_catalog.unnest({numbers}) WITH ORDINALITY k (attnum, place) \
@@ -76,7 +76,7 @@ pub fn query(tables: &str) -> String {
 ///
 /// # Errors
 /// Fails when the row cannot be decoded.
-pub fn read(row: &PgRow) -> Result<DetachedForeignKey, DatabaseError> {
+pub(crate) fn read(row: &PgRow) -> Result<DetachedForeignKey, DatabaseError> {
     let (table, parent): (String, String) = (column(row, 3)?, column(row, 4)?);
     Ok(DetachedForeignKey {
         name: column(row, 2)?,

@@ -8,28 +8,28 @@ use crate::database::DatabaseError;
 use crate::database::postgres::column;
 
 /// An index of a loaded table, with its constraint if it has one.
-pub struct DetachedIndex {
-    pub oid: i64,
+pub(crate) struct DetachedIndex {
+    pub(crate) oid: i64,
     /// The description in messages, for example `index public.a_idx`.
-    pub label: String,
-    pub reattach_statement: String,
+    pub(crate) label: String,
+    pub(crate) reattach_statement: String,
     /// The rule of a unique index; `None` for other indexes.
-    pub unique: Option<UniqueRule>,
+    pub(crate) unique: Option<UniqueRule>,
 }
 
 /// The columns or expressions whose values must be unique in a table.
-pub struct UniqueRule {
+pub(crate) struct UniqueRule {
     /// The name of the constraint or index.
-    pub name: String,
+    pub(crate) name: String,
     /// The table, qualified and quoted.
-    pub table: String,
+    pub(crate) table: String,
     /// The columns of the primary key, quoted.
-    pub key: Vec<String>,
+    pub(crate) key: Vec<String>,
     /// The columns or expressions of the index, as SQL.
-    pub expressions: Vec<String>,
-    pub predicate: Option<String>,
+    pub(crate) expressions: Vec<String>,
+    pub(crate) predicate: Option<String>,
     /// True if NULL counts as equal to NULL.
-    pub nulls_are_equal: bool,
+    pub(crate) nulls_are_equal: bool,
 }
 
 /// The SQL expression for the statements that recreate the index `x`. A constraint is added by USING INDEX, which keeps
@@ -57,7 +57,7 @@ const PLAIN: &str = "c.relkind = 'r' AND i.indisvalid AND i.indisready AND i.ind
 /// Returns the query for the indexes that can be detached, one row each: the OID, the statement that drops it, and the
 /// columns for [`read`]. `dropped` are the OIDs of foreign keys that are dropped before and so do not need an index any
 /// more.
-pub fn query(tables: &str, dropped: &[i64]) -> String {
+pub(crate) fn query(tables: &str, dropped: &[i64]) -> String {
     let dropped: Vec<String> = dropped.iter().map(i64::to_string).collect();
     // Only these may depend on the constraint or index: its own index, the trigger of a deferrable constraint, and the
     // foreign keys that are dropped. The index must not depend on an extension.
@@ -94,7 +94,7 @@ pub fn query(tables: &str, dropped: &[i64]) -> String {
 ///
 /// # Errors
 /// Fails when the row cannot be decoded.
-pub fn read(row: &PgRow) -> Result<DetachedIndex, DatabaseError> {
+pub(crate) fn read(row: &PgRow) -> Result<DetachedIndex, DatabaseError> {
     let unique = match column::<bool>(row, 4)? {
         true => Some(UniqueRule {
             name: column(row, 5)?,

@@ -21,17 +21,17 @@ use super::catalog::{oid, oids};
 use crate::database::DatabaseError;
 use crate::database::postgres::{Postgres, column};
 use crate::transfer::target::TargetTable;
-pub use foreign_key::DetachedForeignKey;
-pub use index::{DetachedIndex, UniqueRule};
+pub(crate) use foreign_key::DetachedForeignKey;
+pub(crate) use index::{DetachedIndex, UniqueRule};
 
 /// The detached objects and their statements.
-pub struct DetachedObjects {
+pub(crate) struct DetachedObjects {
     /// The statements that detach the objects.
-    pub detach_statements: Vec<String>,
-    pub indexes: Vec<DetachedIndex>,
-    pub foreign_keys: Vec<DetachedForeignKey>,
+    pub(crate) detach_statements: Vec<String>,
+    pub(crate) indexes: Vec<DetachedIndex>,
+    pub(crate) foreign_keys: Vec<DetachedForeignKey>,
     /// The statements that reattach triggers and FORCE ROW LEVEL SECURITY.
-    pub reattach_statements: Vec<String>,
+    pub(crate) reattach_statements: Vec<String>,
 }
 
 /// The SQL expression for the primary key's columns of the table `c`, quoted.
