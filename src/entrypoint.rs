@@ -49,10 +49,10 @@ pub(crate) async fn run(
         Some(migrated_database(&plan))
     };
     let work = async |locked: &mut Locked, canceller, work: UpgradeWork<'_>| {
-        let rerun_advice = request.again(&work.pending);
+        let rerun_advice = request.rerun_command(&work.pending);
         let mut result = work.run_locked(locked, canceller, context).await;
         let completed = result.as_mut().map_or_else(|failure| &mut failure.done, |migrated| &mut migrated.done);
-        completed.again = rerun_advice;
+        completed.rerun_target = rerun_advice;
         result
     };
     with_lock_unless_done(&lock_settings(config), &context.cancel, decide, answer_if_done, work).await
@@ -134,7 +134,7 @@ async fn resolve_and_plan_locked(
 pub(crate) fn lock_settings(config: &DatabaseConfig) -> LockSettings<'_> {
     let DatabaseConfig { limits, lock_timeout: timeout, applied_by, .. } = config;
     let lock = LockRequest { limits: *limits, timeout: *timeout, applied_by };
-    LockSettings { source: &config.database, history: &config.history, patience: &config.patience, lock }
+    LockSettings { source: &config.database, history: &config.history, wait_policy: &config.wait_policy, lock }
 }
 
 /// The input of the work that is done under the lock.

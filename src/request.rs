@@ -35,7 +35,7 @@ impl MigrationRequest {
         let failed = |cause| Failure::new(Stage::Load, cause);
         let directory = MigrationDir::load(&config.dir, config.dialect).map_err(failed)?;
         let resolved = plan::find(&directory.graph, &directory.migrations, target, direction)
-            .map_err(|error| failed(name_setting(config, target, Cause::objected(&[error]))))?;
+            .map_err(|error| failed(name_setting(config, target, Cause::from_plan_errors(&[error]))))?;
         // A downgrade is the usual remedy for a database that is ahead, so it only warns.
         let ahead = if direction == Direction::Up { config.ahead } else { AheadPolicy::Warn };
         Ok(MigrationRequest { directory, direction, target: resolved, ahead })
@@ -48,7 +48,7 @@ impl MigrationRequest {
     pub(crate) fn resolve(&self, applied: &[Applied]) -> Result<(Goal, Plan), Failure> {
         let MigrationDir { graph, migrations, .. } = &self.directory;
         let (goal, plan) = plan::plan_to(graph, migrations, applied, &self.target, self.direction)
-            .map_err(|errors| objected(&errors))?;
+            .map_err(|errors| plan_failure(&errors))?;
         Ok((goal, self.check_ahead(plan)?))
     }
 
@@ -58,7 +58,7 @@ impl MigrationRequest {
     /// Fails as [`MigrationRequest::resolve`] does.
     pub(crate) fn plan(&self, goal: &Goal, applied: &[Applied]) -> Result<Plan, Failure> {
         let MigrationDir { graph, migrations, .. } = &self.directory;
-        let plan = plan::plan(graph, migrations, applied, goal).map_err(|errors| objected(&errors))?;
+        let plan = plan::plan(graph, migrations, applied, goal).map_err(|errors| plan_failure(&errors))?;
         self.check_ahead(plan)
     }
 
@@ -70,7 +70,7 @@ impl MigrationRequest {
     pub(crate) fn as_if_at(&self, name: &RevisionName) -> Result<Vec<Applied>, Failure> {
         let MigrationDir { graph, migrations, .. } = &self.directory;
         let resolved = plan::find(graph, migrations, &Target::At(name.clone()), Direction::Down);
-        let ResolvedTarget::At(positions) = resolved.map_err(|error| objected(&[error]))? else {
+        let ResolvedTarget::At(positions) = resolved.map_err(|error| plan_failure(&[error]))? else {
             return Ok(Vec::new());
         };
         let is_applied = graph.with_ancestors(&positions);
@@ -101,7 +101,7 @@ impl MigrationRequest {
 
     /// Returns the command for a rerun that ends where this plan ends, and its reason, if the target is relative: a
     /// rerun with the relative target would go further. Returns `None` for other targets.
-    pub(crate) fn again(&self, plan: &Plan) -> Option<String> {
+    pub(crate) fn rerun_command(&self, plan: &Plan) -> Option<String> {
         let ResolvedTarget::Relative(count) = self.target else {
             return None;
         };
@@ -167,7 +167,7 @@ impl MigrationRequest {
     fn inspect_upgrade(&self, migration: &Migration, backslash: &mut Backslash) -> Result<Inspection, Vec<String>> {
         let statements = self.directory.inspect(&migration.up, Direction::Up, backslash)?;
         let down = self.directory.load_down(migration).map_err(|problem| vec![problem])?;
-        Ok(Inspection { statements, back: down })
+        Ok(Inspection { statements, down })
     }
 
     /// Inspects the down script of a revision and compares it with the revision's row of the history.
@@ -194,7 +194,7 @@ impl MigrationRequest {
             let (file, id) = (down.file.clone(), migration.version.clone());
             return Err(describe(vec![PlanError::Back(DowngradeError::Empty { file, id })]));
         }
-        Ok(Inspection { statements, back: down_section })
+        Ok(Inspection { statements, down: down_section })
     }
 }
 
@@ -208,6 +208,6 @@ fn name_setting(config: &DatabaseConfig, target: &Target, cause: Cause) -> Cause
     }
 }
 
-fn objected(errors: &[PlanError]) -> Failure {
-    Failure::new(Stage::Plan, Cause::objected(errors))
+fn plan_failure(errors: &[PlanError]) -> Failure {
+    Failure::new(Stage::Plan, Cause::from_plan_errors(errors))
 }

@@ -28,7 +28,7 @@ pub fn check(data: &[u8]) {
         }
         Err(broken) => {
             assert!(broken.at <= data.len());
-            assert!(!is_json || REFUSED.contains(&broken.what), "refused: {}", broken.what);
+            assert!(!is_json || REFUSED.contains(&broken.reason), "refused: {}", broken.reason);
         }
     }
 }

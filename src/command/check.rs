@@ -18,7 +18,7 @@ use crate::stage::wait::wait;
 /// Fails with [`Cause::Pending`] if revisions are pending, or with the cause that prevents the plan from being made.
 pub(crate) async fn check(config: &DatabaseConfig, cancel: &Cancel) -> Result<MigratedDatabase, Failure> {
     let request = MigrationRequest::new(config, &config.target, Direction::Up)?;
-    let (mut database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    let (mut database, applied) = wait(&config.database, &config.history, &config.wait_policy, cancel).await?;
     let (_, plan) = request.resolve(&applied)?;
     if plan.steps.is_empty() {
         return Ok(entrypoint::migrated_database(&plan));
@@ -49,7 +49,7 @@ fn check_offline(config: &DatabaseConfig, dialect: Dialect) -> Result<String, Ca
     let inspect_both = |migration| inspect_both_directions(&directory, migration, &mut backslash);
     let mut problems: Vec<String> = migrations.iter().flat_map(inspect_both).collect();
     match plan::find(graph, migrations, &config.target, Direction::Up) {
-        Err(error) if problems.is_empty() => return Err(Cause::objected(&[error])),
+        Err(error) if problems.is_empty() => return Err(Cause::from_plan_errors(&[error])),
         Err(error) => problems.insert(0, error.to_string()),
         Ok(_) => {}
     }

@@ -24,7 +24,7 @@ pub(crate) async fn compare(config: &DatabaseConfig, args: &RowArgs, context: &R
     let options = transfer_options(&args.casts, PlanPurpose::Compare).map_err(usage)?;
     // The source is not kept open while the run waits for the server.
     let path = file(config, &args.from).map_err(|cause| Failure::new(Stage::Configure, cause))?;
-    let (mut database, _) = wait(&config.database, &config.history, &config.patience, &context.cancel).await?;
+    let (mut database, _) = wait(&config.database, &config.history, &config.wait_policy, &context.cancel).await?;
     let failed = |cause| Failure::new(Stage::Compare, cause);
     let mut probe = database.probe();
     tokio::select! {
@@ -51,7 +51,7 @@ async fn open_both(
     for (name, reason) in &plan.skipped {
         tracing::info!("left alone: {name}, {reason}");
     }
-    let tables: Vec<TargetTable> = plan.pairs.iter().map(|mapping| mapping.target.clone()).collect();
+    let tables: Vec<TargetTable> = plan.mappings.iter().map(|mapping| mapping.target.clone()).collect();
     let failed = |fault| Failure::new(Stage::Compare, Cause::Database(fault));
     let snapshot = database.snapshot(&tables).await.map_err(failed)?;
     let result = compare::compare(snapshot, source, Arc::new(plan), &context.progress).await;

@@ -21,7 +21,7 @@ pub(crate) enum Consent {
 /// # Errors
 /// Fails when there is no terminal, when the answer is not yes, or when a signal arrives first.
 pub(crate) async fn agree(question: &str, instead: &'static str, cancel: &Cancel) -> Result<(), Failure> {
-    let declined = |reason| Failure::new(Stage::Plan, Cause::Declined { why: reason, instead });
+    let declined = |reason| Failure::new(Stage::Plan, Cause::Declined { reason, instead });
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         return Err(declined("there is no terminal to ask on, and --yes was not given"));
     }

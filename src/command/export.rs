@@ -46,7 +46,7 @@ async fn sqlite(
     cancel: &Cancel,
 ) -> Result<ExportSummary, Failure> {
     let url = config.database.resolve().map_err(|cause| Failure::new(Stage::Configure, cause))?;
-    let Url::Sqlite(SqliteTarget { place: SqliteLocation::File(path) }) = url else {
+    let Url::Sqlite(SqliteTarget { location: SqliteLocation::File(path) }) = url else {
         let reason = "a database in memory has nothing to export: give a file".into();
         return Err(Failure::new(Stage::Configure, Cause::Config(reason)));
     };
@@ -78,7 +78,7 @@ async fn postgres(
     sink: ExportSink<'_>,
     cancel: &Cancel,
 ) -> Result<ExportSummary, Failure> {
-    let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    let (mut database, _) = wait(&config.database, &config.history, &config.wait_policy, cancel).await?;
     let failed = |cause| Failure::new(Stage::Export, cause);
     let mut probe = database.probe();
     let work = async {
@@ -109,7 +109,7 @@ impl AnyTable for SourceTable {
 
     fn skip_reason(&self) -> Option<String> {
         let module_reason =
-            || self.perhaps_of.as_ref().map(|module| format!("perhaps the data of the virtual table {module}"));
+            || self.possible_owner.as_ref().map(|module| format!("perhaps the data of the virtual table {module}"));
         self.bookkeeping.map(|tool| format!("the bookkeeping of {tool}")).or_else(module_reason)
     }
 }
@@ -143,7 +143,7 @@ fn select_tables<T: AnyTable>(args: &Export, tables: Vec<T>) -> Result<Vec<T>, F
     for (option, names) in [("--only", &args.tables.only), ("--exclude", &args.tables.exclude)] {
         for name in names.iter().filter(|name| !tables.iter().any(|table| table.name().eq_ignore_ascii_case(name))) {
             let reason = format!("{option} names it, and there is no such table");
-            errors.push(MappingError { place: name.clone(), reason, scope: ErrorScope::Flags });
+            errors.push(MappingError { object: name.clone(), reason, scope: ErrorScope::Flags });
         }
     }
     let mut selected: Vec<T> = Vec::new();
@@ -162,7 +162,7 @@ fn select_tables<T: AnyTable>(args: &Export, tables: Vec<T>) -> Result<Vec<T>, F
         if selected.iter().any(|selected_table| selected_table.name().eq_ignore_ascii_case(table.name())) {
             let reason = "there are several such tables, which differ in case or schema: --exclude leaves them out";
             let place = table.name().to_owned();
-            errors.push(MappingError { place, reason: reason.into(), scope: ErrorScope::Databases });
+            errors.push(MappingError { object: place, reason: reason.into(), scope: ErrorScope::Databases });
         }
         selected.push(table);
     }

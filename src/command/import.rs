@@ -88,7 +88,7 @@ async fn sqlite(
     let tables = tables.await.map_err(planning_failure)?.tables;
     let targets: Vec<ImportTable> = tables.iter().map(ImportTable::from_source).collect();
     let plan = plan(&staged, &targets, options)?;
-    let load = ImportRequest { plan, patience: timeout, max_errors };
+    let load = ImportRequest { plan, busy_timeout: timeout, max_errors };
     let row_counts = import::load(database, staged, load, cancel).await;
     let row_counts = row_counts.map_err(|cause| Failure::new(Stage::Transfer, cause))?;
     for (table, rows) in &row_counts {

@@ -61,7 +61,7 @@ struct RepairComparison {
 /// then.
 pub(crate) async fn repair(config: &DatabaseConfig, consent: Consent, cancel: &Cancel) -> Result<String, Failure> {
     let directory = load(config)?;
-    let (_, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    let (_, applied) = wait(&config.database, &config.history, &config.wait_policy, cancel).await?;
     let comparison = compare(&directory, &applied)?;
     for line in &comparison.not_repairable {
         tracing::warn!("not repaired: {line}");

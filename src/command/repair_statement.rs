@@ -33,7 +33,7 @@ pub(crate) enum Decision {
 /// go on. The history is unchanged then.
 pub(crate) async fn decide(config: &DatabaseConfig, decision: Decision, cancel: &Cancel) -> Result<String, Failure> {
     let directory = load(config)?;
-    let (_, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    let (_, applied) = wait(&config.database, &config.history, &config.wait_policy, cancel).await?;
     if open(&applied).is_none() {
         return Ok("no statement is open".into());
     }
@@ -107,8 +107,7 @@ fn statement(
         }
     };
     let file = &section.file;
-    let step_failure =
-        |error: ApplyError| Failure::new(Stage::Plan, Cause::Step { file: file.to_string(), broken: error });
+    let step_failure = |error: ApplyError| Failure::new(Stage::Plan, Cause::Step { file: file.to_string(), error });
     let mut batches = directory.open(section).map_err(|error| step_failure(error.into()))?;
     let edited_error = ApplyError::ResumeEdited { done: resume.done };
     if batches.skip(resume.done, resume.executed).map_err(|error| step_failure(error.into()))?.is_none() {

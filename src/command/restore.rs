@@ -97,7 +97,7 @@ fn question(archive: &BackupArchive, database: &Database) -> String {
 /// Warns when the backup was taken of another database. Restoring a copy of production elsewhere is usual, but
 /// sometimes a mistake. An error is ignored, because taking the lock notices a lost session.
 async fn log_origin(archive: &BackupArchive, database: &mut Database) {
-    let (from, to) = (&archive.manifest.source, database.server().place);
+    let (from, to) = (&archive.manifest.source, database.server().address);
     let id = database.id().await.ok().flatten();
     if *from != to {
         tracing::warn!("this backup was taken of {from}, and is restored to {to}");
@@ -173,7 +173,7 @@ impl RestoreWork<'_> {
     fn restore_context(&self) -> RestoreContext<'_> {
         let DatabaseConfig { backup, history, lock_timeout, .. } = self.config;
         let pg_dump = backup.pg_dump.as_deref();
-        RestoreContext { archive: self.archive, pg_dump, history, patience: *lock_timeout }
+        RestoreContext { archive: self.archive, pg_dump, history, timeout: *lock_timeout }
     }
 
     /// Restores into the existing database or file, and returns where the replaced data is kept.

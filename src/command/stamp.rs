@@ -30,7 +30,7 @@ pub(crate) async fn stamp(
     let failed = |cause| Failure::new(Stage::Load, cause);
     let directory = MigrationDir::load(&config.dir, config.dialect).map_err(failed)?;
     let positions = plan::resolve(&directory.graph, &directory.migrations, target)
-        .map_err(|error| failed(Cause::objected(&[error])))?;
+        .map_err(|error| failed(Cause::from_plan_errors(&[error])))?;
     let work = StampWork { config, directory, positions };
     // An empty history table counts as a history: it says that no revision of the directory is in the schema.
     let answer = |has_history: &bool, applied: &[Applied]| {
@@ -68,7 +68,7 @@ impl StampWork<'_> {
     /// Compares the history with the target, and returns the rows to record and to remove.
     fn plan<'a>(&self, applied: &'a [Applied]) -> Result<Stamp<'a>, Failure> {
         plan::stamp(&self.directory.graph, &self.directory.migrations, applied, &self.positions)
-            .map_err(|errors| Failure::new(Stage::Plan, Cause::objected(&errors)))
+            .map_err(|errors| Failure::new(Stage::Plan, Cause::from_plan_errors(&errors)))
     }
 
     /// Backs up and records under the lock, so that no other run can write.
@@ -151,7 +151,7 @@ impl StampWork<'_> {
                 // The row is inserted once, in whatever mode the script runs.
                 mode: TransactionMode::Transaction,
                 backup: safety.name(),
-                took: Elapsed::Known(Duration::ZERO),
+                elapsed: Elapsed::Known(Duration::ZERO),
             })
         });
         removals.chain(records).collect()

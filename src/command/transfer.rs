@@ -105,7 +105,7 @@ async fn copy(
     let tables = summary.rows.len() as u64;
     let message =
         format!("transferred {}, {}, and compared every one of them", counted(tables, "table"), counted(rows, "row"));
-    match summary.kept {
+    match summary.rejects {
         None => Ok(message),
         Some(PublishedRejects { file, rows, .. }) => {
             let left_out = TransferError::LeftOut { rows, file, transferred: message };

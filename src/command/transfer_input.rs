@@ -20,7 +20,7 @@ pub(super) fn transfer_options(args: &CastArgs, purpose: PlanPurpose) -> Result<
     let cast_override = |text: &String| match text.rsplit_once('=') {
         Some((column, rule)) if column.contains('.') => {
             CastRule::check_name(rule).map_err(|reason| format!("{column}: --cast: {reason}"))?;
-            Ok(CastOverride { place: column.into(), rule: rule.into() })
+            Ok(CastOverride { column: column.into(), rule: rule.into() })
         }
         _ => Err(format!("--cast {text:?} is not of the form TABLE.COLUMN=RULE")),
     };
@@ -44,7 +44,7 @@ pub(super) fn file(config: &DatabaseConfig, from: &str) -> Result<PathBuf, Cause
 /// Returns the path of the file that the URL names.
 pub(super) fn source(from: &str) -> Result<PathBuf, Cause> {
     match url::parse(from, &|_| None) {
-        Ok(Url::Sqlite(url::SqliteTarget { place: SqliteLocation::File(path) })) => Ok(path),
+        Ok(Url::Sqlite(url::SqliteTarget { location: SqliteLocation::File(path) })) => Ok(path),
         Ok(_) => Err(Cause::Usage("--from has to name a SQLite file, as sqlite:///relative.db".into())),
         Err(error) => Err(Cause::Usage(format!("--from: {error}"))),
     }
@@ -57,7 +57,7 @@ pub(super) async fn read(
     cancel: &Cancel,
 ) -> Result<(SqliteSource, SourceContents), Failure> {
     let failed = |cause| Failure::new(Stage::Plan, cause);
-    let timeout = config.patience.total;
+    let timeout = config.wait_policy.total;
     let opened_source = blocking::run_to_its_end(cancel, move |stop| {
         let run_lock = wait_for_runs(&path, timeout, stop)?;
         let source = SqliteSource::open(&path, timeout, stop)?.holding_run_lock(run_lock);

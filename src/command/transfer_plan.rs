@@ -100,7 +100,7 @@ pub(crate) async fn show(
     let (_, contents) = read(config, path, cancel).await?;
     plan::check(&contents, &options).map_err(mapping_failure)?;
     let request = MigrationRequest::new(config, &Target::At(RevisionName::Head), Direction::Up)?;
-    let (mut database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    let (mut database, applied) = wait(&config.database, &config.history, &config.wait_policy, cancel).await?;
     let (_, pending) = request.resolve(&applied)?;
     if !pending.steps.is_empty() {
         let steps = counted(pending.steps.len() as u64, "revision");
@@ -108,11 +108,11 @@ pub(crate) async fn show(
     }
     let targets = database.target_tables().await.map_err(planning_failure)?;
     let plan = planned(&contents, &targets, &options).map_err(|failure| log_advice(failure, args))?;
-    let tables: Vec<TableDocument<'_>> = plan.pairs.iter().map(TableDocument::from_mapping).collect();
+    let tables: Vec<TableDocument<'_>> = plan.mappings.iter().map(TableDocument::from_mapping).collect();
     let text = match format {
         OutputFormat::Json => report::document(&TransferPlanDocument { tables }),
         OutputFormat::Lines => tables.iter().map(TableDocument::lines).collect(),
     };
     report::answer(&text, cancel).await.map_err(|cause| Failure::new(Stage::Plan, cause))?;
-    Ok(format!("{} would be transferred", counted(plan.pairs.len() as u64, "table")))
+    Ok(format!("{} would be transferred", counted(plan.mappings.len() as u64, "table")))
 }

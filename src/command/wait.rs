@@ -21,7 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// # Errors
 /// Fails as the wait stage does.
 pub(crate) async fn ready(config: &DatabaseConfig, cancel: &Cancel) -> Result<String, Failure> {
-    wait(&config.database, &config.history, &config.patience, cancel).await?;
+    wait(&config.database, &config.history, &config.wait_policy, cancel).await?;
     Ok("the database is ready".into())
 }
 
@@ -36,14 +36,14 @@ pub(crate) async fn migrated(config: &DatabaseConfig, cancel: &Cancel) -> Result
     let mut pause = FIRST_PAUSE;
     let mut last_logged = None;
     loop {
-        let remaining = config.patience.total.saturating_sub(start.elapsed());
-        let policy = crate::config::WaitPolicy { total: remaining, ..config.patience };
+        let remaining = config.wait_policy.total.saturating_sub(start.elapsed());
+        let policy = crate::config::WaitPolicy { total: remaining, ..config.wait_policy };
         let (database, applied) = wait(&config.database, &config.history, &policy, cancel).await?;
         let not_migrated = match check_history(&request, &applied)? {
             SchemaCheck::UpToDate(migrated) => return Ok(migrated),
             SchemaCheck::NotUpToDate(not_migrated) => not_migrated,
         };
-        let remaining = config.patience.total.saturating_sub(start.elapsed());
+        let remaining = config.wait_policy.total.saturating_sub(start.elapsed());
         if remaining <= FIRST_PAUSE {
             return Err(not_migrated.failure(start.elapsed()));
         }

@@ -57,7 +57,7 @@ pub(super) fn on_failure(
 /// Returns the backup directory if none is set: beside the SQLite file, or else `/backups` if it exists, or `backups`.
 fn default_backup_dir(url: &Url) -> PathBuf {
     match url {
-        Url::Sqlite(url::SqliteTarget { place: SqliteLocation::File(path) }) => path.with_file_name("backups"),
+        Url::Sqlite(url::SqliteTarget { location: SqliteLocation::File(path) }) => path.with_file_name("backups"),
         _ if Path::new("/backups").exists() => "/backups".into(),
         _ => "backups".into(),
     }

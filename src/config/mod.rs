@@ -41,7 +41,7 @@ pub struct DatabaseConfig {
     /// The configured target of an upgrade.
     pub(crate) target: Target,
     /// The time limits of the wait for readiness.
-    pub(crate) patience: WaitPolicy,
+    pub(crate) wait_policy: WaitPolicy,
     /// The longest wait for the lock.
     pub(crate) lock_timeout: Duration,
     /// The time limits of statements and locks.
@@ -159,10 +159,10 @@ impl DatabaseConfig {
         let needs_no_url = || !dir.is_dir() || ["postgres", "sqlite"].iter().any(|dialect| dir.join(dialect).is_dir());
         let url = match need {
             DatabaseNeed::Nothing if !database.is_given() => {
-                Url::Sqlite(SqliteTarget { place: SqliteLocation::Memory })
+                Url::Sqlite(SqliteTarget { location: SqliteLocation::Memory })
             }
             DatabaseNeed::Dialect if !database.is_given() && needs_no_url() => {
-                Url::Sqlite(SqliteTarget { place: SqliteLocation::Memory })
+                Url::Sqlite(SqliteTarget { location: SqliteLocation::Memory })
             }
             _ => database.resolve()?,
         };
@@ -174,7 +174,7 @@ impl DatabaseConfig {
             shown: (need == DatabaseNeed::Url).then(|| url.place()),
             dir,
             target: target(raw.lockkeeper_target.as_deref())?,
-            patience: wait_policy(flags, &raw)?,
+            wait_policy: wait_policy(flags, &raw)?,
             lock_timeout: limits.busy,
             limits,
             retries: retries(flags, &raw)?,

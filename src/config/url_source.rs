@@ -95,7 +95,7 @@ impl DatabaseUrlSource {
     pub fn identity(&self) -> Result<DatabaseIdentity, Cause> {
         let (dialect, name) = match self.resolve()? {
             Url::Postgres(target) => (Dialect::Postgres, target.database_name().to_owned()),
-            Url::Sqlite(url::SqliteTarget { place: SqliteLocation::File(path) }) => {
+            Url::Sqlite(url::SqliteTarget { location: SqliteLocation::File(path) }) => {
                 // Links are resolved, because the database is opened and named by the real path.
                 let path = path.canonicalize().unwrap_or(path);
                 let name = path.file_name().unwrap_or(path.as_os_str());

@@ -31,7 +31,7 @@ pub struct ApplyRequest<'a> {
     /// Revision identifier as the history spells it, or will spell it.
     pub(crate) id: &'a Version,
     /// Direction and section of the script.
-    pub(crate) way: DirectedScript<'a>,
+    pub(crate) script: DirectedScript<'a>,
     /// Statements of the script, read in batches.
     pub(crate) batches: Batches,
     /// Progress of a script without a transaction, from an earlier run or from this one; `None` if there is none.
@@ -209,16 +209,16 @@ impl ApplyRequest<'_> {
     /// Returns the history row of this revision; `executed` is the fingerprint of the text that was executed.
     pub(crate) fn row(&self, executed: Fingerprint, progress: RecordedProgress, took: Elapsed) -> HistoryRow<'_> {
         HistoryRow {
-            direction: self.way.direction,
+            direction: self.script.direction,
             id: self.id,
             description: &self.migration.description,
-            checksum: self.way.section.checksum,
+            checksum: self.script.section.checksum,
             executed,
-            down: self.way.down,
+            down: self.script.down,
             progress,
-            mode: self.way.section.options.mode,
+            mode: self.script.section.options.mode,
             backup: self.backup,
-            took,
+            elapsed: took,
         }
     }
 
@@ -252,7 +252,7 @@ impl ApplyRequest<'_> {
     /// Fails with [`ApplyError::ChangedOnDisk`], found after the last batch.
     pub(crate) fn reached(&self, batch: &Batch, done: usize) -> Result<RecordedProgress, ApplyError> {
         match batch.window {
-            Window::Partial => Ok(RecordedProgress::Part { done, total: self.way.statements }),
+            Window::Partial => Ok(RecordedProgress::Part { done, total: self.script.statements }),
             Window::Last => self.unchanged().map(|()| RecordedProgress::Whole { statements: done }),
         }
     }
@@ -268,7 +268,7 @@ impl ApplyRequest<'_> {
     /// # Errors
     /// Fails with [`ApplyError::ChangedOnDisk`] if the fingerprints differ.
     pub(crate) fn unchanged(&self) -> Result<(), ApplyError> {
-        match self.batches.fingerprint() == self.way.section.fingerprint {
+        match self.batches.fingerprint() == self.script.section.fingerprint {
             true => Ok(()),
             false => Err(ApplyError::ChangedOnDisk),
         }

@@ -18,7 +18,7 @@ pub(crate) struct ServerInfo {
     /// Version of the PostgreSQL server (`15.18`), or of the SQLite library.
     pub(crate) version: String,
     /// Host and port, or the file's absolute path: distinguishes two databases of one name.
-    pub(crate) place: String,
+    pub(crate) address: String,
     /// Reading of backslashes in string literals in a new session.
     pub(crate) backslash: Backslash,
 }

@@ -43,7 +43,7 @@ impl Cause {
             Cause::Restore(error) => restore_advice(error).into(),
             Cause::Transfer(error) => transfer_advice(error).into(),
             Cause::Export(error) => error.advice().into(),
-            Cause::Step { broken: error, .. } => step_advice(error).into(),
+            Cause::Step { error, .. } => step_advice(error).into(),
             Cause::Unrecorded(error) => unrecorded_advice(error).into(),
             Cause::Declined { instead, .. } => (*instead).into(),
             Cause::Ahead(_) => "deploy the newer image, or unset LOCKKEEPER_STRICT".into(),

@@ -37,9 +37,9 @@ impl fmt::Display for Cause {
             Cause::Restore(error) => error.fmt(f),
             Cause::Transfer(error) => error.fmt(f),
             Cause::Export(error) => error.fmt(f),
-            Cause::Step { file, broken: error } => step(f, file, error),
+            Cause::Step { file, error } => step(f, file, error),
             Cause::Unrecorded(error) => unrecorded(f, error),
-            Cause::Declined { why: reason, .. } => write!(f, "not accepted: {reason}"),
+            Cause::Declined { reason, .. } => write!(f, "not accepted: {reason}"),
             Cause::Ahead(ids) => {
                 write!(f, "the database has revisions that this image does not know: {}", ids.join(", "))
             }

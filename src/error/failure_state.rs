@@ -38,7 +38,7 @@ impl Failure {
         let step_state = match &self.cause {
             // Printing a script runs nothing.
             Cause::Step { .. } if self.stage == Stage::Plan => String::new(),
-            Cause::Step { broken, .. } => match broken {
+            Cause::Step { error: broken, .. } => match broken {
                 ApplyError::Partial { done, .. }
                 | ApplyError::Unrecorded { done, .. }
                 | ApplyError::Yielded { done, .. }
@@ -114,7 +114,7 @@ impl Failure {
     /// Returns the advice for the failure: one thing to try, and the command that restores the backup if there is one.
     pub(crate) fn advice(&self) -> String {
         let may_have_done =
-            !self.done.revisions.is_empty() || matches!(self.cause, Cause::Step { broken: ApplyError::Unknown(_), .. });
+            !self.done.revisions.is_empty() || matches!(self.cause, Cause::Step { error: ApplyError::Unknown(_), .. });
         let advice = match &self.cause {
             _ if self.baseline.is_some() => self.baseline.clone().unwrap_or_default(),
             _ if self.is_fixable_down_script() => {
@@ -125,7 +125,7 @@ impl Failure {
             }
             cause => cause.advice(),
         };
-        let advice = match &self.done.again {
+        let advice = match &self.done.rerun_target {
             Some(rerun_advice) if may_have_done => format!("{advice}; now as {rerun_advice}"),
             _ => advice,
         };
@@ -145,13 +145,13 @@ impl Failure {
     /// by a repair.
     fn is_fixable_down_script(&self) -> bool {
         let is_wrong = match &self.cause {
-            Cause::Step { broken: ApplyError::Statement { fault, .. } | ApplyError::Commit(fault), .. } => {
+            Cause::Step { error: ApplyError::Statement { fault, .. } | ApplyError::Commit(fault), .. } => {
                 matches!(fault.kind, DatabaseErrorKind::Statement | DatabaseErrorKind::ServerFile)
             }
-            Cause::Step { broken: ApplyError::Partial { fault, done: 0, .. }, .. } => {
+            Cause::Step { error: ApplyError::Partial { fault, done: 0, .. }, .. } => {
                 matches!(fault.kind, DatabaseErrorKind::Statement | DatabaseErrorKind::ServerFile)
             }
-            Cause::Step { broken: ApplyError::Violations(_), .. } => true,
+            Cause::Step { error: ApplyError::Violations(_), .. } => true,
             _ => false,
         };
         is_wrong && self.done.direction == Direction::Down
@@ -163,13 +163,13 @@ impl Failure {
         use ApplyError::{ChangedOnDisk, Partial, PartialViolations, Text, Unfinished, Unknown, Unrecorded};
         match &self.cause {
             Cause::Stopped(_) | Cause::Halted { .. } => false,
-            Cause::Step { broken: Partial { done, .. }, .. }
+            Cause::Step { error: Partial { done, .. }, .. }
                 if self.done.revisions.is_empty() && resumed == Some(*done) =>
             {
                 false
             }
             Cause::Step {
-                broken:
+                error:
                     Partial { .. }
                     | PartialViolations { .. }
                     | Unfinished { .. }

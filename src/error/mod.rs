@@ -163,14 +163,14 @@ pub enum Cause {
         /// The name of the script.
         file: String,
         /// The error of the step.
-        broken: ApplyError,
+        error: ApplyError,
     },
     /// The history could not be changed by a command that runs no migration.
     Unrecorded(ApplyError),
     /// The user has not agreed.
     Declined {
         /// The reason.
-        why: &'static str,
+        reason: &'static str,
         /// The advice for the user.
         instead: &'static str,
     },
@@ -235,7 +235,7 @@ pub enum Cause {
 impl Cause {
     /// Makes the cause of the errors of a plan: a single wrong target is [`Cause::Target`], everything else
     /// [`Cause::Invalid`].
-    pub(crate) fn objected(errors: &[PlanError]) -> Cause {
+    pub(crate) fn from_plan_errors(errors: &[PlanError]) -> Cause {
         let is_target_error = |error: &&PlanError| matches!(error, PlanError::Target(_));
         match errors.iter().find(is_target_error) {
             Some(error) if errors.len() == 1 => Cause::Target(error.to_string()),

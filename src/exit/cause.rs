@@ -29,7 +29,7 @@ impl Exit {
             Cause::Restore(error) => for_restore_error(error),
             Cause::Transfer(error) => for_transfer_error(error),
             Cause::Export(error) => for_export_error(error),
-            Cause::Step { broken: error, .. } | Cause::Unrecorded(error) => for_apply_error(error),
+            Cause::Step { error, .. } | Cause::Unrecorded(error) => for_apply_error(error),
             Cause::Ahead(_) => Exit::Ahead,
             Cause::Mismatch(_) => Exit::Mismatch,
             Cause::Pending { .. } => Exit::Pending,

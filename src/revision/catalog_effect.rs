@@ -121,7 +121,7 @@ impl CatalogEffect {
             return CatalogEffect::Repeatable;
         }
         let mut reader = StatementReader(Lexer::new(statement, Dialect::Postgres), statement);
-        let trace = match reader.verb().as_str() {
+        let effect = match reader.verb().as_str() {
             "CREATE" => reader.create(),
             "DROP" => reader.drop(),
             "ALTER" => reader.alter(),
@@ -130,7 +130,7 @@ impl CatalogEffect {
             | "MOVE" | "SHOW" | "UNLISTEN" | "VACUUM" => Some(CatalogEffect::Repeatable),
             _ => None,
         };
-        trace.unwrap_or(CatalogEffect::None)
+        effect.unwrap_or(CatalogEffect::None)
     }
 
     /// Returns whether a rerun that finds the statement begun and not done has to know its outcome first.
@@ -311,7 +311,7 @@ mod tests {
     fn statements_say_what_they_leave() {
         let detached =
             |table: &str, partition: &str| CatalogEffect::Detached { table: table.into(), partition: partition.into() };
-        for (statement, trace) in [
+        for (statement, effect) in [
             ("create index concurrently i on t (a);", index("i", build("t", "", "(a)"))),
             (
                 "CREATE UNIQUE INDEX /* c */ CONCURRENTLY If Not Exists \"I\"\non only s . \"T.t\" (a)",
@@ -355,7 +355,7 @@ mod tests {
             ("do $$ begin commit; end $$", CatalogEffect::None),
         ] {
             let class = Classified::new(statement, Dialect::Postgres);
-            assert_eq!(CatalogEffect::from_statement(statement, &class), trace, "{statement}");
+            assert_eq!(CatalogEffect::from_statement(statement, &class), effect, "{statement}");
         }
     }
 }

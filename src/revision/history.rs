@@ -145,7 +145,7 @@ pub struct HistoryRow<'a> {
     /// The file name of the backup that was taken before.
     pub(crate) backup: Option<&'a str>,
     /// The duration of the step.
-    pub(crate) took: Elapsed,
+    pub(crate) elapsed: Elapsed,
 }
 
 /// The part of a script that the row records as executed.

@@ -62,7 +62,7 @@ pub(crate) fn advise_stamp(failure: Failure, migrations: &[Migration]) -> Failur
         Cause::Rehearsal { cause, .. } => cause,
         cause => cause,
     };
-    let Cause::Step { file, broken: error } = cause else {
+    let Cause::Step { file, error } = cause else {
         return failure;
     };
     let migration = migrations.iter().find(|migration| *migration.up.file == **file);

@@ -41,7 +41,7 @@ pub(crate) struct Inspection {
     /// The number of statements in the file.
     pub(crate) statements: usize,
     /// The down script, if the revision has one.
-    pub(crate) back: Option<Section>,
+    pub(crate) down: Option<Section>,
 }
 
 /// A migration directory with the inspections of its scripts.
@@ -54,10 +54,10 @@ pub(crate) struct InspectedDir<'a> {
 
 impl InspectedDir<'_> {
     /// Returns the script that a step runs. The step must be one of the inspected plan.
-    pub(crate) fn way(&self, step: &Step, direction: Direction) -> DirectedScript<'_> {
+    pub(crate) fn script(&self, step: &Step, direction: Direction) -> DirectedScript<'_> {
         let migration = &self.directory.migrations[step.migration];
         let inspection = self.inspections[step.migration].as_ref().expect("every step of the plan was inspected");
-        let (statements, down) = (inspection.statements, inspection.back.as_ref());
+        let (statements, down) = (inspection.statements, inspection.down.as_ref());
         match direction {
             Direction::Up => {
                 let down = down.map(|down| down.checksum);
@@ -91,7 +91,7 @@ pub(crate) async fn migrate(
     let mut migrated = Migrated { done: Completed { direction, ..Completed::default() }, defects };
     locked.create_history().await.map_err(failed)?;
     for step in &plan.steps {
-        let (migration, script) = (&inspected.directory.migrations[step.migration], inspected.way(step, direction));
+        let (migration, script) = (&inspected.directory.migrations[step.migration], inspected.script(step, direction));
         let span = tracing::info_span!("step", file = &*script.section.file);
         let run = StepRun { inspected, step, migration, script, safety, retries, cancel };
         match run.with_retries(locked, canceller).instrument(span).await {
@@ -174,7 +174,7 @@ impl StepRun<'_> {
         let mut request = ApplyRequest {
             migration: self.migration,
             id: self.step.id(self.migration),
-            way: self.script,
+            script: self.script,
             batches: self.inspected.directory.open(self.script.section)?,
             resume: *resume,
             backup: self.safety.name(),
@@ -189,7 +189,7 @@ impl StepRun<'_> {
     /// remain.
     fn stopped(&self, cause: Cause, reason: CancelReason) -> Cause {
         match cause {
-            Cause::Step { broken: ApplyError::Yielded { fault, place, excerpt, done }, .. } => {
+            Cause::Step { error: ApplyError::Yielded { fault, place, excerpt, done }, .. } => {
                 let fault = DatabaseError { kind: DatabaseErrorKind::Cancelled, ..fault };
                 self.cause(ApplyError::Partial { fault, place, excerpt, done })
             }
@@ -202,7 +202,7 @@ impl StepRun<'_> {
     fn cause(&self, mut error: ApplyError) -> Cause {
         let file = self.script.section.file.to_string();
         let Some(reason) = self.cancel.reason() else {
-            return Cause::Step { file, broken: error };
+            return Cause::Step { file, error };
         };
         if error.rolled_back_by().is_some_and(|fault| fault.kind == DatabaseErrorKind::Cancelled) {
             return Cause::Stopped(reason);
@@ -213,13 +213,13 @@ impl StepRun<'_> {
             }
             ApplyError::Partial { fault, place, excerpt, done } if fault.kind == DatabaseErrorKind::Cancelled => {
                 let fault = DatabaseError { message: format!("{reason}: {}", fault.message), ..fault };
-                Cause::Step { file, broken: ApplyError::Partial { fault, place, excerpt, done } }
+                Cause::Step { file, error: ApplyError::Partial { fault, place, excerpt, done } }
             }
             ApplyError::Unfinished { fault, done } if fault.kind == DatabaseErrorKind::Cancelled => {
                 let fault = DatabaseError { message: format!("{reason}: {}", fault.message), ..fault };
-                Cause::Step { file, broken: ApplyError::Unfinished { fault, done } }
+                Cause::Step { file, error: ApplyError::Unfinished { fault, done } }
             }
-            error => Cause::Step { file, broken: error },
+            error => Cause::Step { file, error },
         }
     }
 }

@@ -108,7 +108,7 @@ impl Rehearsal<'_> {
     ) -> Result<(), Failure> {
         DatabaseContent::new(server).refuse_untrusted_code().await.map_err(failed)?;
         let context =
-            RestoreContext { archive, history: self.history, pg_dump: self.pg_dump, patience: self.limits.busy };
+            RestoreContext { archive, history: self.history, pg_dump: self.pg_dump, timeout: self.limits.busy };
         let mut scratch_database = context.restore_beside(server, SUFFIX, RestoreMode::Discarded, cancel).await?;
         let result = match scratch_database.connect(server, self.history).await {
             Ok(scratch) => self.rehearse_in(Database::Postgres(Box::new(scratch)), inspected, plan, cancel).await,
@@ -213,7 +213,7 @@ async fn impact(scratch: &mut Locked, files_before: &TableFiles) -> Result<Optio
 
 /// Logs one line for a step: how long it took, in ms, which tables it rewrote, and which locks would block others.
 fn log_step(inspected: &InspectedDir<'_>, plan: &Plan, step: &Step, impact: Option<&StepImpact>, elapsed: u64) {
-    let script = inspected.way(step, plan.direction);
+    let script = inspected.script(step, plan.direction);
     let Some(impact) = impact else {
         return tracing::info!(duration_ms = elapsed, "rehearsed {}", script.section.file);
     };

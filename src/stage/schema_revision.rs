@@ -93,7 +93,7 @@ fn columns(
     let mut problems = DraftProblems::default();
     for (column, usage) in table.columns.iter().zip(schema_conversion::uses(table, definition)) {
         let qualified_name = format!("{}.{}", table.name, column.name);
-        let overrides = options.casts.iter().filter(|cast| cast.place.eq_ignore_ascii_case(&qualified_name));
+        let overrides = options.casts.iter().filter(|cast| cast.column.eq_ignore_ascii_case(&qualified_name));
         let rules = overrides.map(|cast| cast.rule.clone()).collect();
         match TypeInference::new(qualified_name, &column.declared, usage, rules, options.zone) {
             Ok(inference) => inferences.push(inference),

@@ -280,7 +280,7 @@ fn full_jitter(first: Duration, cap: Duration) -> ExponentialBackoff {
 fn describe_target(target: &DatabaseTarget) -> String {
     match target {
         DatabaseTarget::Postgres(target) => target.display(),
-        DatabaseTarget::Sqlite(target) => match &target.place {
+        DatabaseTarget::Sqlite(target) => match &target.location {
             database::url::SqliteLocation::File(path) => path.display().to_string(),
             database::url::SqliteLocation::Memory => ":memory:".into(),
         },

@@ -25,7 +25,7 @@ pub(crate) struct LockSettings<'a> {
     /// The name of the history table.
     pub(crate) history: &'a HistoryName,
     /// The time limits of the wait for readiness.
-    pub(crate) patience: &'a WaitPolicy,
+    pub(crate) wait_policy: &'a WaitPolicy,
     /// The settings of the lock.
     pub(crate) lock: LockRequest<'a>,
 }
@@ -62,9 +62,9 @@ pub(crate) async fn take_lock<P, T>(
     mut decide: impl AsyncFnMut(Database, Vec<Applied>) -> Result<LockDecision<P, T>, Failure>,
     answer: impl Fn(&P, &[Applied]) -> Option<T>,
 ) -> Result<TakenLock<P, T>, Failure> {
-    let deadline = Instant::now() + settings.patience.total;
+    let deadline = Instant::now() + settings.wait_policy.total;
     loop {
-        let (database, applied) = wait(settings.source, settings.history, settings.patience, cancel).await?;
+        let (database, applied) = wait(settings.source, settings.history, settings.wait_policy, cancel).await?;
         let attempt = async {
             let (database, prepared) = match decide(database, applied).await? {
                 LockDecision::Lock(database, prepared) => (database, prepared),

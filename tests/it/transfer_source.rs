@@ -322,7 +322,7 @@ fn objects_without_user_rows_are_listed_separately() {
     let found = contents(&file.open());
     let names: Vec<&str> = found.tables.iter().map(|table| table.name.as_str()).collect();
     assert_eq!(names, ["auto", "t", "words_of_ours"]);
-    assert!(found.tables.iter().all(|table| table.perhaps_of.is_none()), "{found:#?}");
+    assert!(found.tables.iter().all(|table| table.possible_owner.is_none()), "{found:#?}");
     let of = |reason: SkipReason| -> Vec<&str> {
         found.others.iter().filter(|it| it.reason == reason).map(|it| it.name.as_str()).collect()
     };
@@ -348,7 +348,8 @@ fn the_tables_of_a_module_that_is_not_built_in_are_marked() {
     );
     let source = file.open();
     let found = contents(&source);
-    let marks: Vec<_> = found.tables.iter().map(|table| (table.name.as_str(), table.perhaps_of.as_deref())).collect();
+    let marks: Vec<_> =
+        found.tables.iter().map(|table| (table.name.as_str(), table.possible_owner.as_deref())).collect();
     assert_eq!(marks, [("Spell_vocab", Some("spell")), ("spelling", None)]);
     let reason = &found.others.iter().find(|it| it.name == "spell").expect("it is listed").reason;
     assert_eq!(reason.to_string(), "a virtual table (no such module: spellfix1)");

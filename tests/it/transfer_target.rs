@@ -307,7 +307,7 @@ fn only_rows_differ_after_loading_by_an_owner_or_a_superuser() {
             let mut steps = Vec::new();
             let mut tell = |progress: ReattachStep<'_>| {
                 assert_eq!(progress.step, steps.len() + 1);
-                steps.push((progress.what.to_owned(), progress.of));
+                steps.push((progress.object.to_owned(), progress.total));
             };
             match load.reattach(&[], &mut tell).await {
                 Ok(restored) => restored.commit().await.expect("committed"),
@@ -449,7 +449,7 @@ fn every_row_that_violates_a_constraint_is_listed_and_the_target_is_unchanged() 
         ),
     ] {
         assert_eq!(found[name].groups, groups, "{name}");
-        assert_eq!(found[name].of, ViolationTotal { groups: total.0, rows: total.1 }, "{name}");
+        assert_eq!(found[name].total, ViolationTotal { groups: total.0, rows: total.1 }, "{name}");
     }
     let ViolatedRule::Reference { columns, parent, parent_columns } = &found["c_both"].rule else {
         panic!("{:?}", found["c_both"]);

@@ -74,7 +74,7 @@ impl PreviewContext<'_> {
         let inspected = self.request.inspect(plan, self.applied, self.backslash)?;
         let row = |step: &Step| {
             let migration = &self.request.directory.migrations[step.migration];
-            let script = inspected.way(step, plan.direction);
+            let script = inspected.script(step, plan.direction);
             StepDocument {
                 revision: migration.version.as_str(),
                 description: &migration.description,

@@ -55,7 +55,7 @@ async fn online(
     cancel: &Cancel,
 ) -> Result<String, Failure> {
     let request = MigrationRequest::new(config, target, direction)?;
-    let (mut database, applied) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+    let (mut database, applied) = wait(&config.database, &config.history, &config.wait_policy, cancel).await?;
     let (_, plan) = request.resolve(&applied)?;
     if direction == Direction::Up && !plan.steps.is_empty() {
         refuse_foreign_history(&mut database, &request.directory).await?;

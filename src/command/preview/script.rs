@@ -47,7 +47,7 @@ impl PreviewContext<'_> {
         printer.opening(&summary).map_err(|error| print_failure(error.into()))?;
         for step in &plan.steps {
             let migration = &self.request.directory.migrations[step.migration];
-            let script = inspected.way(step, plan.direction);
+            let script = inspected.script(step, plan.direction);
             let batches = self.request.directory.open(script.section).map_err(PrintError::Text);
             let result = batches.and_then(|batches| printer.step((step, migration), &script, batches));
             result.map_err(|error| self::print_failure(&script.section.file, error, cancel))?;
@@ -78,5 +78,5 @@ fn print_failure(file: &str, error: PrintError, cancel: &Cancel) -> Failure {
         PrintError::Changed => ApplyError::ChangedOnDisk,
         PrintError::ResumeEdited { done } => ApplyError::ResumeEdited { done },
     };
-    Failure::new(Stage::Plan, Cause::Step { file: file.to_owned(), broken: apply_error })
+    Failure::new(Stage::Plan, Cause::Step { file: file.to_owned(), error: apply_error })
 }

@@ -41,7 +41,7 @@ impl StatusReport {
     pub(crate) async fn take(config: &DatabaseConfig, cancel: &Cancel) -> Result<StatusReport, Failure> {
         let directory =
             MigrationDir::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))?;
-        let (mut database, _) = wait(&config.database, &config.history, &config.patience, cancel).await?;
+        let (mut database, _) = wait(&config.database, &config.history, &config.wait_policy, cancel).await?;
         let records = tokio::select! {
             records = database.records() => records.map_err(Cause::Database),
             reason = cancel.cancelled() => Err(Cause::Stopped(reason)),

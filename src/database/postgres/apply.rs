@@ -90,16 +90,16 @@ impl Migrator<'_> {
     /// # Errors
     /// Fails when a statement or the bookkeeping fails. The error names the GRANT statement when a privilege is
     /// missing.
-    pub(crate) async fn apply(&mut self, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
-        let applied = self.attempt_to_apply(unit).await;
+    pub(crate) async fn apply(&mut self, request: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
+        let applied = self.attempt_to_apply(request).await;
         applied.map_err(|broken| self.with_grant(broken))
     }
 
-    async fn attempt_to_apply(&mut self, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
-        match unit.way.section.options.mode {
+    async fn attempt_to_apply(&mut self, request: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
+        match request.script.section.options.mode {
             TransactionMode::Transaction => {
                 let mut transaction = Transaction::NotBegun;
-                let result = self.in_transaction(unit, &mut transaction).await;
+                let result = self.in_transaction(request, &mut transaction).await;
                 let failed = result.as_ref().is_err_and(|broken| !matches!(broken, ApplyError::Commit(_)));
                 if failed && transaction == Transaction::Begun {
                     // Without a session there is nothing to roll back: the server has done so when the session ended.
@@ -107,7 +107,7 @@ impl Migrator<'_> {
                 }
                 result
             }
-            TransactionMode::NoTransaction => self.run_non_transactional(unit).await,
+            TransactionMode::NoTransaction => self.run_non_transactional(request).await,
         }
     }
 
@@ -115,25 +115,25 @@ impl Migrator<'_> {
     /// were rolled back with it.
     async fn in_transaction(
         &mut self,
-        unit: &mut ApplyRequest<'_>,
+        request: &mut ApplyRequest<'_>,
         transaction: &mut Transaction,
     ) -> Result<(), ApplyError> {
-        let mut opening = Some(MessagePart::new(Label::Begin, begin(Dialect::Postgres, &unit.way).concat()));
+        let mut opening = Some(MessagePart::new(Label::Begin, begin(Dialect::Postgres, &request.script).concat()));
         let mut literals = None;
-        while let Some(batch) = unit.batches.next(BatchLimit::Bytes(MESSAGE))? {
+        while let Some(batch) = request.batches.next(BatchLimit::Bytes(MESSAGE))? {
             if batch.has_backslash {
                 literals = Some(MessagePart::new(Label::LiteralsAreCertain, LITERALS_ARE_CERTAIN));
             }
             if batch.window == Window::Last {
-                unit.unchanged()?;
+                request.unchanged()?;
             }
-            unit.unless_stopped().map_err(ApplyError::Bookkeeping)?;
+            request.unless_stopped().map_err(ApplyError::Bookkeeping)?;
             for index in 0..batch.starts.len() {
                 self.session
                     .refuse_beyond_copy(batch.statement(index), &CatalogEffect::None)
                     .map_err(|fault| failed(fault, &batch, index, None))?;
             }
-            let ending = |migrator: &Migrator<'_>, check| migrator.ending(unit, literals.clone(), check);
+            let ending = |migrator: &Migrator<'_>, check| migrator.ending(request, literals.clone(), check);
             let sent = self.send_batch(opening.take(), &batch, ending).await;
             if sent.as_ref().err().is_none_or(MessageError::has_begun) {
                 *transaction = Transaction::Begun;
@@ -174,12 +174,12 @@ impl Migrator<'_> {
     /// Returns the statements that follow a script: its history row, the commit, and the reset of the session.
     fn ending(
         &self,
-        unit: &ApplyRequest<'_>,
+        request: &ApplyRequest<'_>,
         literals: Option<MessagePart<'static>>,
         check: TrustCheck,
     ) -> Vec<MessagePart<'static>> {
-        let progress = RecordedProgress::Whole { statements: unit.way.statements };
-        let row = self.history.record(&unit.row(unit.way.section.fingerprint, progress, Elapsed::SinceBegin));
+        let progress = RecordedProgress::Whole { statements: request.script.statements };
+        let row = self.history.record(&request.row(request.script.section.fingerprint, progress, Elapsed::SinceBegin));
         let mut parts = self.before_bookkeeping(check);
         parts.push(MessagePart::new(Label::Record, row));
         parts.extend(literals);

@@ -69,8 +69,11 @@ fn key(number: usize, statement: &str) -> String {
 impl Migrator<'_> {
     /// Reads the state that a statement is about to change; `None` for statements whose effect cannot be looked up.
     /// Names are resolved under the search path of the script's session.
-    pub(super) async fn catalog_state(&mut self, trace: &CatalogEffect) -> Result<Option<CatalogState>, DatabaseError> {
-        let oids = match trace {
+    pub(super) async fn catalog_state(
+        &mut self,
+        effect: &CatalogEffect,
+    ) -> Result<Option<CatalogState>, DatabaseError> {
+        let oids = match effect {
             CatalogEffect::Index { build, .. } | CatalogEffect::UnnamedIndex(build) => {
                 let table = self.session.relation(&build.table).await?;
                 let indexes =
@@ -93,12 +96,12 @@ impl Migrator<'_> {
     /// Reads from the history row of a revision, under Lockkeeper's own role, the state before the statement began.
     pub(super) async fn remembered(
         &mut self,
-        unit: &ApplyRequest<'_>,
+        request: &ApplyRequest<'_>,
         (number, statement): (usize, &str),
     ) -> Result<Option<CatalogState>, DatabaseError> {
         let table = self.session.table();
         let role = own_role(&self.session.facts.role).concat();
-        let select = self.session.facts.format.select_catalog_before(&table, unit.id);
+        let select = self.session.facts.format.select_catalog_before(&table, request.id);
         let message = Message::new([
             MessagePart::new(Label::OwnRole, format!("{OWN_PATH}{role}")),
             before_reading(&table, &self.session.facts.trusted_roles),
@@ -114,16 +117,16 @@ impl Migrator<'_> {
     /// recorded.
     pub(super) async fn statement_state(
         &mut self,
-        trace: &CatalogEffect,
+        effect: &CatalogEffect,
         before: Option<&CatalogState>,
     ) -> Result<StatementState, DatabaseError> {
-        let (Some(now), Some(before)) = (self.catalog_state(trace).await?, before) else {
-            return self.state_by_name(trace).await;
+        let (Some(now), Some(before)) = (self.catalog_state(effect).await?, before) else {
+            return self.state_by_name(effect).await;
         };
         if now == *before {
             return Ok(StatementState::NotDone);
         }
-        match trace {
+        match effect {
             CatalogEffect::Index { name, build } => self.built_since(Some(name), build, before, &now).await,
             CatalogEffect::UnnamedIndex(build) => self.built_since(None, build, before, &now).await,
             CatalogEffect::NoIndex { .. } => {
@@ -150,8 +153,8 @@ impl Migrator<'_> {
 
     /// Determines the state without a recorded one, which rows of earlier releases lack. An object that is as it was
     /// before the statement shows that the statement is not done; nothing proves that the statement is done.
-    async fn state_by_name(&mut self, trace: &CatalogEffect) -> Result<StatementState, DatabaseError> {
-        let is_untouched = match trace {
+    async fn state_by_name(&mut self, effect: &CatalogEffect) -> Result<StatementState, DatabaseError> {
+        let is_untouched = match effect {
             CatalogEffect::Index { name, build } => {
                 self.session.built(name, &build.table).await?.is_none_or(|index| index.state != IndexValidity::Valid)
             }

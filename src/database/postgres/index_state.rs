@@ -134,10 +134,10 @@ impl Postgres {
     /// indexes that were invalid already.
     pub(super) async fn describe_leftovers(
         &mut self,
-        trace: &CatalogEffect,
+        effect: &CatalogEffect,
         before: &[CatalogIndex],
     ) -> Result<Option<String>, DatabaseError> {
-        if let CatalogEffect::Detached { table, partition } = trace {
+        if let CatalogEffect::Detached { table, partition } = effect {
             let pending = self.is_detach_pending(table, partition).await?;
             return Ok(pending
                 .then(|| format!("it left {partition} half detached from {table}; running again finalizes that")));
@@ -149,7 +149,7 @@ impl Postgres {
             return Ok(None);
         }
         let (names, noun) = (left.join(", "), if left.len() == 1 { "index" } else { "indexes" });
-        let what_next = match trace {
+        let what_next = match effect {
             CatalogEffect::Index { .. } => "running again drops it concurrently and builds it anew".into(),
             CatalogEffect::Rebuilt(_) => "running again drops that concurrently and rebuilds".into(),
             CatalogEffect::NoIndex { .. } => "running again drops it".into(),

@@ -17,46 +17,46 @@ use crate::revision::plan::StatementOutcome;
 use crate::revision::{Batch, BatchLimit, Direction, Fingerprint, SectionOptions};
 
 impl Migrator<'_> {
-    pub(super) async fn run_non_transactional(&mut self, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
+    pub(super) async fn run_non_transactional(&mut self, request: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
         self.session
-            .run(self.session.session_reset(&unit.way.section.options))
+            .run(self.session.session_reset(&request.script.section.options))
             .await
             .map_err(ApplyError::Bookkeeping)?;
-        let mut earlier = unit.resume;
-        let ResumePoint { mut done, settings } = unit.skip_done()?;
+        let mut earlier = request.resume;
+        let ResumePoint { mut done, settings } = request.skip_done()?;
         self.repeat_settings(&settings, done).await?;
         // A row that says that the first statement has begun keeps saying so. For a down migration there is a row
         // already; until something is undone, its contents are what was applied.
-        let is_new = unit.way.direction == Direction::Up && done == 0;
+        let is_new = request.script.direction == Direction::Up && done == 0;
         if is_new && earlier.is_none_or(|resume| resume.outcome == StatementOutcome::Known) {
-            self.begin_journal(unit).await?;
+            self.begin_journal(request).await?;
         }
-        while let Some(batch) = unit.batches.next(BatchLimit::Statement)? {
+        while let Some(batch) = request.batches.next(BatchLimit::Statement)? {
             let began = Instant::now();
             if !batch.starts.is_empty() {
-                unit.unless_stopped().map_err(|fault| ApplyError::partial(fault, &batch, done))?;
+                request.unless_stopped().map_err(|fault| ApplyError::partial(fault, &batch, done))?;
                 self.session
                     .refuse_beyond_copy(batch.statement(0), &CatalogEffect::None)
                     .map_err(|fault| ApplyError::partial(fault, &batch, done))?;
                 let earlier = earlier.take();
                 if batch.classes[0].is_ordinary
-                    && self.with_journal(unit, &batch, done).await? == JournalWrite::SameMessage
+                    && self.with_journal(request, &batch, done).await? == JournalWrite::SameMessage
                 {
                     done += 1;
-                    unit.advance(done);
+                    request.advance(done);
                     continue;
                 }
                 // Unlike an ordinary statement this one may leave objects behind, for which a rerun has to look.
-                if unit.resume.is_none() {
-                    self.begin_journal(unit).await?;
+                if request.resume.is_none() {
+                    self.begin_journal(request).await?;
                 }
-                self.run_outside_transaction(unit, &batch, done, earlier).await?;
+                self.run_outside_transaction(request, &batch, done, earlier).await?;
                 done += 1;
             }
-            let progress = unit.reached(&batch, done)?;
-            let written = self.journal(unit, unit.batches.fingerprint(), progress, began.elapsed()).await;
+            let progress = request.reached(&batch, done)?;
+            let written = self.journal(request, request.batches.fingerprint(), progress, began.elapsed()).await;
             written.map_err(|broken| broken.after_statement(&batch, done))?;
-            unit.advance(done);
+            request.advance(done);
         }
         self.clean().await
     }
@@ -71,10 +71,10 @@ impl Migrator<'_> {
     }
 
     /// Records that no statement of the script is completed yet.
-    async fn begin_journal(&mut self, unit: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
-        let progress = RecordedProgress::Part { done: 0, total: unit.way.statements };
-        self.journal(unit, unit.batches.fingerprint(), progress, Duration::ZERO).await?;
-        unit.advance(0);
+    async fn begin_journal(&mut self, request: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
+        let progress = RecordedProgress::Part { done: 0, total: request.script.statements };
+        self.journal(request, request.batches.fingerprint(), progress, Duration::ZERO).await?;
+        request.advance(0);
         Ok(())
     }
 
@@ -91,12 +91,12 @@ impl Migrator<'_> {
     /// connection can separate the two.
     async fn with_journal(
         &mut self,
-        unit: &ApplyRequest<'_>,
+        request: &ApplyRequest<'_>,
         batch: &Batch,
         done: usize,
     ) -> Result<JournalWrite, ApplyError> {
-        let progress = RecordedProgress::Part { done: done + 1, total: unit.way.statements };
-        let row = unit.row(unit.batches.fingerprint(), progress, Elapsed::SinceBegin);
+        let progress = RecordedProgress::Part { done: done + 1, total: request.script.statements };
+        let row = request.row(request.batches.fingerprint(), progress, Elapsed::SinceBegin);
         let message = |migrator: &Migrator<'_>, check| {
             Message::new([MessagePart::statement(batch.statement(0))]).and(migrator.journal_of(&row, check))
         };
@@ -136,23 +136,23 @@ impl Migrator<'_> {
     /// Records the progress of the script under Lockkeeper's own role, whichever role the script has taken.
     pub(super) async fn journal(
         &mut self,
-        unit: &ApplyRequest<'_>,
+        request: &ApplyRequest<'_>,
         executed: Fingerprint,
         progress: RecordedProgress,
         took: Duration,
     ) -> Result<(), ApplyError> {
-        self.journal_and(unit, (executed, progress, took), "").await
+        self.journal_and(request, (executed, progress, took), "").await
     }
 
     /// Records the progress as [`Migrator::journal`] does, and runs `more`, a statement that writes into the same row,
     /// in the same transaction.
     pub(super) async fn journal_and(
         &mut self,
-        unit: &ApplyRequest<'_>,
+        request: &ApplyRequest<'_>,
         (executed, progress, took): (Fingerprint, RecordedProgress, Duration),
         more: &str,
     ) -> Result<(), ApplyError> {
-        let row = unit.row(executed, progress, Elapsed::Known(took));
+        let row = request.row(executed, progress, Elapsed::Known(took));
         let message = |migrator: &Migrator<'_>, check| {
             Message::new(migrator.journal_of(&row, check)).and([MessagePart::new(Label::Record, more)])
         };

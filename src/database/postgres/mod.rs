@@ -185,7 +185,7 @@ impl Postgres {
     /// Returns the server's version, its host, and how it reads backslashes in string literals.
     pub(crate) fn server(&self) -> ServerInfo {
         let SessionFacts { version_text, backslash, .. } = &self.facts;
-        ServerInfo { version: version_text.clone(), place: self.host.to_string(), backslash: *backslash }
+        ServerInfo { version: version_text.clone(), address: self.host.to_string(), backslash: *backslash }
     }
 
     /// Returns the server's major version.

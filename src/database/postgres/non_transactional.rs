@@ -26,17 +26,17 @@ impl Migrator<'_> {
     /// that the earlier run has left half done are removed first, and a completed effect is not repeated.
     pub(super) async fn run_outside_transaction(
         &mut self,
-        unit: &ApplyRequest<'_>,
+        request: &ApplyRequest<'_>,
         batch: &Batch,
         done: usize,
         earlier: Option<Resume>,
     ) -> Result<(), ApplyError> {
-        let trace = CatalogEffect::from_statement(batch.statement(0), &batch.classes[0]);
-        let again = |broken: ApplyError| if trace.can_be_run_again() { broken.into_retryable() } else { broken };
+        let effect = CatalogEffect::from_statement(batch.statement(0), &batch.classes[0]);
+        let again = |broken: ApplyError| if effect.can_be_run_again() { broken.into_retryable() } else { broken };
         let failed = |fault| again(ApplyError::partial(fault, batch, done));
         if earlier.is_some_and(|resume| resume.outcome == StatementOutcome::Open) {
             let excerpt = excerpt(batch.statement(0));
-            match self.state_after_earlier_run(unit, batch, done, &trace).await.map_err(failed)? {
+            match self.state_after_earlier_run(request, batch, done, &effect).await.map_err(failed)? {
                 StatementState::Done => {
                     tracing::info!("the database has it already, an earlier run did it: {excerpt}");
                     return Ok(());
@@ -45,25 +45,25 @@ impl Migrator<'_> {
                 StatementState::Unknown => return Err(ApplyError::Open { place: batch.first(), excerpt, done }),
             }
         }
-        self.session.refuse_beyond_copy(batch.statement(0), &trace).map_err(failed)?;
-        let options = &unit.way.section.options;
-        if self.clear_away(options, &trace, earlier).await.map_err(failed)? == Remaining::Nothing {
+        self.session.refuse_beyond_copy(batch.statement(0), &effect).map_err(failed)?;
+        let options = &request.script.section.options;
+        if self.clear_away(options, &effect, earlier).await.map_err(failed)? == Remaining::Nothing {
             return Ok(());
         }
-        let before = self.invalid_before(&trace).await.map_err(failed)?;
-        if trace.must_be_known() {
-            self.mark_as_begun(unit, batch, done, &trace).await.map_err(again)?;
+        let before = self.invalid_before(&effect).await.map_err(failed)?;
+        if effect.must_be_known() {
+            self.mark_as_begun(request, batch, done, &effect).await.map_err(again)?;
         }
-        let Err(fault) = self.run_and_check(options, batch, &trace).await else {
+        let Err(fault) = self.run_and_check(options, batch, &effect).await else {
             return Ok(());
         };
         if !can_be_asked(&fault) {
             return Err(stopped_at(fault, batch, done));
         }
         // Best effort: the statement's own error is the one to report.
-        let left = self.session.describe_leftovers(&trace, &before).await.ok().flatten();
-        if trace.must_be_known() {
-            let _ = self.mark(unit, RecordedProgress::Part { done, total: unit.way.statements }, "").await;
+        let left = self.session.describe_leftovers(&effect, &before).await.ok().flatten();
+        if effect.must_be_known() {
+            let _ = self.mark(request, RecordedProgress::Part { done, total: request.script.statements }, "").await;
         }
         Err(again(stopped_at(with_second_hint(fault, left), batch, done)))
     }
@@ -82,28 +82,28 @@ impl Migrator<'_> {
     /// Records that a statement begins, with the state of the catalog before it.
     async fn mark_as_begun(
         &mut self,
-        unit: &ApplyRequest<'_>,
+        request: &ApplyRequest<'_>,
         batch: &Batch,
         done: usize,
         effect: &CatalogEffect,
     ) -> Result<(), ApplyError> {
         let state = self.catalog_state(effect).await.map_err(|error| ApplyError::partial(error, batch, done))?;
         let state = state.map(|state| state.to_text(done + 1, batch.statement(0)));
-        let remember = self.history.change(&HistoryChange::CatalogBefore { id: unit.id, state: state.as_deref() });
-        let progress = RecordedProgress::Begun { done, total: unit.way.statements };
-        let marked = self.mark(unit, progress, &remember).await;
+        let remember = self.history.change(&HistoryChange::CatalogBefore { id: request.id, state: state.as_deref() });
+        let progress = RecordedProgress::Begun { done, total: request.script.statements };
+        let marked = self.mark(request, progress, &remember).await;
         marked.map_err(|error| not_begun(error, batch, done).into_retryable())
     }
 
     /// Compares the catalog with the state that was recorded before an earlier run sent this statement.
     async fn state_after_earlier_run(
         &mut self,
-        unit: &ApplyRequest<'_>,
+        request: &ApplyRequest<'_>,
         batch: &Batch,
         done: usize,
         effect: &CatalogEffect,
     ) -> Result<StatementState, DatabaseError> {
-        let before = self.remembered(unit, (done + 1, batch.statement(0))).await?;
+        let before = self.remembered(request, (done + 1, batch.statement(0))).await?;
         self.statement_state(effect, before.as_ref()).await
     }
 
@@ -111,22 +111,22 @@ impl Migrator<'_> {
     /// before it. `more` is a statement that runs in the same transaction, or empty.
     async fn mark(
         &mut self,
-        unit: &ApplyRequest<'_>,
+        request: &ApplyRequest<'_>,
         progress: RecordedProgress,
         more: &str,
     ) -> Result<(), ApplyError> {
-        let executed = unit.resume.map_or_else(|| unit.batches.fingerprint(), |resume| resume.executed);
-        self.journal_and(unit, (executed, progress, Duration::ZERO), more).await
+        let executed = request.resume.map_or_else(|| request.batches.fingerprint(), |resume| resume.executed);
+        self.journal_and(request, (executed, progress, Duration::ZERO), more).await
     }
 
     /// Removes objects that an attempt at the same statement has left half done, or finishes the statement.
     async fn clear_away(
         &mut self,
         options: &SectionOptions,
-        trace: &CatalogEffect,
+        effect: &CatalogEffect,
         earlier: Option<Resume>,
     ) -> Result<Remaining, DatabaseError> {
-        match trace {
+        match effect {
             // The script names the index and asks for a valid one, so it does not matter who has left the invalid one.
             CatalogEffect::Index { name, build } => {
                 if let Some(index) = self.session.built(name, &build.table).await?
@@ -168,8 +168,8 @@ impl Migrator<'_> {
     }
 
     /// Returns the indexes that are invalid before the statement runs, if it is a statement that may add invalid ones.
-    async fn invalid_before(&mut self, trace: &CatalogEffect) -> Result<Vec<CatalogIndex>, DatabaseError> {
-        match trace {
+    async fn invalid_before(&mut self, effect: &CatalogEffect) -> Result<Vec<CatalogIndex>, DatabaseError> {
+        match effect {
             CatalogEffect::Index { .. }
             | CatalogEffect::UnnamedIndex(_)
             | CatalogEffect::NoIndex { .. }
@@ -179,8 +179,8 @@ impl Migrator<'_> {
     }
 
     /// Checks that the index of a statement is usable: `IF NOT EXISTS` accepts an unusable one.
-    async fn is_usable(&mut self, trace: &CatalogEffect) -> Result<(), DatabaseError> {
-        let CatalogEffect::Index { name, build } = trace else {
+    async fn is_usable(&mut self, effect: &CatalogEffect) -> Result<(), DatabaseError> {
+        let CatalogEffect::Index { name, build } = effect else {
             return Ok(());
         };
         match self.session.built(name, &build.table).await? {

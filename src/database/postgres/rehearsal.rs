@@ -42,12 +42,12 @@ impl Postgres {
     ///
     /// # Errors
     /// Fails with the reason why the statement cannot be rehearsed.
-    pub(super) fn refuse_beyond_copy(&self, statement: &str, trace: &CatalogEffect) -> Result<(), DatabaseError> {
+    pub(super) fn refuse_beyond_copy(&self, statement: &str, effect: &CatalogEffect) -> Result<(), DatabaseError> {
         if !self.is_rehearsal {
             return Ok(());
         }
         let is_beyond =
-            matches!(trace, CatalogEffect::Object { .. }) || alters_system(statement) || leads_out(statement);
+            matches!(effect, CatalogEffect::Object { .. }) || alters_system(statement) || leads_out(statement);
         match is_beyond {
             true => {
                 let message = format!("{BEYOND}: what it makes, changes or drops is not of this database alone");

@@ -142,7 +142,7 @@ mod tests {
     }
 
     fn step(broken: ApplyError) -> Cause {
-        Cause::Step { file: "1.sql".into(), broken }
+        Cause::Step { file: "1.sql".into(), error: broken }
     }
 
     /// Returns the exit code of a run that meets this kind at each stage, in the order of the table's columns.

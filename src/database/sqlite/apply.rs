@@ -64,7 +64,7 @@ impl Sqlite {
     ) -> Result<(), ApplyError> {
         self.assert_lock_held()?;
         let mut residue = SessionResidue::Clean;
-        let result = match request.way.section.options.mode {
+        let result = match request.script.section.options.mode {
             TransactionMode::Transaction => {
                 let result = self.in_transaction(history, request, &mut residue).await;
                 if result.is_err() {
@@ -101,8 +101,8 @@ impl Sqlite {
         }
         request.unchanged()?;
         self.check_foreign_keys().await?;
-        let progress = RecordedProgress::Whole { statements: request.way.statements };
-        let row = request.row(request.way.section.fingerprint, progress, Elapsed::Known(started.elapsed()));
+        let progress = RecordedProgress::Whole { statements: request.script.statements };
+        let row = request.row(request.script.section.fingerprint, progress, Elapsed::Known(started.elapsed()));
         self.assert_lock_held()?;
         match self.run([&history.record(&row), "COMMIT"].concat()).await {
             Err((fault, 1)) if fault.kind == DatabaseErrorKind::Busy => {

@@ -70,7 +70,7 @@ impl Sqlite {
     /// # Errors
     /// The file is not a database, is damaged, not readable, or a directory.
     pub(crate) async fn open(target: &url::SqliteTarget, name: &HistoryName) -> Result<Sqlite, DatabaseError> {
-        let SqliteLocation::File(path) = &target.place else {
+        let SqliteLocation::File(path) = &target.location else {
             let message = "a database in memory is gone when this program ends; give a file";
             return Err(DatabaseError::new(DatabaseErrorKind::Setting, message));
         };
@@ -159,7 +159,7 @@ impl Sqlite {
         let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
         ServerInfo {
             version: copy::library_version().into(),
-            place: path.display().to_string(),
+            address: path.display().to_string(),
             backslash: Backslash::Ordinary,
         }
     }

@@ -17,38 +17,38 @@ impl Sqlite {
     pub(super) async fn run_non_transactional(
         &mut self,
         history: &HistoryTable,
-        unit: &mut ApplyRequest<'_>,
+        request: &mut ApplyRequest<'_>,
         session: &mut SessionResidue,
     ) -> Result<(), ApplyError> {
-        let ResumePoint { mut done, settings } = unit.skip_done()?;
+        let ResumePoint { mut done, settings } = request.skip_done()?;
         for batch in settings {
             session.note(&batch.text);
             self.keep_within(batch.statement(0)).map_err(|fault| ApplyError::not_resumed(fault, &batch, done))?;
             let again = self.retry_while_busy(batch.statement(0)).await;
             again.map_err(|fault| ApplyError::not_resumed(fault, &batch, done))?;
         }
-        self.note_violations(history, unit, done).await?;
-        while let Some(batch) = unit.batches.next(BatchLimit::Statement)? {
+        self.note_violations(history, request, done).await?;
+        while let Some(batch) = request.batches.next(BatchLimit::Statement)? {
             session.note(&batch.text);
             let began = Instant::now();
             if batch.classes.first().is_some_and(|class| class.is_ordinary) {
-                self.with_journal(history, unit, &batch, done).await?;
+                self.with_journal(history, request, &batch, done).await?;
                 done += 1;
                 continue;
             }
             // An empty batch holds what follows the last statement: comments, or nothing.
             if batch.starts.is_empty() {
-                let progress = unit.reached(&batch, done)?;
-                return self.finish(history, unit, progress, done).await;
+                let progress = request.reached(&batch, done)?;
+                return self.finish(history, request, progress, done).await;
             }
-            let result = match unit.unless_stopped().and_then(|()| self.keep_within(batch.statement(0))) {
+            let result = match request.unless_stopped().and_then(|()| self.keep_within(batch.statement(0))) {
                 Ok(()) => self.retry_while_busy(batch.statement(0)).await,
                 Err(fault) => Err(fault),
             };
             result.map_err(|fault| ApplyError::partial(fault, &batch, done))?;
             done += 1;
-            let progress = unit.reached(&batch, done)?;
-            let written = self.journal(history, unit, progress, began.elapsed()).await;
+            let progress = request.reached(&batch, done)?;
+            let written = self.journal(history, request, progress, began.elapsed()).await;
             written.map_err(|broken| broken.after_statement(&batch, done))?;
         }
         Ok(())
@@ -59,7 +59,7 @@ impl Sqlite {
     async fn note_violations(
         &mut self,
         history: &HistoryTable,
-        unit: &ApplyRequest<'_>,
+        request: &ApplyRequest<'_>,
         done: usize,
     ) -> Result<(), ApplyError> {
         let kept = if done == 0 { None } else { self.noted_violations().await.map_err(ApplyError::NotBegun)? };
@@ -69,9 +69,9 @@ impl Sqlite {
         let violations = self.find_violations().await.map_err(ApplyError::NotBegun)?;
         let mut sql = self.baseline(&violations);
         // For a down script the row keeps its state until a statement is undone.
-        if unit.way.direction == Direction::Up && done == 0 {
-            let progress = RecordedProgress::Part { done, total: unit.way.statements };
-            let row = unit.row(unit.batches.fingerprint(), progress, Elapsed::Known(Duration::ZERO));
+        if request.script.direction == Direction::Up && done == 0 {
+            let progress = RecordedProgress::Part { done, total: request.script.statements };
+            let row = request.row(request.batches.fingerprint(), progress, Elapsed::Known(Duration::ZERO));
             sql.push_str(&history.record(&row));
         }
         self.in_own_transaction(async |database| database.run_all(sql.clone()).await)
@@ -84,11 +84,12 @@ impl Sqlite {
     async fn finish(
         &mut self,
         history: &HistoryTable,
-        unit: &ApplyRequest<'_>,
+        request: &ApplyRequest<'_>,
         progress: RecordedProgress,
         done: usize,
     ) -> Result<(), ApplyError> {
-        let record = history.record(&unit.row(unit.batches.fingerprint(), progress, Elapsed::Known(Duration::ZERO)));
+        let record =
+            history.record(&request.row(request.batches.fingerprint(), progress, Elapsed::Known(Duration::ZERO)));
         let mut grown = Vec::new();
         // The script may have set another value, with which its writes might not be on the disk.
         self.retry_while_busy(SYNCHRONOUS).await.map_err(|fault| ApplyError::Unfinished { fault, done })?;
@@ -136,15 +137,16 @@ impl Sqlite {
     async fn with_journal(
         &mut self,
         history: &HistoryTable,
-        unit: &ApplyRequest<'_>,
+        request: &ApplyRequest<'_>,
         batch: &Batch,
         done: usize,
     ) -> Result<(), ApplyError> {
-        let progress = RecordedProgress::Part { done: done + 1, total: unit.way.statements };
+        let progress = RecordedProgress::Part { done: done + 1, total: request.script.statements };
         let began = Instant::now();
-        let row = history.record(&unit.row(unit.batches.fingerprint(), progress, Elapsed::Known(began.elapsed())));
+        let row =
+            history.record(&request.row(request.batches.fingerprint(), progress, Elapsed::Known(began.elapsed())));
         let ran = self.in_own_transaction(async |database| {
-            unit.unless_stopped()?;
+            request.unless_stopped()?;
             database.run_all(batch.statement(0).to_owned()).await?;
             database.run_all(row).await
         });
@@ -154,11 +156,11 @@ impl Sqlite {
     async fn journal(
         &mut self,
         history: &HistoryTable,
-        unit: &ApplyRequest<'_>,
+        request: &ApplyRequest<'_>,
         progress: RecordedProgress,
         took: Duration,
     ) -> Result<(), ApplyError> {
-        let sql = history.record(&unit.row(unit.batches.fingerprint(), progress, Elapsed::Known(took)));
+        let sql = history.record(&request.row(request.batches.fingerprint(), progress, Elapsed::Known(took)));
         self.retry_while_busy(&sql).await.map_err(ApplyError::Bookkeeping)
     }
 }

@@ -68,8 +68,8 @@ impl DatabaseTarget {
     pub(crate) fn place(&self) -> String {
         match self {
             DatabaseTarget::Postgres(target) => target.place(),
-            DatabaseTarget::Sqlite(SqliteTarget { place: SqliteLocation::File(path) }) => path.display().to_string(),
-            DatabaseTarget::Sqlite(SqliteTarget { place: SqliteLocation::Memory }) => ":memory:".into(),
+            DatabaseTarget::Sqlite(SqliteTarget { location: SqliteLocation::File(path) }) => path.display().to_string(),
+            DatabaseTarget::Sqlite(SqliteTarget { location: SqliteLocation::Memory }) => ":memory:".into(),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{FORMS, UrlError, fail};
 #[derive(Clone, Debug)]
 pub struct SqliteTarget {
     /// Location of the database.
-    pub(crate) place: SqliteLocation,
+    pub(crate) location: SqliteLocation,
 }
 
 /// The location of an SQLite database.
@@ -65,7 +65,7 @@ pub(super) fn read(after_scheme: &str) -> Result<SqliteTarget, UrlError> {
     if location != SqliteLocation::Memory && path.starts_with("file:") {
         return fail("the path is a file: URI; give the path alone: sqlite:///relative.db");
     }
-    Ok(SqliteTarget { place: location })
+    Ok(SqliteTarget { location })
 }
 
 #[cfg(test)]
@@ -105,7 +105,7 @@ mod tests {
             ("sqlite:///file:x?mode=memory&cache=shared&uri=true", ""),
         ] {
             let place = match read(url, &[]) {
-                Ok(DatabaseTarget::Sqlite(found)) => found.place,
+                Ok(DatabaseTarget::Sqlite(found)) => found.location,
                 other => panic!("{url}: {other:?}"),
             };
             let wanted = match path {

@@ -63,7 +63,7 @@ pub struct Completed {
     /// The numbers of the revisions, in the order of the run.
     pub(crate) revisions: Vec<String>,
     /// The target with which a rerun ends at the same revision, if the target of this run would go further by now.
-    pub(crate) again: Option<String>,
+    pub(crate) rerun_target: Option<String>,
 }
 
 /// The steps that are left to do.

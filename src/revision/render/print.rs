@@ -238,6 +238,6 @@ pub(super) fn row<'a>(
         progress,
         mode: way.section.options.mode,
         backup: None,
-        took,
+        elapsed: took,
     }
 }

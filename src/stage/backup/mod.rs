@@ -191,7 +191,7 @@ fn manifest(
         kind: kind(identity.dialect).into(),
         database: identity.name,
         database_id: None,
-        source: server.place,
+        source: server.address,
         server_version: server.version,
         tool_version,
         lockkeeper_version: env!("CARGO_PKG_VERSION").into(),

@@ -46,7 +46,7 @@ pub(crate) async fn compare(
     let mut target = TargetReader::new(snapshot);
     let mut equal = ComparisonSummary { tables: 0, rows: 0 };
     let mut differences = Vec::new();
-    for (index, mapping) in plan.pairs.iter().enumerate() {
+    for (index, mapping) in plan.mappings.iter().enumerate() {
         let meter = RowMeter::new(progress, format!("comparing {}", mapping.source.name), mapping.source.rows);
         match metered(&meter, compare_table(&source, &mut target, index, mapping, &meter)).await? {
             ComparedTable::Equal(rows) => {
@@ -104,7 +104,7 @@ async fn describe_rows(
 ) -> Result<Vec<String>, Cause> {
     let (source_rows, target_rows) =
         tokio::try_join!(source.find(index, suspects.clone()), target.find(mapping, &suspects))?;
-    let keys = differing(&source_rows, &target_rows.found, MAX_ROWS);
+    let keys = differing(&source_rows, &target_rows.digests, MAX_ROWS);
     let wanted = keys.iter().filter(|(_, in_source, _)| in_source.rows() > 0).map(|(key, ..)| *key);
     let source_details: HashMap<u128, RowDetail> = source.details(index, wanted.collect()).await?;
     let mut lines = Vec::new();
@@ -114,9 +114,8 @@ async fn describe_rows(
             None => None,
         };
         let counts = (in_source.rows(), in_target.rows());
-        lines.push(
-            DifferingRows { pair: mapping, counts, source: source_details.get(key), target: row.as_ref() }.to_string(),
-        );
+        lines
+            .push(DifferingRows { mapping, counts, source: source_details.get(key), target: row.as_ref() }.to_string());
     }
     lines.sort();
     if lines.len() == MAX_ROWS {

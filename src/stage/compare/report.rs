@@ -24,7 +24,7 @@ pub(crate) struct RowDetail {
 /// The rows of one key that are not equal on both sides.
 pub(crate) struct DifferingRows<'a> {
     /// The table.
-    pub(crate) pair: &'a TableMapping,
+    pub(crate) mapping: &'a TableMapping,
     /// The number of rows in the source, and the number in the target.
     pub(crate) counts: (u64, u64),
     /// The row of the source, if there is one.
@@ -36,8 +36,8 @@ pub(crate) struct DifferingRows<'a> {
 impl DifferingRows<'_> {
     /// Returns the name of the row: `id = 3`, `(a, b) = (1, 'x')`.
     fn describe_key(&self) -> String {
-        let columns = match key(self.pair) {
-            empty if empty.is_empty() => (0..self.pair.columns.len().min(MAX_COLUMNS)).collect(),
+        let columns = match key(self.mapping) {
+            empty if empty.is_empty() => (0..self.mapping.columns.len().min(MAX_COLUMNS)).collect(),
             key => key,
         };
         let Some(row) = self.source.or(self.target) else { return "a row".into() };
@@ -52,14 +52,14 @@ impl DifferingRows<'_> {
 
     /// Returns the source's name of the column at this position of the mapping.
     fn column(&self, index: usize) -> &str {
-        &self.pair.source.columns[self.pair.columns[index].source].name
+        &self.mapping.source.columns[self.mapping.columns[index].source].name
     }
 
     /// Describes every column that differs.
     fn describe_columns(&self) -> String {
         let (Some(source), Some(target)) = (self.source, self.target) else { return "it differs".into() };
         let differing =
-            (0..self.pair.columns.len()).filter(|&index| source.fields.get(index) != target.fields.get(index));
+            (0..self.mapping.columns.len()).filter(|&index| source.fields.get(index) != target.fields.get(index));
         let values = differing.map(|index| {
             let value = |row: &RowDetail| row.values.get(index).cloned().unwrap_or_default();
             format!("{} is {} in the source, {} in the target", self.column(index), value(source), value(target))
@@ -70,7 +70,7 @@ impl DifferingRows<'_> {
 
 impl fmt::Display for DifferingRows<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {}: ", self.pair.source.name, self.describe_key())?;
+        write!(f, "{}, {}: ", self.mapping.source.name, self.describe_key())?;
         match self.counts {
             (1, 0) => f.write_str("only in the source"),
             (0, 1) => f.write_str("only in the target"),

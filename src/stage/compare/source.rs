@@ -95,7 +95,7 @@ impl SourceReader {
         mut each: impl FnMut(&mut T, FetchedRow<'_>) + Send + 'static,
     ) -> Result<T, Cause> {
         self.run_blocking(move |source, plan, stop| {
-            let mapping = &plan.pairs[index];
+            let mapping = &plan.mappings[index];
             let mut keys = KeyFinder::for_table(mapping);
             let (mut result, mut bytes, mut unfit) = (T::default(), Vec::new(), Vec::new());
             let read = source.rows(&mapping.source, &mapping.read(), stop, |row| {

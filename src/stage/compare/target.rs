@@ -41,7 +41,7 @@ impl RowLocation {
 #[derive(Default)]
 pub(crate) struct SuspectRows {
     /// The digests of the rows, by key.
-    pub(crate) found: KeyDigests,
+    pub(crate) digests: KeyDigests,
     /// The location of the first row of each key.
     pub(crate) places: HashMap<u128, RowLocation>,
 }
@@ -81,7 +81,7 @@ impl<'a> TargetReader<'a> {
             let Some((bytes, location)) = RowLocation::split(row.bytes()) else { return };
             let keyed_row = keys.row(bytes);
             if suspects.has(keyed_row.key) {
-                suspect_rows.found.entry(keyed_row.key).or_default().add(keyed_row.normal);
+                suspect_rows.digests.entry(keyed_row.key).or_default().add(keyed_row.normal);
                 suspect_rows.places.entry(keyed_row.key).or_insert(location);
             }
         };

@@ -20,7 +20,7 @@ pub(crate) struct ImportRequest {
     /// The mapping from the export's tables to those of the file.
     pub(crate) plan: TransferPlan<ImportTable>,
     /// The longest wait for another writer.
-    pub(crate) patience: Duration,
+    pub(crate) busy_timeout: Duration,
     /// The largest number of errors that are named.
     pub(crate) max_errors: usize,
 }
@@ -35,8 +35,8 @@ pub(crate) async fn load(
     load: ImportRequest,
     cancel: &Cancel,
 ) -> Result<Vec<(String, u64)>, Cause> {
-    let (path, timeout) = (locked.path().to_owned(), load.patience);
-    let names: Vec<String> = load.plan.pairs.iter().map(|mapping| mapping.source.name.clone()).collect();
+    let (path, timeout) = (locked.path().to_owned(), load.busy_timeout);
+    let names: Vec<String> = load.plan.mappings.iter().map(|mapping| mapping.source.name.clone()).collect();
     // The lock is kept until everything is loaded or rolled back.
     let work = blocking::run_to_its_end(cancel, move |stop| run(staged.source, &load, &path, stop));
     let loaded = match with_progress("importing", work).await {
@@ -63,8 +63,13 @@ async fn commit(loaded: Loaded, timeout: Duration, cancel: &Cancel) -> Result<()
 }
 
 fn run(source: SqliteSource, load: &ImportRequest, path: &Path, stop: &AtomicBool) -> Result<Loaded, LoadError> {
-    let job =
-        LoadRequest { target: path, pairs: &load.plan.pairs, patience: load.patience, most: load.max_errors, stop };
+    let job = LoadRequest {
+        target: path,
+        mappings: &load.plan.mappings,
+        busy_timeout: load.busy_timeout,
+        max_errors: load.max_errors,
+        stop,
+    };
     database::load(source, &job)
 }
 

@@ -40,7 +40,7 @@ impl RestoreContext<'_> {
         loop {
             let attempt = async {
                 let mut restore = InPlaceRestore::new(locked);
-                let result = restore.lock_tables(LOCK_TIMEOUT.min(self.patience)).await;
+                let result = restore.lock_tables(LOCK_TIMEOUT.min(self.timeout)).await;
                 result.map_err(|fault| failed(RestoreError::Database(fault)))
             };
             let failure = match unless_stopped(attempt, canceller, cancel).await {
@@ -48,11 +48,11 @@ impl RestoreContext<'_> {
                 Err(failure) => failure,
             };
             let is_contended = matches!(&failure.cause, Cause::Restore(RestoreError::Database(fault)) if fault.kind == DatabaseErrorKind::Contended);
-            if !is_contended || start.elapsed() >= self.patience {
+            if !is_contended || start.elapsed() >= self.timeout {
                 return Err(failure);
             }
             tracing::info!("waiting for the tables, which others use: {}", failure.cause);
-            let remaining = self.patience.saturating_sub(start.elapsed());
+            let remaining = self.timeout.saturating_sub(start.elapsed());
             tokio::select! {
                 () = tokio::time::sleep(pause.min(remaining)) => pause = (pause * 2).min(LONGEST_PAUSE),
                 reason = cancel.cancelled() => return Err(stopped(reason)),

@@ -34,7 +34,7 @@ pub(crate) struct RestoreContext<'a> {
     /// The name of the history table.
     pub(crate) history: &'a HistoryName,
     /// The longest wait for sessions that do not end, or for locks that are not freed.
-    pub(crate) patience: Duration,
+    pub(crate) timeout: Duration,
 }
 
 impl RestoreContext<'_> {
@@ -158,14 +158,14 @@ impl RestoreContext<'_> {
             match result {
                 Ok(()) => return Ok(()),
                 Err(SwapError::Fault(fault))
-                    if fault.kind == DatabaseErrorKind::Busy && old.is_some() && start.elapsed() < self.patience =>
+                    if fault.kind == DatabaseErrorKind::Busy && old.is_some() && start.elapsed() < self.timeout =>
                 {
                     tracing::info!("waiting for what keeps the database from being renamed: {fault}");
                 }
                 Err(SwapError::Fault(fault)) => return Err(failed(RestoreError::Database(fault))),
                 Err(SwapError::Unknown(fault)) => return Err(failed(RestoreError::Unknown(fault))),
             }
-            let remaining = self.patience.saturating_sub(start.elapsed());
+            let remaining = self.timeout.saturating_sub(start.elapsed());
             tokio::select! {
                 () = tokio::time::sleep(pause.min(remaining)) => pause = (pause * 2).min(LONGEST_PAUSE),
                 _ = cancel.cancelled() => {}

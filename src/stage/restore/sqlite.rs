@@ -88,7 +88,7 @@ impl ArchiveCopy {
     /// # Errors
     /// Fails as [`Sqlite::open`] does.
     pub(crate) async fn open(&self, history: &HistoryName) -> Result<Sqlite, DatabaseError> {
-        Sqlite::open(&url::SqliteTarget { place: SqliteLocation::File(self.path.clone()) }, history).await
+        Sqlite::open(&url::SqliteTarget { location: SqliteLocation::File(self.path.clone()) }, history).await
     }
 }
 
@@ -116,7 +116,7 @@ async fn fill(
         copy::count(&path, stop)
     });
     let rows = rows.await.map_err(RestoreError::Database)?;
-    let target = url::SqliteTarget { place: SqliteLocation::File(candidate.to_owned()) };
+    let target = url::SqliteTarget { location: SqliteLocation::File(candidate.to_owned()) };
     let mut copy = Sqlite::open(&target, history).await.map_err(RestoreError::Database)?;
     let applied = copy.history().await;
     copy.close().await;

@@ -39,7 +39,7 @@ pub(crate) struct TransferSummary {
     /// The number of rows of each table, in the order of the plan.
     pub(crate) rows: Vec<u64>,
     /// The file of the rows that were left out, if there are any.
-    pub(crate) kept: Option<PublishedRejects>,
+    pub(crate) rejects: Option<PublishedRejects>,
 }
 
 /// The reaction to rows with values that do not fit.
@@ -174,7 +174,7 @@ async fn work(
         }
     };
     commit(load, state, published.as_ref()).await?;
-    Ok(TransferSummary { rows: digests.iter().map(Digest::rows).collect(), kept: published })
+    Ok(TransferSummary { rows: digests.iter().map(Digest::rows).collect(), rejects: published })
 }
 
 async fn commit(
@@ -188,7 +188,7 @@ async fn commit(
 
 /// Locks the tables, which have to be empty.
 async fn open<'a>(locked: &'a mut Locked, plan: &TransferPlan) -> Result<BulkLoad<'a>, Cause> {
-    let tables: Vec<TargetTable> = plan.pairs.iter().map(|mapping| mapping.target.clone()).collect();
+    let tables: Vec<TargetTable> = plan.mappings.iter().map(|mapping| mapping.target.clone()).collect();
     let mut load = locked.load(&tables).await.map_err(|fault| match fault.kind {
         DatabaseErrorKind::Contended => Cause::Transfer(TransferError::InUse(fault)),
         _ => Cause::Database(fault),
@@ -215,7 +215,7 @@ async fn check_sent_rows(
         Some(refused) => bad.insert(0, refused.to_string()),
         None => {}
     }
-    let is_complete = digests.len() == plan.pairs.len();
+    let is_complete = digests.len() == plan.mappings.len();
     if on_bad_value == OnBadValue::Send {
         bad.iter().for_each(|message| tracing::warn!("left out: {message}"));
     }
@@ -262,7 +262,7 @@ async fn verify_digests(
     progress: &ProgressLine,
 ) -> Result<(), Cause> {
     let (start, mut differences) = (Instant::now(), Vec::new());
-    for (mapping, expected) in plan.pairs.iter().zip(digests) {
+    for (mapping, expected) in plan.mappings.iter().zip(digests) {
         let columns: Vec<String> = mapping.written().into_iter().map(identifier).collect();
         let query = format!("SELECT {} FROM {}", columns.join(", "), mapping.target.rows());
         let mut found = Digest::default();

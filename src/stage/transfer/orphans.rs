@@ -36,13 +36,13 @@ struct OrphanTable {
 
 impl RemovedRows {
     pub(crate) fn new(plan: Arc<TransferPlan>) -> RemovedRows {
-        let tables = plan.pairs.iter().map(|_| OrphanTable::default()).collect();
+        let tables = plan.mappings.iter().map(|_| OrphanTable::default()).collect();
         RemovedRows { plan, tables, reasons: HashMap::new() }
     }
 
     /// Records a row, and subtracts it from the digest of its table.
     pub(crate) fn take(&mut self, orphan: &Orphan<'_>, digests: &mut [Digest]) {
-        let Some(index) = self.plan.pairs.iter().position(|mapping| mapping.target.oid == orphan.table) else {
+        let Some(index) = self.plan.mappings.iter().position(|mapping| mapping.target.oid == orphan.table) else {
             return;
         };
         let bytes = orphan.row.bytes();
@@ -99,7 +99,7 @@ impl RemovedRows {
     ) -> Result<Vec<String>, Cause> {
         let mut descriptions = Vec::new();
         let plan = Arc::clone(&self.plan);
-        for (mapping, table) in plan.pairs.iter().zip(&mut self.tables) {
+        for (mapping, table) in plan.mappings.iter().zip(&mut self.tables) {
             let (bytes, canonical) = (Vec::new(), CanonicalRow::default());
             let mut finder = OrphanFinder { mapping, table, reasons: &self.reasons, bytes, canonical };
             let mut remaining: u64 = finder.table.rows.values().map(|(rows, _)| rows).sum();

@@ -131,7 +131,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn read(&mut self, source: &SqliteSource, plan: &TransferPlan) -> Result<(), ReaderEnd> {
         let failed = |fault| ReaderEnd::Failed(TransferError::Source(fault));
-        for (index, mapping) in plan.pairs.iter().enumerate() {
+        for (index, mapping) in plan.mappings.iter().enumerate() {
             let stop = self.stop;
             let mut table = TableReader::new(self, mapping);
             let read = source.rows(&mapping.source, &mapping.read(), stop, |row| table.take(row));
@@ -143,7 +143,7 @@ impl Reader<'_> {
             }
             let (digest, highest) = (table.digest, table.highest);
             self.highest.push(highest);
-            if index + 1 == plan.pairs.len() {
+            if index + 1 == plan.mappings.len() {
                 // Only now is it certain that all tables were read in one state of the file.
                 source.confirm().map_err(failed)?;
             }

@@ -30,15 +30,15 @@ pub(crate) async fn reattach<'a>(
     progress: &ProgressLine,
 ) -> Result<(CompletedLoad<'a>, RemovedRows), Cause> {
     let sequence_floors: Vec<SequenceFloor<'_>> =
-        plan.pairs.iter().zip(highest).filter_map(|(mapping, highest)| sequence_floor(mapping, *highest)).collect();
+        plan.mappings.iter().zip(highest).filter_map(|(mapping, highest)| sequence_floor(mapping, *highest)).collect();
     let meter = RowMeter::new(progress, "building indexes and checking foreign keys".into(), None);
     let mut on_step = |step: ReattachStep<'_>| {
-        tracing::debug!("{} of {}: {}", step.step, step.of, step.what);
-        meter.becomes(format!("putting back, step {} of {}: {}", step.step, step.of, step.what));
+        tracing::debug!("{} of {}: {}", step.step, step.total, step.object);
+        meter.becomes(format!("putting back, step {} of {}: {}", step.step, step.total, step.object));
     };
     let mut removed = RemovedRows::new(Arc::clone(plan));
     let columns = |oid| {
-        let mapping = plan.pairs.iter().find(|mapping| mapping.target.oid == oid);
+        let mapping = plan.mappings.iter().find(|mapping| mapping.target.oid == oid);
         mapping.map_or(Vec::new(), |mapping| mapping.written().into_iter().map(identifier).collect())
     };
     let mut each = |orphan: Orphan<'_>| removed.take(&orphan, digests);
@@ -46,7 +46,7 @@ pub(crate) async fn reattach<'a>(
         match on_bad_value {
             OnBadValue::Read => load.reattach(&sequence_floors, &mut on_step).await,
             OnBadValue::Send => {
-                let removal = Removal { columns: &columns, each: &mut each };
+                let removal = Removal { columns: &columns, on_orphan: &mut each };
                 load.reattach_without(removal, &sequence_floors, &mut on_step).await
             }
         }

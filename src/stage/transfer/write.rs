@@ -44,7 +44,7 @@ pub(crate) async fn copy(
     progress: &ProgressLine,
 ) -> Result<SentRows, Cause> {
     let mut sent = SentRows { digests: Vec::new(), bad: Vec::new(), casts: BTreeSet::new(), refused: None };
-    for mapping in &plan.pairs {
+    for mapping in &plan.mappings {
         let meter = RowMeter::new(progress, format!("copying {}", mapping.source.name), mapping.source.rows);
         let mut writer = Writer { reader, meter: &meter, sent: &mut sent, on_bad_value };
         let continues = writer.continues();

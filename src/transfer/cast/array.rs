@@ -74,5 +74,5 @@ fn value<'a>(
 }
 
 fn json_error(error: JsonError) -> CastError {
-    CastError::new(format!("is not JSON: {}, at byte {}", error.what, error.at))
+    CastError::new(format!("is not JSON: {}, at byte {}", error.reason, error.at))
 }

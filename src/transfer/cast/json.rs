@@ -35,7 +35,7 @@ pub(super) fn jsonb(
     Ok(())
 }
 
-fn json_error(JsonError { at, what }: JsonError) -> CastError {
+fn json_error(JsonError { at, reason: what }: JsonError) -> CastError {
     CastError::new(format!("is not JSON that PostgreSQL takes: {what}, at byte {at}"))
 }
 
@@ -46,7 +46,7 @@ fn check(ty: &WritableType, text: &[u8]) -> Result<(), JsonError> {
     while let Some(token) = scanner.token()? {
         if let Some(what) = unfit(token).filter(|_| is_jsonb) {
             // The error is at the end of the token that is too long.
-            return Err(JsonError { at: scanner.at(), what });
+            return Err(JsonError { at: scanner.at(), reason: what });
         }
     }
     Ok(())

@@ -54,7 +54,7 @@ impl JsonbWriter {
         while let Some(token) = scanner.token()? {
             if let Some(what) = unfit(token) {
                 // The error is at the end of the token that is too long.
-                return Err(JsonError { at: scanner.at(), what });
+                return Err(JsonError { at: scanner.at(), reason: what });
             }
             match token {
                 JsonToken::Key(raw) => self.key(raw, out),

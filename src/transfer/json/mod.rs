@@ -34,7 +34,7 @@ pub struct JsonError {
     /// The byte offset in the text.
     pub at: usize,
     /// The reason, as a clause for a message.
-    pub what: &'static str,
+    pub reason: &'static str,
 }
 
 /// The tokens that may come next.
@@ -102,7 +102,7 @@ impl<'a> JsonScanner<'a> {
     }
 
     fn error(&self, what: &'static str) -> JsonError {
-        JsonError { at: self.at, what }
+        JsonError { at: self.at, reason: what }
     }
 
     // Inlined: this function is called for nearly every byte, and would be a call in a binary that is optimized for
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_broken_at_a_certain_byte() {
-        for (text, at, what) in [
+        for (text, at, reason) in [
             ("", 0, "it is empty"),
             ("  ", 2, "it ends early"),
             ("[", 1, "it ends early"),
@@ -358,7 +358,7 @@ mod tests {
             ("\"\\ud83d\\u0041\"", 1, "half of a surrogate pair"),
             ("\"\\ude80\\ud83d\"", 1, "half of a surrogate pair"),
         ] {
-            assert_eq!(read(text), Err(JsonError { at, what }), "{text}");
+            assert_eq!(read(text), Err(JsonError { at, reason }), "{text}");
         }
     }
 

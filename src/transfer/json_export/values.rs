@@ -176,7 +176,7 @@ impl<R: Read> Reader<R> {
 fn decode_marked(raw: &[u8]) -> Result<Option<Datum>, (usize, &'static str)> {
     let mut scanner = JsonScanner::new(raw);
     let mut tokens = Vec::new();
-    while let Some(token) = scanner.token().map_err(|error| (error.at, error.what))? {
+    while let Some(token) = scanner.token().map_err(|error| (error.at, error.reason))? {
         // Four tokens identify such an object, and a fifth one shows that more follows.
         if tokens.len() < 5 {
             tokens.push(token);

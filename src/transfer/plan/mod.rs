@@ -21,7 +21,7 @@ pub(crate) use types::type_of;
 #[derive(Debug)]
 pub(crate) struct TransferPlan<T: PlanTarget = TargetTable> {
     /// The tables that are copied.
-    pub(crate) pairs: Vec<TableMapping<T>>,
+    pub(crate) mappings: Vec<TableMapping<T>>,
     /// Tables and other objects of the source that are not copied: the name, and the reason.
     pub(crate) skipped: Vec<(String, String)>,
 }
@@ -83,15 +83,15 @@ pub(crate) fn plan<T: PlanTarget>(
     options: &TransferOptions,
 ) -> Result<TransferPlan<T>, Vec<MappingError>> {
     let mut builder = PlanBuilder { options, errors: Vec::new(), cast_uses: vec![0; options.casts.len()] };
-    let mut plan = TransferPlan { pairs: Vec::new(), skipped: builder.skipped_objects(contents) };
+    let mut plan = TransferPlan { mappings: Vec::new(), skipped: builder.skipped_objects(contents) };
     let names: Vec<&str> = targets.iter().map(T::name).collect();
     for source in &contents.tables {
         match builder.check_selected(source, &names) {
-            Ok(()) => plan.pairs.extend(builder.map_table(source, targets)),
+            Ok(()) => plan.mappings.extend(builder.map_table(source, targets)),
             Err(reason) => plan.skipped.push((source.name.clone(), reason)),
         }
     }
-    builder.check_duplicates(&plan.pairs);
+    builder.check_duplicates(&plan.mappings);
     builder.check_unknown_names(contents);
     plan.skipped.sort();
     if builder.errors.is_empty() { Ok(plan) } else { Err(builder.errors) }
@@ -111,7 +111,7 @@ impl PlanBuilder<'_> {
 
     /// Records an error of the mapping.
     fn add_scoped_error(&mut self, scope: ErrorScope, object_name: impl Into<String>, reason: impl Into<String>) {
-        self.errors.push(MappingError { place: object_name.into(), reason: reason.into(), scope });
+        self.errors.push(MappingError { object: object_name.into(), reason: reason.into(), scope });
     }
 
     /// Returns the objects of the source that have no rows of their own, with the reasons. A table that SQL cannot name
@@ -143,7 +143,7 @@ impl PlanBuilder<'_> {
         if let Some(tool) = source.bookkeeping {
             return Err(format!("the bookkeeping of {tool}"));
         }
-        match &source.perhaps_of {
+        match &source.possible_owner {
             Some(module) if matching(&source.name, targets.iter().copied()).is_err() => {
                 Err(format!("perhaps the data of the virtual table {module}"))
             }
@@ -221,7 +221,7 @@ impl PlanBuilder<'_> {
         };
         let casts = &self.options.casts;
         for (at, cast_override) in
-            casts.iter().enumerate().filter(|(_, cast_override)| cast_override.place.eq_ignore_ascii_case(column_name))
+            casts.iter().enumerate().filter(|(_, cast_override)| cast_override.column.eq_ignore_ascii_case(column_name))
         {
             self.cast_uses[at] += 1;
             cast = match C::with_rule(cast, &cast_override.rule) {
@@ -280,7 +280,7 @@ impl PlanBuilder<'_> {
             if self.cast_uses[at] == 0 {
                 self.add_scoped_error(
                     ErrorScope::Flags,
-                    &cast_override.place,
+                    &cast_override.column,
                     "--cast names it, and no such column is copied",
                 );
             }

@@ -35,7 +35,7 @@ pub(crate) enum PlanPurpose {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CastOverride {
     /// The column as it was written, `table.column`, not split: names may contain dots.
-    pub(crate) place: String,
+    pub(crate) column: String,
     /// The name of the rule.
     pub(crate) rule: String,
 }
@@ -44,7 +44,7 @@ pub(crate) struct CastOverride {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MappingError {
     /// The object with the error: `table` or `table.column` of the source.
-    pub(crate) place: String,
+    pub(crate) object: String,
     /// The reason, for a message.
     pub(crate) reason: String,
     /// The side that has to be corrected.
@@ -71,6 +71,6 @@ impl ErrorScope {
 
 impl fmt::Display for MappingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.reason)
+        write!(f, "{}: {}", self.object, self.reason)
     }
 }

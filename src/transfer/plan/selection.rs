@@ -43,7 +43,7 @@ pub(crate) fn check(contents: &SourceContents, options: &TransferOptions) -> Res
         names.any(|name| name.eq_ignore_ascii_case(column_name))
     };
     let exists =
-        |cast_override: &CastOverride| contents.tables.iter().any(|table| has_column(table, &cast_override.place));
+        |cast_override: &CastOverride| contents.tables.iter().any(|table| has_column(table, &cast_override.column));
     let cast_uses = options.casts.iter().map(|cast_override| usize::from(exists(cast_override))).collect();
     let mut builder = PlanBuilder { options, errors: Vec::new(), cast_uses };
     builder.check_unknown_names(contents);

@@ -37,7 +37,7 @@ pub struct SourceTable {
     pub bookkeeping: Option<&'static str>,
     /// Name of a virtual table whose module is not built in, and with which this table's name begins: the module may
     /// keep its data here. A table that also exists in the target is not the module's.
-    pub perhaps_of: Option<String>,
+    pub possible_owner: Option<String>,
 }
 
 impl SourceTable {

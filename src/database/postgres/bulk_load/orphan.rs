@@ -11,10 +11,10 @@ use crate::database::postgres::Postgres;
 
 /// The options of a removal.
 pub(crate) struct Removal<'a> {
-    /// A function that returns, for the OID of a table, the quoted columns of its removed rows that `each` gets.
+    /// A function that returns, for the OID of a table, the quoted columns of its removed rows that `on_orphan` gets.
     pub(crate) columns: &'a dyn Fn(u32) -> Vec<String>,
     /// The callback that gets each removed row.
-    pub(crate) each: &'a mut dyn FnMut(Orphan<'_>),
+    pub(crate) on_orphan: &'a mut dyn FnMut(Orphan<'_>),
 }
 
 /// A row that is removed.
@@ -51,7 +51,7 @@ pub(super) async fn remove(
             let sql = delete_statement(foreign_key, &columns.join(", "));
             let each = |row: CopyRow<'_>| {
                 let DetachedForeignKey { columns, parent, parent_columns, .. } = foreign_key;
-                (removal.each)(Orphan { table: foreign_key.root, row, key, columns, parent, parent_columns });
+                (removal.on_orphan)(Orphan { table: foreign_key.root, row, key, columns, parent, parent_columns });
             };
             removed += copy_out(database, copy_state, &sql, each).await?;
         }

@@ -15,9 +15,9 @@ pub struct ReattachStep<'a> {
     /// The number of the step, from 1.
     pub step: usize,
     /// The number of all steps.
-    pub of: usize,
+    pub total: usize,
     /// The object of the step, for example `index public.events_payload_idx`.
-    pub what: &'a str,
+    pub object: &'a str,
 }
 
 /// The reason why not all objects were reattached.
@@ -45,7 +45,7 @@ struct StepCounter<'t> {
 impl StepCounter<'_> {
     fn begin(&mut self, label: &str) {
         self.current += 1;
-        (self.report)(ReattachStep { step: self.current, of: self.total, what: label });
+        (self.report)(ReattachStep { step: self.current, total: self.total, object: label });
     }
 }
 
@@ -168,7 +168,7 @@ async fn build_index(database: &mut Postgres, index: &DetachedIndex) -> Result<O
     let (groups, of) = read_groups(&fetch(database, duplicates_query(unique)).await?)?;
     let rule = ViolatedRule::Unique { columns: unique.expressions.clone() };
     let (table, name) = (unique.table.clone(), unique.name.clone());
-    Ok(Some(Violation { table, name, rule, groups, of, fault }))
+    Ok(Some(Violation { table, name, rule, groups, total: of, fault }))
 }
 
 /// Adds a foreign key, and checks the rows if adding it does not; returns the violation when rows violate it.
@@ -200,5 +200,5 @@ async fn add_foreign_key(
         parent_columns: foreign_key.parent_columns.clone(),
     };
     let (table, name) = (foreign_key.table.clone(), foreign_key.name.clone());
-    Ok(Some(Violation { table, name, rule, groups, of, fault }))
+    Ok(Some(Violation { table, name, rule, groups, total: of, fault }))
 }

@@ -26,7 +26,7 @@ pub struct Violation {
     /// The groups of rows with the same values, the largest first; not all of them when there are many.
     pub groups: Vec<ViolationGroup>,
     /// The number of all groups, and of the rows in them.
-    pub of: ViolationTotal,
+    pub total: ViolationTotal,
     /// The server's error for the first such row.
     pub(crate) fault: DatabaseError,
 }
@@ -72,7 +72,7 @@ pub struct ViolationTotal {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Violation { table, name, of, .. } = self;
+        let Violation { table, name, total: of, .. } = self;
         match &self.rule {
             ViolatedRule::Reference { columns, parent, parent_columns } => {
                 let (columns, parents) = (columns.join(", "), parent_columns.join(", "));
@@ -206,7 +206,7 @@ mod tests {
             ),
         ] {
             let fault = DatabaseError::new(DatabaseErrorKind::Statement, "the server's words");
-            let violation = Violation { table: "public.c".into(), name: "n".into(), rule, groups, of, fault };
+            let violation = Violation { table: "public.c".into(), name: "n".into(), rule, groups, total: of, fault };
             assert_eq!(violation.to_string(), text);
         }
     }

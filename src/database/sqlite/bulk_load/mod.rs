@@ -43,11 +43,11 @@ pub(crate) struct LoadRequest<'a> {
     /// Path of the target database.
     pub(crate) target: &'a Path,
     /// Tables and columns to copy.
-    pub(crate) pairs: &'a [TableMapping<ImportTable>],
+    pub(crate) mappings: &'a [TableMapping<ImportTable>],
     /// Time that the load waits for another writer.
-    pub(crate) patience: Duration,
+    pub(crate) busy_timeout: Duration,
     /// Number of bad values after which the load ends.
-    pub(crate) most: usize,
+    pub(crate) max_errors: usize,
     /// Flag that ends the load.
     pub(crate) stop: &'a AtomicBool,
 }
@@ -98,12 +98,12 @@ pub(crate) fn load(source: SqliteSource, request: &LoadRequest<'_>) -> Result<Lo
     let mut loading = Loading { connection: source.connection(), request, bad: Vec::new() };
     loading.open()?;
     let filled: Vec<String> = loading
-        .for_each_table(|loading, at| Ok(loading.is_filled(at)?.then(|| request.pairs[at].target.name.clone())))?;
+        .for_each_table(|loading, at| Ok(loading.is_filled(at)?.then(|| request.mappings[at].target.name.clone())))?;
     if !filled.is_empty() {
         return Err(LoadError::Filled(filled));
     }
     let mut digests = Vec::new();
-    for mapping in request.pairs {
+    for mapping in request.mappings {
         digests.push(loading.insert(&source, mapping)?);
     }
     if !loading.bad.is_empty() {
@@ -117,7 +117,7 @@ pub(crate) fn load(source: SqliteSource, request: &LoadRequest<'_>) -> Result<Lo
     if !differences.is_empty() {
         return Err(LoadError::Differs(differences));
     }
-    for mapping in request.pairs {
+    for mapping in request.mappings {
         loading.set_sequence(mapping)?;
     }
     let rows = digests.iter().map(Digest::rows).collect();
@@ -144,7 +144,7 @@ impl Loading<'_> {
         &self,
         check: impl Fn(&Self, usize) -> Result<Option<T>, LoadError>,
     ) -> Result<Vec<T>, LoadError> {
-        let results = (0..self.request.pairs.len()).map(|at| check(self, at)).collect::<Result<Vec<_>, _>>()?;
+        let results = (0..self.request.mappings.len()).map(|at| check(self, at)).collect::<Result<Vec<_>, _>>()?;
         Ok(results.into_iter().flatten().collect())
     }
 
@@ -158,12 +158,12 @@ impl Loading<'_> {
             connection.execute("ATTACH ?1 AS target", [path])
         };
         attach(self.connection).map_err(|error| self.error_at(&error))?;
-        let LoadRequest { target, patience, stop, .. } = self.request;
+        let LoadRequest { target, busy_timeout: patience, stop, .. } = self.request;
         execute_when_not_busy(self.connection, "BEGIN IMMEDIATE", target, *patience, stop).map_err(LoadError::Fault)
     }
 
     fn is_filled(&self, at: usize) -> Result<bool, LoadError> {
-        let sql = format!("SELECT EXISTS (SELECT 1 FROM {})", name(&self.request.pairs[at]));
+        let sql = format!("SELECT EXISTS (SELECT 1 FROM {})", name(&self.request.mappings[at]));
         self.connection.query_row(&sql, [], |row| row.get(0)).map_err(|error| self.error_at(&error))
     }
 
@@ -188,7 +188,7 @@ impl Loading<'_> {
                 Err(fault) => return ControlFlow::Break(Some(fault)),
                 Ok(()) => {}
             }
-            if bad.len() < request.most { ControlFlow::Continue(()) } else { ControlFlow::Break(None) }
+            if bad.len() < request.max_errors { ControlFlow::Continue(()) } else { ControlFlow::Break(None) }
         });
         match outcome.map_err(LoadError::Fault)? {
             ControlFlow::Break(Some(fault)) => Err(LoadError::Fault(fault)),
@@ -199,11 +199,11 @@ impl Loading<'_> {
 
     /// Describes the rows of a table whose foreign keys reference no row.
     fn orphans(&self, at: usize) -> Result<Vec<String>, LoadError> {
-        let mapping = &self.request.pairs[at];
+        let mapping = &self.request.mappings[at];
         let sql = format!(
             "SELECT rowid, parent FROM pragma_foreign_key_check({}, 'target') LIMIT {}",
             sqlite_literal(&mapping.target.name),
-            self.request.most
+            self.request.max_errors
         );
         let describe = |row: &rusqlite::Row<'_>| {
             let (rowid, parent): (Option<i64>, String) = (row.get(0)?, row.get(1)?);
@@ -216,7 +216,7 @@ impl Loading<'_> {
 
     /// Compares the rows of a table with the digest of those that were read back; describes a difference.
     fn compare(&self, at: usize, expected: &Digest) -> Result<Option<String>, LoadError> {
-        let mapping = &self.request.pairs[at];
+        let mapping = &self.request.mappings[at];
         let mut statement = self.connection.prepare(&select(mapping)).map_err(|error| self.error_at(&error))?;
         let mut rows = statement.query([]).map_err(|error| self.error_at(&error))?;
         let mut found = Digest::default();

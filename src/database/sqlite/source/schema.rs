@@ -53,7 +53,7 @@ impl SqliteSource {
                         rows: None,
                         bytes: None,
                         bookkeeping: tool_tables::owning_tool(&listed.name, columns.iter().map(|column| &*column.name)),
-                        perhaps_of,
+                        possible_owner: perhaps_of,
                         name: listed.name,
                         columns,
                     };

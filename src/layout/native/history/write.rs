@@ -112,7 +112,7 @@ impl HistoryStatements<'_> {
             id = literal(row.id.as_str()),
             description = self.literal(row.description),
             now = self.now(),
-            took = self.elapsed(row.took),
+            took = self.elapsed(row.elapsed),
             done = statements(row.progress),
             by = self.literal(&self.0.applied_by),
             version = env!("CARGO_PKG_VERSION"),
