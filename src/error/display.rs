@@ -126,7 +126,7 @@ fn step(f: &mut fmt::Formatter<'_>, file: &str, error: &ApplyError) -> fmt::Resu
         ApplyError::LockLost => write!(f, "{file}: {LOCK_LOST}"),
         ApplyError::LiteralsInDoubt => write!(f, "{file}: {LITERALS_IN_DOUBT}"),
         ApplyError::Violations(rows) => {
-            write!(f, "{file}: foreign keys lead nowhere after it: {}", rows.join(", "))
+            write!(f, "{file}: it leaves foreign keys without a parent row: {}", rows.join(", "))
         }
         ApplyError::PartialViolations { rows, done } => write!(
             f,

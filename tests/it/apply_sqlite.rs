@@ -82,7 +82,7 @@ fn rows_left_without_a_parent_are_refused_and_named() {
         expect_end(
             &run,
             80,
-            &["0002_orphan.sql", "foreign keys lead nowhere", named, "rolled back", "delete or correct those rows"],
+            &["0002_orphan.sql", "it leaves foreign keys without a parent row", named, "rolled back", "delete or correct those rows"],
         );
         assert_eq!(revisions(&file), "0001");
         assert_eq!(sqlite::value(&file, "select count(*) from child, parent;"), "6");
@@ -199,7 +199,7 @@ fn a_key_that_fits_no_parent_is_warned_about_by_the_file_that_makes_it() {
     let made = "create table d (x references p (a)); create table q (id integer primary key);";
     let orphan = "create table r (x references q); insert into r values (9);";
     let run = run.migrations(&[("0002_misfit.sql", &format!("{made} {orphan}"))]);
-    expect_end(&run, 80, &["0002_misfit.sql: foreign keys lead nowhere after it: r -> q: 1"]);
+    expect_end(&run, 80, &["0002_misfit.sql: it leaves foreign keys without a parent row: r -> q: 1"]);
     let run = run.migrations(&[("0002_misfit.sql", made)]);
     expect_end(&run, 0, &["up to date at 0002"]).says(&format!("table d {WARNING}"));
     let run = run.migrations(&[("0003_mend.sql", "insert into p values (1); create unique index i on p (a);")]);

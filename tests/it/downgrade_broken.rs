@@ -495,7 +495,7 @@ fn a_down_migration_that_leaves_orphans_is_rolled_back() {
     let run = run_on(&database, &files);
     expect_end(&run, 0, &[]);
     sqlite::query(&database.path, "insert into child values (1), (2);");
-    let parts = ["0002_rows.down.sql: foreign keys lead nowhere after it: child -> parent: 2", "rolled back"];
+    let parts = ["0002_rows.down.sql: it leaves foreign keys without a parent row: child -> parent: 2", "rolled back"];
     expect_end(&downgrade(&run, "-1"), 80, &parts);
     assert_eq!(database.query("select count(*) from parent"), "2\n");
     assert_eq!(database.history(), "0001|applied\n0002|applied\n");

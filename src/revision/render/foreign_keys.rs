@@ -87,7 +87,7 @@ impl CountLocation<'_> {
         };
         let orphans = checked_orphans();
         format!(
-            "-- \"malformed JSON\" means that foreign keys lead nowhere now.\nSELECT json('orphans') WHERE EXISTS (SELECT 1 FROM ({orphans}) AS now WHERE now.n > coalesce((SELECT was.{rows} FROM {table} AS was WHERE was.{child} = now.child AND was.{parent} = now.parent), 0));\nDROP TABLE {table};\n"
+            "-- \"malformed JSON\" means that foreign keys have no parent row now.\nSELECT json('orphans') WHERE EXISTS (SELECT 1 FROM ({orphans}) AS now WHERE now.n > coalesce((SELECT was.{rows} FROM {table} AS was WHERE was.{child} = now.child AND was.{parent} = now.parent), 0));\nDROP TABLE {table};\n"
         )
     }
 }
