@@ -168,6 +168,14 @@ impl ReachabilityProbe {
 }
 
 impl ReachabilityProbe {
+    /// Ends the session on the server by a new login, because nothing has answered its last message. Does nothing for
+    /// SQLite.
+    pub(crate) async fn log_in_and_terminate(&mut self) {
+        if let Some(probe) = &mut self.0 {
+            probe.log_in_and_terminate().await;
+        }
+    }
+
     /// Ends on the server a session that [`ReachabilityProbe::silence`] has found to be lost.
     pub(crate) async fn terminate(&mut self) {
         if let Some(probe) = &mut self.0 {

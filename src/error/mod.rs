@@ -256,10 +256,20 @@ impl Failure {
         }
     }
 
-    /// Reports whether the session was lost, or the server was shutting down or had no room for the second session.
+    /// Reports whether the session was lost, the server was shutting down or had no room for the second session, or
+    /// another connection kept the SQLite file busy while this run planned.
     pub(crate) fn is_unready(&self) -> bool {
-        use crate::database::DatabaseErrorKind::{Exhausted, Full, Lost, Starting, Unreachable};
-        matches!(&self.cause, Cause::Database(fault) if matches!(fault.kind, Lost | Starting | Unreachable | Exhausted | Full))
+        use crate::database::DatabaseErrorKind::{Busy, Exhausted, Full, Lost, Starting, Unreachable};
+        match &self.cause {
+            Cause::Database(error) if error.kind == Busy => self.stage == Stage::Plan,
+            Cause::Database(error) => matches!(error.kind, Lost | Starting | Unreachable | Exhausted | Full),
+            _ => false,
+        }
+    }
+
+    /// Reports whether the session was lost.
+    pub(crate) fn is_session_lost(&self) -> bool {
+        matches!(&self.cause, Cause::Database(error) if error.kind == crate::database::DatabaseErrorKind::Lost)
     }
 
     /// Returns the exit code.

@@ -53,6 +53,7 @@ pub(crate) async fn lock<T>(
     let mut wait = LockWait { start: Instant::now(), delay: FIRST_DELAY, next_log: FIRST_LOG_DELAY };
     loop {
         let limit = wait.limit(&database, request.timeout);
+        let mut probe = database.probe();
         let round = tokio::time::timeout(limit, wait.round(database, request, &answer));
         let result = tokio::select! {
             result = round => result,
@@ -60,9 +61,16 @@ pub(crate) async fn lock<T>(
         };
         let no_response =
             |_| failed(DatabaseError::new(DatabaseErrorKind::Lost, "the server does not answer any more"));
-        match result.map_err(no_response)?? {
-            LockRound::Ended(outcome) => return Ok(outcome),
-            LockRound::Held(returned) => database = returned,
+        match result.map_err(no_response).flatten() {
+            Ok(LockRound::Ended(outcome)) => return Ok(outcome),
+            Ok(LockRound::Held(returned)) => database = returned,
+            Err(failure) => {
+                // The lost session may hold the lock, and the run would wait for itself.
+                if failure.is_session_lost() {
+                    probe.log_in_and_terminate().await;
+                }
+                return Err(failure);
+            }
         }
     }
 }

@@ -82,7 +82,13 @@ fn rows_left_without_a_parent_are_refused_and_named() {
         expect_end(
             &run,
             80,
-            &["0002_orphan.sql", "it leaves foreign keys without a parent row", named, "rolled back", "delete or correct those rows"],
+            &[
+                "0002_orphan.sql",
+                "it leaves foreign keys without a parent row",
+                named,
+                "rolled back",
+                "delete or correct those rows",
+            ],
         );
         assert_eq!(revisions(&file), "0001");
         assert_eq!(sqlite::value(&file, "select count(*) from child, parent;"), "6");

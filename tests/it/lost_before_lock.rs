@@ -23,3 +23,14 @@ fn a_connection_that_is_cut_at_the_lock_request_is_opened_again() {
         assert_eq!(proxy.cuts(), 1);
     }
 }
+
+/// The server has given the lock to the session, which is lost with the answer to the next question.
+#[test]
+fn a_lost_session_that_holds_the_lock_is_not_waited_for() {
+    let database = Postgres::shared().database("silent_lock");
+    let proxy = Proxy::start(Postgres::shared().port());
+    let run = run_on(&database, &[ONE, TWO]).url(&proxy.url(database.name()));
+    let run = run.env("LOCKKEEPER_CONNECT_TIMEOUT", "300ms").env("LOCKKEEPER_LOCK_TIMEOUT", "5s");
+    proxy.silence_at(Peer::Client, b"FROM pg_catalog.pg_locks WHERE");
+    expect_end(&run, 0, &["up to date at 0002"]).says("not ready after all: the connection was lost");
+}

@@ -2,7 +2,9 @@
 //! transaction: that is not the file's fault, and the next run resumes there.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::contract::{check_end, expect_end};
 use crate::lock_sqlite::Writer;
@@ -127,4 +129,26 @@ fn processes_that_wait_for_the_lock_close_the_file() {
         check_end(one.finish(), 0, &["the database is at 0002"]);
     }
     assert_eq!(sqlite::value(&path, "pragma journal_mode;"), "delete");
+}
+
+/// An application that keeps the file locked nearly always, so that the lock comes between two questions of the run.
+#[test]
+fn a_file_that_is_busy_between_two_questions_is_waited_for() {
+    let run = run(&[("0001_one.sql", "create table one (a);")]);
+    let path = run.dir().join("app.db");
+    sqlite::query(&path, "create table app (id int);");
+    let count = |rows: u32| {
+        format!(
+            "with recursive c(i) as (select 1 union all select i + 1 from c where i < {rows}) select count(*) from c;"
+        )
+    };
+    let round = format!("begin exclusive; {} commit; {}\n", count(400_000), count(8_000));
+    let mut writer = Command::new("sqlite3");
+    let writer = writer.arg(&path).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut writer = writer.spawn().expect("sqlite3");
+    let mut input = writer.stdin.take().expect("a piped stdin");
+    writeln!(input, ".timeout 30000\n{}", round.repeat(40)).expect("sqlite3 reads");
+    expect_end(&run, 0, &["up to date at 0001"]);
+    drop(input);
+    writer.wait().expect("sqlite3 ends");
 }

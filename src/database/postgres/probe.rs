@@ -96,6 +96,16 @@ impl LoginProbe {
         lost
     }
 
+    /// Logs in and terminates the working session, whose last message got no answer in time: it may have taken the lock.
+    pub(crate) async fn log_in_and_terminate(&mut self) {
+        let login = poll_login_eagerly(self.options.connect());
+        // Best effort: without it, the server ends the session when its keepalives are not answered.
+        if let Ok(Ok(session)) = tokio::time::timeout(PATIENCE, login).await {
+            self.session = Some(session);
+            self.terminate().await;
+        }
+    }
+
     /// Terminates a working session that was found to be lost, so that no delayed message of ours can reach it and its
     /// lock is free.
     pub(crate) async fn terminate(&mut self) {

@@ -113,11 +113,26 @@ impl Sqlite {
         Ok(made_by)
     }
 
-    /// Reads row by row: ten thousand rows of the driver take more memory than everything else.
+    /// Reads rows. Under the lock, waits for other connections.
     async fn read<T>(
         &mut self,
         sql: &str,
         decode: impl Fn(&[Option<&str>]) -> Result<T, String>,
+    ) -> Result<Vec<T>, DatabaseError> {
+        let mut waiting_since = None;
+        loop {
+            match self.read_once(sql, &decode).await {
+                Err(fault) if fault.kind == DatabaseErrorKind::Busy => self.pause(&mut waiting_since, fault).await?,
+                other => return other,
+            }
+        }
+    }
+
+    /// Reads row by row: ten thousand rows of the driver take more memory than everything else.
+    async fn read_once<T>(
+        &mut self,
+        sql: &str,
+        decode: &impl Fn(&[Option<&str>]) -> Result<T, String>,
     ) -> Result<Vec<T>, DatabaseError> {
         let path = self.path.clone();
         let unreadable = |fault: DatabaseError| match fault.kind {
