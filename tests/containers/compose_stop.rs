@@ -44,7 +44,7 @@ fn down_rolls_the_migration_back_before_the_server_stops() {
     listen.args(["logs", "--follow", &container]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let listening = listen.spawn().expect("docker");
     project.compose(&["down"]).expect_code(0);
-    let log = Finished::of(listening.wait_with_output().expect("docker"));
+    let log = Finished::from_output(listening.wait_with_output().expect("docker"));
     log.says("code=143");
     project.compose(&["up", "--detach", "--wait", "db"]).expect_code(0);
     expect_rolled_back(&project);

@@ -77,7 +77,7 @@ impl Clone {
         bash.env("PATH", bin).env("COMPOSE_PROJECT_NAME", &self.project).env("DOCKER_BUILDKIT", "1");
         bash.args(["-o", "pipefail", "-c", line]).current_dir(self.directory.path());
         bash.stdin(std::process::Stdio::null());
-        Finished::of(bash.output().expect("bash"))
+        Finished::from_output(bash.output().expect("bash"))
     }
 
     fn run(&mut self, line: &Line) {

@@ -34,7 +34,7 @@ impl Image {
         let mut build = docker();
         build.env("DOCKER_BUILDKIT", "1");
         build.args(["build", "--quiet", "--network", "host", "--tag", &image.0]).arg(directory.path());
-        Finished::of(build.output().expect("docker")).expect_code(0);
+        Finished::from_output(build.output().expect("docker")).expect_code(0);
         image
     }
 }

@@ -84,7 +84,7 @@ network_config_dir = {networks:?}
     }
 
     fn execute<T: AsRef<OsStr>>(&self, arguments: &[T]) -> Finished {
-        Finished::of(self.command().args(arguments).output().expect("podman"))
+        Finished::from_output(self.command().args(arguments).output().expect("podman"))
     }
 
     #[track_caller]
@@ -108,13 +108,13 @@ network_config_dir = {networks:?}
 
     /// Copies an image from Docker's engine, unless it is in the store already.
     fn copy_from_docker(&self, image: &str) {
-        let id = engine::must(&["image", "inspect", "--format", "{{.Id}}", image]);
+        let id = engine::client_output(&["image", "inspect", "--format", "{{.Id}}", image]);
         if self.execute(&["image", "inspect", "--format", "sha256:{{.Id}}", image]).stdout.trim_end() == id {
             return;
         }
         let mut save = engine::docker().args(["save", image]).stdout(Stdio::piped()).spawn().expect("docker");
         let load = self.command().args(["load", "--quiet"]).stdin(save.stdout.take().expect("piped")).output();
-        Finished::of(load.expect("podman")).expect_code(0);
+        Finished::from_output(load.expect("podman")).expect_code(0);
         assert!(save.wait().expect("docker").success(), "docker save {image}");
     }
 }
@@ -201,13 +201,13 @@ impl Podman {
 
     /// Runs `podman kube play`, which ends when the applications run, or at the first init container that fails.
     pub fn play(&self, documents: &[Value]) -> Finished {
-        Finished::of(self.play_command(documents).output().expect("podman"))
+        Finished::from_output(self.play_command(documents).output().expect("podman"))
     }
 
     /// Runs `podman kube play` in the background.
     pub fn spawn_play(&self, documents: &[Value]) -> JoinHandle<Finished> {
         let mut play_command = self.play_command(documents);
-        thread::spawn(move || Finished::of(play_command.output().expect("podman")))
+        thread::spawn(move || Finished::from_output(play_command.output().expect("podman")))
     }
 
     fn play_command(&self, documents: &[Value]) -> Command {

@@ -68,7 +68,7 @@ impl Project {
     }
 
     pub fn compose(&self, words: &[&str]) -> Finished {
-        Finished::of(self.command(words).output().expect("docker"))
+        Finished::from_output(self.command(words).output().expect("docker"))
     }
 
     /// Runs the command that the README tells everybody to type.
