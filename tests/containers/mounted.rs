@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::for_podman::{PASSWORD, mount, rendered};
 use crate::kube_play::{APPLICATION, MIGRATE, expect_application_started};
 use crate::podman::Podman;
-use crate::support::temporary_directory;
+use crate::support::{DEFAULT_TIMEOUT, temporary_directory, wait_until};
 
 const NEW: (&str, &str) = ("0006_new.up.sql", "CREATE TABLE new (a int);\n");
 
@@ -88,5 +88,7 @@ fn a_mounted_config_map_is_read_once_per_start_through_its_links() {
     publish(directory.path(), "..2026_01_14_09_30_00.3", &old);
     let log = restart(&podman);
     assert!(log.contains("ahead of"), "{log}");
-    assert_eq!(podman.inspect(APPLICATION, "{{.State.Status}}"), "running");
+    wait_until("the application runs", DEFAULT_TIMEOUT, || {
+        podman.inspect(APPLICATION, "{{.State.Status}}") == "running"
+    });
 }
