@@ -264,7 +264,7 @@ impl Drop for BarOnLine {
 /// A display of the growth of a file, until it is dropped.
 pub(crate) struct FileProgress {
     task: JoinHandle<()>,
-    /// The bar is removed after the task has been told to end.
+    /// The bar is removed after the task has been asked to end.
     _bar: BarOnLine,
 }
 

@@ -44,7 +44,7 @@ impl MigrationRequest {
     /// Resolves the target for this database. Returns the goal and the plan to reach it.
     ///
     /// # Errors
-    /// Whatever keeps the plan from being run; with `strict`, revisions that the directory does not know.
+    /// Fails with every reason why the plan must not run; with `strict`, revisions that the directory does not know.
     pub(crate) fn resolve(&self, applied: &[Applied]) -> Result<(Goal, Plan), Failure> {
         let MigrationDir { graph, migrations, .. } = &self.directory;
         let (goal, plan) = plan::plan_to(graph, migrations, applied, &self.target, self.direction)

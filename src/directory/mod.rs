@@ -92,8 +92,8 @@ impl MigrationDir {
         let file = &section.file;
         let mut problems = Vec::new();
         let mut count = 0;
-        let told = |error: &BatchError| vec![format!("{file}{error}")];
-        let mut batches = self.open(section).map_err(|error| told(&error))?.with_backslash(*reading);
+        let describe = |error: &BatchError| vec![format!("{file}{error}")];
+        let mut batches = self.open(section).map_err(|error| describe(&error))?.with_backslash(*reading);
         if direction == Direction::Down {
             batches = batches.for_down_script();
         }
@@ -102,7 +102,7 @@ impl MigrationDir {
                 Ok(Some(batch)) => batch,
                 Ok(None) => break,
                 Err(error) => {
-                    problems.extend(told(&error));
+                    problems.extend(describe(&error));
                     break;
                 }
             };
@@ -142,7 +142,7 @@ struct FilesOfDir<'a> {
 
 impl TextFiles for FilesOfDir<'_> {
     fn read(&mut self, file: &str, piece: &mut dyn FnMut(&str) -> Result<(), String>) -> Result<Fingerprint, String> {
-        let told = |error| BatchError::Text(error).to_string();
+        let describe = |error| BatchError::Text(error).to_string();
         let file = safe_file::open(&self.path.join(file)).map_err(|error| {
             let uid = rustix::process::geteuid().as_raw();
             format!(": cannot be read (uid {uid}): {error}")
@@ -151,7 +151,7 @@ impl TextFiles for FilesOfDir<'_> {
         let mut sum = Sha256::new();
         loop {
             self.buffer.clear();
-            let supply = text.fill(&mut self.buffer).map_err(told)?;
+            let supply = text.fill(&mut self.buffer).map_err(describe)?;
             piece(&self.buffer)?;
             sum.update(self.buffer.as_bytes());
             if supply == SourceState::End {

@@ -50,10 +50,10 @@ pub(crate) async fn lock<T>(
     answer: impl Fn(&[Applied]) -> Option<T>,
     cancel: &Cancel,
 ) -> Result<LockOutcome<T>, Failure> {
+    let mut probe = database.probe();
     let mut wait = LockWait { start: Instant::now(), delay: FIRST_DELAY, next_log: FIRST_LOG_DELAY };
     loop {
         let limit = wait.limit(&database, request.timeout);
-        let mut probe = database.probe();
         let round = tokio::time::timeout(limit, wait.round(database, request, &answer));
         let result = tokio::select! {
             result = round => result,

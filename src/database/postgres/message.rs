@@ -182,13 +182,13 @@ impl<'m> Message<'m> {
         self.parts.iter().any(|part| part.label == label)
     }
 
-    /// Returns the label of the statement that is run after so many answers; `None` after the last one.
+    /// Returns the label of the statement that the server runs after this number of answers; `None` after the last one.
     pub(crate) fn label_after(&self, answers: usize) -> Option<Label> {
         self.part_after(answers).map(|(part, _)| self.parts[part].label)
     }
 
-    /// Returns the position among the parts of the part whose statement is run after so many answers, and the number of
-    /// that statement in it.
+    /// Returns the position among the parts of the part whose statement the server runs after this number of answers,
+    /// and the number of that statement in it.
     fn part_after(&self, answers: usize) -> Option<(usize, usize)> {
         let mut left = answers;
         self.parts.iter().enumerate().find_map(|(index, part)| {
@@ -211,8 +211,8 @@ impl<'m> Message<'m> {
         None
     }
 
-    /// Looks up the statement that failed after so many answers. The server parses a whole message before it runs any
-    /// of it, so a position is more exact than the answers.
+    /// Looks up the statement that failed after this number of answers. The server parses a whole message before it
+    /// runs any of it, so a position is more exact than the answers.
     pub(crate) fn error(&self, fault: DatabaseError, answers: usize) -> MessageError {
         let pointed = fault.position.and_then(|position| self.part_at(position));
         let pointed = pointed.and_then(|(part, byte)| Some((part, self.parts[part].statement_at(byte)?, Some(byte))));

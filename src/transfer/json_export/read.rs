@@ -246,15 +246,15 @@ mod tests {
 
     /// Returns all contents of a file as lines, one for each row.
     fn all(from: impl Read) -> Result<Vec<String>, String> {
-        let told = |error| match error {
+        let describe = |error| match error {
             ReadError::Malformed { place, what } => format!("{place}: {what}"),
             ReadError::Io(error) => error.to_string(),
         };
         let mut reader = Reader::new(from);
         let mut lines = Vec::new();
-        while let Some(table) = reader.table().map_err(told)? {
+        while let Some(table) = reader.table().map_err(describe)? {
             lines.push(table.to_owned());
-            while reader.next_row().map_err(told)? {
+            while reader.next_row().map_err(describe)? {
                 let cells = reader.columns().iter().zip(reader.values());
                 lines.push(cells.map(|(name, value)| format!("{name}={value:?} ")).collect());
             }
