@@ -2,6 +2,7 @@
 
 mod export_import;
 mod flags;
+mod guard;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub(crate) use export_import::{Export, Import};
 pub(crate) use flags::Flags;
+pub(crate) use guard::{Guard, PresetArg};
 
 /// Waits for the database, locks it, backs it up, applies the pending migrations, verifies, and exits with a code
 /// that Compose, Kubernetes or Helm can act on. Without a command: upgrade head.
@@ -67,6 +69,9 @@ pub enum Command {
         #[arg(long)]
         offline: bool,
     },
+    /// Run the command of another migration tool behind the lock, after a verified backup
+    #[command(after_help = guard::GUARD)]
+    Guard(Box<Guard>),
     /// Only wait until the database is ready
     #[command(after_help = "Example: lockkeeper wait --migrated")]
     Wait {
@@ -270,7 +275,8 @@ pub struct PreviewFlags {
     pub(crate) plan: bool,
 }
 
-/// Parses the command line. The arguments after the first `--` become [`Cli::program`].
+/// Parses the command line. The arguments after the first `--` become [`Cli::program`]; with `guard`, those up to the
+/// second `--` are its command.
 ///
 /// # Errors
 /// Returns clap's error: a usage error, or the text of `--help` and `--version`.
@@ -280,8 +286,13 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Err
         Some(index) => own_arguments.split_off(index).split_off(1),
         None => Vec::new(),
     };
-    let cli = Cli::try_parse_from(own_arguments)?;
-    Ok(Cli { program, ..cli })
+    let mut cli = Cli { program, ..Cli::try_parse_from(own_arguments)? };
+    if let Some(Command::Guard(guard)) = &mut cli.command {
+        let end = cli.program.iter().position(|argument| argument == "--").unwrap_or(cli.program.len());
+        let rest = cli.program.split_off(end);
+        guard.command = std::mem::replace(&mut cli.program, rest.into_iter().skip(1).collect());
+    }
+    Ok(cli)
 }
 
 /// Returns the definition of the whole command line, from which completions are generated.

@@ -13,7 +13,7 @@ use crate::revision::{Applied, Backslash, Completed, Goal, Plan, RecordedState};
 use crate::signal::Cancel;
 use crate::stage::backup::{RevisionRange, Safety, backup};
 use crate::stage::foreign_history::{advise_stamp, refuse_foreign_history, warn_of_unrecorded_tables};
-use crate::stage::lock::{LockOutcome, LockRequest, lock};
+use crate::stage::lock::{HistoryUse, LockOutcome, LockRequest, lock};
 use crate::stage::migrate::{InspectedDir, migrate};
 use crate::stage::rehearse::{Rehearsal, tidy};
 use crate::stage::restore::{BackupArchive, sqlite};
@@ -133,7 +133,8 @@ async fn resolve_and_plan_locked(
 /// Returns the settings of the wait for the database and of its lock.
 pub(crate) fn lock_settings(config: &DatabaseConfig) -> LockSettings<'_> {
     let DatabaseConfig { limits, lock_timeout: timeout, applied_by, .. } = config;
-    let lock = LockRequest { limits: *limits, timeout: *timeout, applied_by };
+    let history_use = HistoryUse::Written;
+    let lock = LockRequest { limits: *limits, timeout: *timeout, applied_by, history_use };
     LockSettings { source: &config.database, history: &config.history, wait_policy: &config.wait_policy, lock }
 }
 
@@ -197,7 +198,7 @@ impl PlannedWork<'_> {
         let PlannedWork { config, request, goal, plan, inspected } = *self;
         let cancel = &context.cancel;
         let newest = plan.current.iter().max().map(ToString::to_string);
-        let range = RevisionRange { from: newest, to: Some(describe_heads(&plan.goal)) };
+        let range = RevisionRange { from: newest, to: Some(describe_heads(&plan.goal)), guarded: None };
         let safety = backup(locked, canceller, &config.backup, &range, context).await?;
         match config.rehearse {
             RehearsalMode::Yes => rehearsal(config, &safety).hold(locked, inspected, plan, cancel).await?,
@@ -243,7 +244,7 @@ fn rehearsal<'a>(config: &'a DatabaseConfig, safety: &'a Safety) -> Rehearsal<'a
 
 /// Decides what becomes of the backup when changes of a failed run remain: on SQLite it is put back, unless the
 /// configuration keeps the changes.
-async fn handle_failure(
+pub(crate) async fn handle_failure(
     config: &DatabaseConfig,
     failure: Failure,
     locked: &mut Locked,

@@ -19,6 +19,7 @@ pub mod duration;
 pub(crate) mod entrypoint;
 pub mod error;
 pub mod exit;
+pub mod guarded_command;
 pub mod layout;
 pub mod masking;
 pub mod outcome;

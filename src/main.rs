@@ -14,6 +14,7 @@ use lockkeeper::command::{self, ChangeSummary, CommandOutput};
 use lockkeeper::config::{DatabaseConfig, DatabaseNeed, EnvFile, Environment, ProcessConfig};
 use lockkeeper::context::RunContext;
 use lockkeeper::error::{Cause, Failure, Stage};
+use lockkeeper::guarded_command::{SupervisorRequest, supervise};
 use lockkeeper::masking;
 use lockkeeper::outcome::Outcome;
 use lockkeeper::report::{self, ProgressLine};
@@ -21,6 +22,10 @@ use lockkeeper::signal::{self, Cancel, CancelReason};
 use lockkeeper::watchdog;
 
 fn main() -> ExitCode {
+    if let Some(request) = SupervisorRequest::from_arguments(std::env::args_os()) {
+        // Lockkeeper sees the end of the connection, whatever the reason is.
+        return supervise(request).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
     // The message of the last panic, on one line.
     let last_panic = Arc::new(Mutex::new(String::new()));
     let hook_panic = Arc::clone(&last_panic);
@@ -239,9 +244,11 @@ fn unless_stopped(output: CommandOutput, reason: Option<CancelReason>) -> Result
 fn program(cli: &Cli) -> Result<Vec<OsString>, Cause> {
     match cli.command {
         _ if cli.program.is_empty() => Ok(Vec::new()),
-        None | Some(Command::Wait { .. } | Command::Check { offline: false }) => Ok(cli.program.clone()),
+        None | Some(Command::Guard(_) | Command::Wait { .. } | Command::Check { offline: false }) => {
+            Ok(cli.program.clone())
+        }
         Some(Command::Upgrade { look: preview, .. }) if preview == PreviewFlags::default() => Ok(cli.program.clone()),
-        Some(_) => Err(Cause::Usage("a program after -- goes with upgrade, check and wait only".into())),
+        Some(_) => Err(Cause::Usage("a program after -- goes with upgrade, guard, check and wait only".into())),
     }
 }
 

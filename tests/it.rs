@@ -87,6 +87,10 @@ mod from_alembic;
 mod fuzz;
 #[path = "it/graph.rs"]
 mod graph;
+#[path = "it/guard.rs"]
+mod guard;
+#[path = "it/guard_ends.rs"]
+mod guard_ends;
 #[path = "it/guides.rs"]
 mod guides;
 #[path = "it/harness.rs"]

@@ -111,7 +111,7 @@ fn line(entry: &BackupEntry) -> String {
             "verified    {}  {:>12} bytes  revision {:<14}  {}\n",
             manifest.verified_at,
             manifest.bytes,
-            manifest.from_revision.as_deref().unwrap_or("-"),
+            manifest.revision().unwrap_or("-"),
             entry.file
         ),
         None => format!("unverified  {}\n", entry.file),

@@ -7,6 +7,7 @@ mod completions;
 mod confirm;
 mod current;
 mod export;
+mod guard;
 mod heads;
 mod history;
 mod import;
@@ -118,6 +119,7 @@ async fn dispatch(cli: &Cli, config: &DatabaseConfig, context: &RunContext) -> R
         Command::Transfer(args) => transfer::run(config, args, format, context).await,
         Command::Export(args) => export::run(config, args, cancel).await,
         Command::Import(args) => import::run(config, args, context).await.map(CommandOutput::Text),
+        Command::Guard(args) => guard::run(config, args, context).await.map(CommandOutput::Changed),
         Command::Backup => backups::take(config, context).await.map(CommandOutput::Changed),
         Command::Backups => backups::list(config, format, cancel).await.map(CommandOutput::Printed),
         Command::Completions { shell } => completions::print(*shell, cancel).await.map(CommandOutput::Printed),

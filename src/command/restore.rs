@@ -89,7 +89,7 @@ async fn verified_backup(
 /// Returns the question for the user.
 fn question(archive: &BackupArchive, database: &Database) -> String {
     let (name, manifest) = (database.identity().name, &archive.manifest);
-    let revision = manifest.from_revision.as_deref().unwrap_or("no revision");
+    let revision = manifest.revision().unwrap_or("no revision");
     let taken = &manifest.started_at;
     format!("replace what is in {name} by {} (at {revision}, taken at {taken})?", manifest.file)
 }

@@ -88,7 +88,7 @@ impl StampWork<'_> {
             tracing::warn!("the database is empty: nothing of what is recorded now is in it");
         }
         let newest = applied.iter().map(|row| &row.id).max().map(ToString::to_string);
-        let range = RevisionRange { from: newest, to: revision(&stamp) };
+        let range = RevisionRange { from: newest, to: revision(&stamp), guarded: None };
         let safety = backup(locked, &mut canceller, &self.config.backup, &range, context).await?;
         self.log_removed_rows(&stamp);
         rewrite_history(locked, &mut canceller, &self.changes(&stamp, &down_scripts, &safety), &context.cancel).await?;

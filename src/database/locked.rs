@@ -86,6 +86,28 @@ impl Locked {
         }
     }
 
+    /// Prepares the session as [`Locked::prepare`] does, for a run that writes no history.
+    ///
+    /// # Errors
+    /// The session is lost.
+    pub(crate) async fn prepare_session(&mut self, limits: SessionLimits) -> Result<(), DatabaseError> {
+        match &mut self.database {
+            Database::Postgres(database) => database.prepare_session(limits).await,
+            Database::Sqlite(_) => Ok(()),
+        }
+    }
+
+    /// Checks that this run still holds the lock; closes an SQLite file until the next query.
+    ///
+    /// # Errors
+    /// The lock or the session is lost.
+    pub(crate) async fn check_lock(&mut self) -> Result<(), DatabaseError> {
+        match &mut self.database {
+            Database::Postgres(database) => database.check_lock().await,
+            Database::Sqlite(database) => database.check_lock().await,
+        }
+    }
+
     /// Creates the history table if there is none.
     ///
     /// # Errors

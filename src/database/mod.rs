@@ -1,6 +1,7 @@
 //! The operations of a database: [`Database`] reads; [`Locked`], which only taking the lock returns, writes.
 
 mod apply_error;
+pub(crate) mod command_sessions;
 pub(crate) mod error;
 mod history_name;
 mod identity;

@@ -43,6 +43,7 @@ impl Cause {
             Cause::Restore(error) => restore_advice(error).into(),
             Cause::Transfer(error) => transfer_advice(error).into(),
             Cause::Export(error) => error.advice().into(),
+            Cause::Guard(failure) => failure.advice().into(),
             Cause::Step { error, .. } => step_advice(error).into(),
             Cause::Unrecorded(error) => unrecorded_advice(error).into(),
             Cause::Declined { instead, .. } => (*instead).into(),

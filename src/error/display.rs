@@ -37,12 +37,11 @@ impl fmt::Display for Cause {
             Cause::Restore(error) => error.fmt(f),
             Cause::Transfer(error) => error.fmt(f),
             Cause::Export(error) => error.fmt(f),
+            Cause::Guard(failure) => failure.fmt(f),
             Cause::Step { file, error } => step(f, file, error),
             Cause::Unrecorded(error) => unrecorded(f, error),
             Cause::Declined { reason, .. } => write!(f, "not accepted: {reason}"),
-            Cause::Ahead(ids) => {
-                write!(f, "the database has revisions that this image does not know: {}", ids.join(", "))
-            }
+            Cause::Ahead(ids) => ahead(f, ids),
             Cause::NotMigrated { steps, waited } => {
                 write!(f, "revisions still pending after {:.1} s: {steps}", waited.as_secs_f64())
             }
@@ -57,6 +56,11 @@ impl fmt::Display for Cause {
             Cause::Exec { program, error } => write!(f, "{program}: {error}"),
         }
     }
+}
+
+/// Writes the error of a database that has revisions which the directory does not have.
+fn ahead(f: &mut fmt::Formatter<'_>, ids: &[String]) -> fmt::Result {
+    write!(f, "the database has revisions that this image does not know: {}", ids.join(", "))
 }
 
 /// Writes the error of a statement outside of a transaction that was stopped; `left` describes its remains.

@@ -85,6 +85,7 @@ impl Failure {
                 "what ran was abandoned: the database rolls back what is not committed, the history has the rest"
             }
             Cause::Stopped(_) if self.stage == Stage::Exec => "everything was done, the program was not started",
+            Cause::Guard(failure) => return Some(failure.state()),
             Cause::Late { done, .. } => return Some(format!("everything was done: {done}")),
             Cause::Rehearsal { .. } => "production was not touched: nothing was changed",
             Cause::Restore(RestoreError::Unknown(_)) => {

@@ -5,6 +5,7 @@ mod backup;
 mod display;
 mod export;
 mod failure_state;
+mod guard;
 mod transfer;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 pub(crate) use backup::{BackupDisposition, BackupError, RestoreError};
 pub(crate) use export::ExportError;
+pub(crate) use guard::{CommandEffect, GuardError, GuardFailure};
 pub(crate) use transfer::{TransferError, counted};
 
 use crate::database::{ApplyError, DatabaseError};
@@ -165,6 +167,8 @@ pub enum Cause {
         /// The error of the step.
         error: ApplyError,
     },
+    /// A guarded command failed.
+    Guard(Box<GuardFailure>),
     /// The history could not be changed by a command that runs no migration.
     Unrecorded(ApplyError),
     /// The user has not agreed.

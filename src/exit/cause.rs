@@ -5,7 +5,8 @@ use std::io::ErrorKind;
 
 use super::Exit;
 use crate::database::{ApplyError, DatabaseError, DatabaseErrorKind};
-use crate::error::{BackupError, Cause, ExportError, RestoreError, Stage, TransferError};
+use crate::error::{BackupError, Cause, ExportError, GuardError, RestoreError, Stage, TransferError};
+use crate::guarded_command::CommandEnd;
 use crate::signal::CancelReason;
 use crate::transfer::plan::ErrorScope;
 
@@ -29,6 +30,7 @@ impl Exit {
             Cause::Restore(error) => for_restore_error(error),
             Cause::Transfer(error) => for_transfer_error(error),
             Cause::Export(error) => for_export_error(error),
+            Cause::Guard(failure) => for_guard_error(&failure.error),
             Cause::Step { error, .. } | Cause::Unrecorded(error) => for_apply_error(error),
             Cause::Ahead(_) => Exit::Ahead,
             Cause::Mismatch(_) => Exit::Mismatch,
@@ -229,5 +231,19 @@ fn for_export_error(error: &ExportError) -> Exit {
         },
         ExportError::Malformed(_) => Exit::Invalid,
         ExportError::Staging(fault) => for_database_error(Stage::Import, fault),
+    }
+}
+
+/// Returns the exit for an error of a guarded command. A command that was killed may end well another time, and its
+/// tool's history tells the next run how far it got; one that has failed by itself fails again.
+fn for_guard_error(error: &GuardError) -> Exit {
+    match error {
+        GuardError::NotStarted(error) if error.kind() == ErrorKind::NotFound => Exit::NotFound,
+        GuardError::NotStarted(_) => Exit::NotExecutable,
+        GuardError::Ended(CommandEnd::Exited(_)) => Exit::Failed,
+        GuardError::Ended(CommandEnd::Killed(_) | CommandEnd::Abandoned) | GuardError::LockLost(_) => Exit::Unknown,
+        GuardError::Stopped(reason) => for_signal(*reason),
+        GuardError::LeftRunning(_) => Exit::Partial,
+        GuardError::StillPending | GuardError::Defects(_) => Exit::Mismatch,
     }
 }

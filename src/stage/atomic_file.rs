@@ -45,6 +45,17 @@ impl AtomicFile {
     /// Fails when the name is taken, when another run is writing a file of this name, or with the error of the file
     /// system.
     pub(crate) fn create(file: &Path, suffix: &str) -> Result<AtomicFile, AtomicFileError> {
+        let created = AtomicFile::create_partial(file, suffix)?;
+        // The name is checked only now, when no other run can get it any more: a file that has just got its name must
+        // not be overwritten.
+        match fs::symlink_metadata(file) {
+            Ok(_) => Err(AtomicFileError::Taken),
+            Err(_) => Ok(created),
+        }
+    }
+
+    /// Creates and locks the file, whether its final name is taken or not.
+    fn create_partial(file: &Path, suffix: &str) -> Result<AtomicFile, AtomicFileError> {
         let partial = with_suffix(file, suffix);
         match lock_of(&partial) {
             Ok(None) => {}
@@ -57,13 +68,7 @@ impl AtomicFile {
             _ => AtomicFileError::Io(error),
         })?;
         lock(&out, &partial)?;
-        let created = AtomicFile { file: file.to_owned(), partial, out: BufWriter::new(out), is_published: false };
-        // The name is checked only now, when no other run can get it any more: a file that has just got its name must
-        // not be overwritten.
-        match fs::symlink_metadata(file) {
-            Ok(_) => Err(AtomicFileError::Taken),
-            Err(_) => Ok(created),
-        }
+        Ok(AtomicFile { file: file.to_owned(), partial, out: BufWriter::new(out), is_published: false })
     }
 
     /// Makes the content durable, and gives the file its name. Returns the open file, which is locked until it is
@@ -85,6 +90,24 @@ impl AtomicFile {
         })?;
         Ok(file)
     }
+}
+
+/// Replaces the content of a file of ours: the name leads to the old content or to the new one, however the run ends.
+///
+/// # Errors
+/// Fails when another run is writing a file of this name, or with the error of the file system.
+pub(crate) fn replace(file: &Path, suffix: &str, content: &[u8]) -> io::Result<()> {
+    let failed = |error| match error {
+        AtomicFileError::Io(error) => error,
+        AtomicFileError::Taken | AtomicFileError::InUse => ErrorKind::AlreadyExists.into(),
+    };
+    let mut partial = AtomicFile::create_partial(file, suffix).map_err(failed)?;
+    partial.write_all(content)?;
+    partial.flush()?;
+    partial.out.get_ref().sync_all()?;
+    fs::rename(&partial.partial, file)?;
+    partial.is_published = true;
+    safe_file::sync_parent(file)
 }
 
 impl Write for AtomicFile {

@@ -36,6 +36,17 @@ pub(crate) struct LockRequest<'a> {
     pub(crate) timeout: Duration,
     /// The host or pod name, which is shown to runs that wait for this one.
     pub(crate) applied_by: &'a str,
+    /// The use of the history.
+    pub(crate) history_use: HistoryUse,
+}
+
+/// The use that a run makes of Lockkeeper's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HistoryUse {
+    /// It may write the history: a place for the table is looked for before anything is done.
+    Written,
+    /// It writes none: a guarded command has a history of its own.
+    Untouched,
 }
 
 /// Polls until the lock is taken or is not needed any more: `answer` returns the result of this run if a history leaves
@@ -119,7 +130,11 @@ impl LockWait {
                 let canceller = locked.canceller().await.map_err(failed)?;
                 // After `canceller`, which finds transaction poolers: behind one, the settings would be made in another
                 // session.
-                locked.prepare(request.limits).await.map_err(failed)?;
+                let prepared = match request.history_use {
+                    HistoryUse::Written => locked.prepare(request.limits).await,
+                    HistoryUse::Untouched => locked.prepare_session(request.limits).await,
+                };
+                prepared.map_err(failed)?;
                 return Ok(LockRound::Ended(LockOutcome::Ours(locked, canceller)));
             }
             LockAttempt::Held(database) => database,

@@ -6,6 +6,7 @@ pub(crate) mod blocking;
 pub(crate) mod compare;
 pub(crate) mod export;
 pub(crate) mod foreign_history;
+pub(crate) mod guard;
 pub(crate) mod import;
 pub(crate) mod lock;
 pub(crate) mod migrate;

@@ -10,6 +10,7 @@ pub mod chart;
 pub mod database;
 #[macro_use]
 pub mod either;
+pub mod guarded;
 pub mod guide;
 pub mod kill;
 pub mod lease;

@@ -4,8 +4,9 @@ use crate::sql::{DIVIDED_BY, identifier, literal};
 use sha2::{Digest, Sha256};
 use sqlx::Connection;
 
+use super::error::is_division_by_zero;
 use super::message::{Label, Message, MessagePart};
-use super::{MonitorSession, Postgres, column};
+use super::{MonitorSession, Postgres, column, no_answer_error};
 use crate::database::{DatabaseError, DatabaseErrorKind, SessionLimits, UnlockResult};
 use crate::masking::mask_query;
 use crate::revision::SectionOptions;
@@ -40,6 +41,11 @@ impl Postgres {
     /// gives.
     pub(crate) async fn prepare(&mut self, limits: SessionLimits) -> Result<(), DatabaseError> {
         self.check_place().await?;
+        self.prepare_session(limits).await
+    }
+
+    /// Does the same as [`Postgres::prepare`] for a run that writes no history, and so needs no place for its table.
+    pub(crate) async fn prepare_session(&mut self, limits: SessionLimits) -> Result<(), DatabaseError> {
         self.check_settings().await?;
         self.limits = Some(limits);
         let again = format!("SELECT pg_catalog.pg_try_advisory_lock({});\n", self.key());
@@ -196,6 +202,24 @@ impl Postgres {
             "SELECT 1 {DIVIDED_BY} CASE WHEN pg_catalog.pg_advisory_unlock({key}) THEN pg_catalog.pg_try_advisory_lock({key})::int ELSE 0 END, {COMMIT_TO_DISK};\n",
             key = self.key()
         )
+    }
+
+    /// Checks that the lock is still held. The server answers at once, so half of the usual time without an answer
+    /// counts as a lost session: the work of this run is done in sessions that a partition of the network may not reach.
+    ///
+    /// # Errors
+    /// Fails with `Lost` when the lock or the session is lost.
+    pub(crate) async fn check_lock(&mut self) -> Result<(), DatabaseError> {
+        let limit = self.response_timeout() / 2;
+        let sql = self.assert_lock_held();
+        match tokio::time::timeout(limit, self.message(sql)).await {
+            Ok(Err(fault)) if is_division_by_zero(&fault) => {
+                Err(DatabaseError::new(DatabaseErrorKind::Lost, "our session does not hold the lock any more"))
+            }
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(fault)) => Err(DatabaseError { kind: DatabaseErrorKind::Lost, ..fault }),
+            Err(_) => Err(no_answer_error(limit)),
+        }
     }
 
     /// Describes the session that holds the lock: pid, application, address, age, state and the beginning of its query,

@@ -5,6 +5,7 @@ mod apply;
 mod archive_script;
 pub mod bulk_load;
 mod catalog_state;
+pub(crate) mod command_sessions;
 mod connect;
 pub(crate) mod content;
 mod create_options;

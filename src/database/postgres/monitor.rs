@@ -173,7 +173,7 @@ impl MonitorSession {
     }
 
     /// Runs a query; a connection that another session has ended is opened again first.
-    async fn query(&mut self, sql: String) -> ProbeReply {
+    pub(super) async fn query(&mut self, sql: String) -> ProbeReply {
         // The first turn finds that the connection has ended; the second one opens another.
         const TURNS: usize = 2;
         for _ in 0..TURNS {
@@ -195,7 +195,7 @@ impl MonitorSession {
 }
 
 /// The result of a query in the monitor session.
-enum ProbeReply {
+pub(super) enum ProbeReply {
     Rows(Vec<PgRow>),
     Failed(DatabaseError),
     Silence,

@@ -88,6 +88,26 @@ impl Sqlite {
         self.lock.as_ref().is_some_and(LockFile::is_ours)
     }
 
+    /// Checks that the lock is still held, and closes the database file, so that no other connection waits for this one.
+    ///
+    /// # Errors
+    /// Fails with `Lost` when the lock file was removed or replaced.
+    pub(crate) async fn check_lock(&mut self) -> Result<(), DatabaseError> {
+        self.close().await;
+        match self.is_locked() {
+            true => Ok(()),
+            false => {
+                let message = format!("the lock file {} was removed or replaced", self.lock_path().display());
+                Err(DatabaseError::new(DatabaseErrorKind::Lost, message))
+            }
+        }
+    }
+
+    /// Returns another handle of the locked file: the lock lasts until all of them are closed.
+    pub(crate) fn lock_file(&self) -> Option<File> {
+        self.lock.as_ref().and_then(|lock| lock.file.try_clone().ok())
+    }
+
     /// Closes the database, frees the lock, and reports whether this run still held it.
     ///
     /// # Errors

@@ -2,12 +2,14 @@
 //! continue them.
 
 mod adoption;
+mod change;
 mod tool;
 mod version;
 
 use std::fmt;
 
 pub(crate) use adoption::Adoption;
+pub(crate) use change::{HistoryMove, ToolHistories};
 pub(crate) use tool::{Tool, recognise, tables};
 
 /// The number of history tables that are read and named, of all that are found.

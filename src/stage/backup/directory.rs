@@ -16,7 +16,7 @@ use crate::safe_file;
 use crate::stage::atomic_file::{AtomicFile, AtomicFileError, has_name, lock_of};
 
 /// The suffix of an unfinished backup. SQLite adds suffixes of its own to it.
-const PARTIAL_SUFFIX: &str = ".partial";
+pub(super) const PARTIAL_SUFFIX: &str = ".partial";
 /// The suffixes of the unfinished files of a backup.
 const CONTENT_SUFFIXES: [&str; 4] = [".partial-wal", ".partial-shm", ".partial-journal", PARTIAL_SUFFIX];
 /// The suffix of the unfinished file of a manifest.
@@ -97,6 +97,13 @@ fn suffix(dialect: Dialect) -> &'static str {
     }
 }
 
+/// Returns a revision of another tool as a part of a file name: the beginning of what may be the name of a file.
+fn sanitize_revision(revision: &str) -> String {
+    const LONGEST: usize = 40;
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+    revision.chars().take(LONGEST).map(safe).collect()
+}
+
 /// Returns the name of a database as a part of a file name: cut to its length, with `_` for special characters.
 fn sanitize(name: &str) -> String {
     let end = (0..=LONGEST_NAME.min(name.len())).rev().find(|&end| name.is_char_boundary(end));
@@ -133,7 +140,9 @@ impl PartialBackup {
         range: &RevisionRange,
     ) -> Result<PartialBackup, BackupError> {
         let timestamp = clock::now_for_names();
-        let from = range.from.as_deref().unwrap_or("unversioned");
+        let guarded = range.guarded.as_ref().and_then(|change| change.from_revision.as_deref());
+        let from = range.from.as_deref().map(str::to_owned).or_else(|| guarded.map(sanitize_revision));
+        let from = from.unwrap_or_else(|| "unversioned".into());
         let stem = format!("{}-{timestamp}-from-{from}", sanitize(&identity.name));
         let suffix = suffix(identity.dialect);
         for number in 1.. {

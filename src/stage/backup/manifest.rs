@@ -46,6 +46,9 @@ pub(crate) struct Manifest {
     pub(crate) from_revision: Option<String>,
     /// The heads that the run was to reach; `None` if there were none or the run changed nothing.
     pub(crate) to_revision: Option<String>,
+    /// The guarded command that the backup was taken for; `None` if it was taken for something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) guarded: Option<GuardedChange>,
     /// The number of rows of each table, counted in the very snapshot that was saved. Manifests of earlier versions
     /// have none.
     #[serde(default)]
@@ -56,7 +59,24 @@ pub(crate) struct Manifest {
     pub(crate) verified_at: String,
 }
 
+/// A guarded command, and the revisions of its tool's own history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GuardedChange {
+    /// The command, without words that may be secret.
+    pub(crate) command: String,
+    /// The revision that the backup contains; `None` if no history of another tool can be read.
+    pub(crate) from_revision: Option<String>,
+    /// The revision to which the command has led; `None` until it has ended well.
+    pub(crate) to_revision: Option<String>,
+}
+
 impl Manifest {
+    /// Returns the revision that the backup contains, of Lockkeeper's own history or of the guarded command's.
+    pub(crate) fn revision(&self) -> Option<&str> {
+        let guarded = self.guarded.as_ref().and_then(|change| change.from_revision.as_deref());
+        self.from_revision.as_deref().or(guarded)
+    }
+
     /// Reads the bytes of the manifest beside a backup.
     ///
     /// # Errors

@@ -6,10 +6,11 @@ mod directory;
 mod manifest;
 mod retention;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) use directory::is_on_container_layer;
-pub(crate) use manifest::{Manifest, kind, manifest_of, seal};
+pub(crate) use manifest::{GuardedChange, Manifest, kind, manifest_of, seal};
 pub(crate) use retention::list;
 
 use crate::clock;
@@ -19,6 +20,7 @@ use crate::database::{Canceller, Database, Locked};
 use crate::error::{BackupError, Cause, Failure, Stage};
 use crate::progress::FileProgress;
 use crate::report::ProgressLine;
+use crate::stage::atomic_file;
 use content::{BackupContent, fill};
 use directory::PartialBackup;
 
@@ -59,6 +61,8 @@ pub(crate) struct RevisionRange {
     pub(crate) from: Option<String>,
     /// The heads that the change leads to; `None` if it leads to none or no change follows.
     pub(crate) to: Option<String>,
+    /// The guarded command that makes the change, if there is one: its tool has revisions of its own.
+    pub(crate) guarded: Option<GuardedChange>,
 }
 
 impl RevisionRange {
@@ -70,7 +74,8 @@ impl RevisionRange {
     pub(crate) async fn from_newest(locked: &mut Locked, to: Option<String>) -> Result<RevisionRange, Failure> {
         let applied = locked.database().history().await;
         let applied = applied.map_err(|fault| Failure::new(Stage::Backup, Cause::Database(fault)))?;
-        Ok(RevisionRange { from: applied.iter().map(|row| &row.id).max().map(ToString::to_string), to })
+        let from = applied.iter().map(|row| &row.id).max().map(ToString::to_string);
+        Ok(RevisionRange { from, to, guarded: None })
     }
 }
 
@@ -127,6 +132,19 @@ pub(crate) async fn take(
         () = limit => Err(Cause::Backup(BackupError::TimedOut(policy.timeout.unwrap_or_default()))),
     };
     result.map_err(|cause| Failure::new(Stage::Backup, cause))
+}
+
+/// Adds the revision to which a guarded command has led to the manifest of the backup that was taken before it.
+///
+/// # Errors
+/// Fails with the error of the file system; the manifest is as it was then.
+pub(crate) fn record_result(backup: &Path, to_revision: &str) -> io::Result<()> {
+    let mut manifest: Manifest = serde_json::from_slice(&Manifest::read(backup)?).map_err(io::Error::other)?;
+    if let Some(guarded) = &mut manifest.guarded {
+        guarded.to_revision = Some(to_revision.to_owned());
+    }
+    let json = serde_json::to_vec_pretty(&manifest).map_err(io::Error::other)?;
+    atomic_file::replace(&manifest_of(backup), directory::PARTIAL_SUFFIX, &json)
 }
 
 /// The facts that are read from the database before it is backed up.
@@ -197,6 +215,7 @@ fn manifest(
         lockkeeper_version: env!("CARGO_PKG_VERSION").into(),
         from_revision: range.from.clone(),
         to_revision: range.to.clone(),
+        guarded: range.guarded.clone(),
         rows: Some(rows),
         started_at,
         verified_at: clock::now(),

@@ -1,0 +1,243 @@
+//! The `guard` command: runs the command of another tool, which migrates the database, behind the lock and a backup.
+
+use std::path::Path;
+
+use super::ChangeSummary;
+use crate::cli::{Guard, PresetArg};
+use crate::config::{DatabaseConfig, RehearsalMode};
+use crate::context::RunContext;
+use crate::database::{Canceller, Database, DatabaseError, Locked, SchemaDefects};
+use crate::entrypoint::{handle_failure, lock_settings};
+use crate::error::{BackupDisposition, Cause, CommandEffect, Failure, GuardError, GuardFailure, Stage};
+use crate::guarded_command::{
+    CommandEnd, CommandEnvironment, GuardedCommand, OutputUse, PendingCheck, Preset, hide_secrets,
+};
+use crate::revision::other_tools::{HistoryMove, ToolHistories};
+use crate::stage::backup::{GuardedChange, RevisionRange, Safety, backup, record_result};
+use crate::stage::guard::{CommandRun, LockHold, PendingAnswer, ask, end_sessions_of_dead_runs};
+use crate::stage::lock::{HistoryUse, LockRequest};
+use crate::stage::with_lock::{LockDecision, LockSettings, with_lock_unless_done};
+
+/// Runs the command, unless nothing is pending.
+///
+/// # Errors
+/// Fails as the wait, lock and backup stages do, when the command or the check fails, and when the command has changed
+/// nothing although something was pending.
+pub(crate) async fn run(config: &DatabaseConfig, args: &Guard, context: &RunContext) -> Result<ChangeSummary, Failure> {
+    let no_command = || Failure::new(Stage::Configure, Cause::Usage("guard needs a command after --".into()));
+    let command = GuardedCommand::new(&args.command).ok_or_else(no_command)?;
+    hide_secrets(command.line());
+    command.find().map_err(|error| {
+        let error = GuardError::NotStarted(error);
+        guard_failure(Stage::Configure, &command, error, CommandEffect::Nothing)
+    })?;
+    if config.rehearse == RehearsalMode::Yes {
+        return Err(Failure::new(Stage::Configure, Cause::Usage("guard has no rehearsal".into())));
+    }
+    let check = pending_check(args, &command);
+    if check.is_none() {
+        tracing::warn!("without --pending-command each start takes the lock and a backup, and runs {command}");
+    }
+    let work = GuardWork { config, command, check, environment: CommandEnvironment::default(), context };
+    let settings = lock_settings(config);
+    let lock = LockRequest { history_use: HistoryUse::Untouched, ..settings.lock };
+    let settings = LockSettings { lock, ..settings };
+    let decide = async |database, _| work.decide(database).await;
+    let run_locked = async |locked: &mut Locked, canceller, before| work.run_locked(locked, canceller, before).await;
+    with_lock_unless_done(&settings, &context.cancel, decide, |_, _| None, run_locked).await
+}
+
+/// Returns the check that the arguments name, or that the words of the command imply; `None` if there is none.
+fn pending_check(args: &Guard, command: &GuardedCommand) -> Option<PendingCheck> {
+    let preset = match args.preset {
+        PresetArg::Auto => Preset::Auto,
+        PresetArg::Alembic => Preset::Alembic,
+        PresetArg::Django => Preset::Django,
+        PresetArg::None => Preset::None,
+    };
+    match &args.pending_command {
+        Some(line) => Some(PendingCheck::Command(GuardedCommand::from_shell_line(line))),
+        None => PendingCheck::from_preset(preset, command),
+    }
+}
+
+fn guard_failure(stage: Stage, command: &GuardedCommand, error: GuardError, effect: CommandEffect) -> Failure {
+    let failure = GuardFailure { command: command.to_string(), error, effect };
+    Failure::new(stage, Cause::Guard(Box::new(failure)))
+}
+
+/// Reads the histories of other tools.
+async fn histories(database: &mut Database) -> Result<ToolHistories, DatabaseError> {
+    database.foreign_histories().await.map(ToolHistories::new)
+}
+
+/// The work of the command.
+struct GuardWork<'a> {
+    config: &'a DatabaseConfig,
+    command: GuardedCommand,
+    check: Option<PendingCheck>,
+    environment: CommandEnvironment,
+    context: &'a RunContext,
+}
+
+/// The state of the database before the command.
+struct StateBefore {
+    histories: ToolHistories,
+    defects: SchemaDefects,
+}
+
+impl GuardWork<'_> {
+    /// Asks whether anything is pending, before the lock is taken.
+    async fn decide(&self, mut database: Database) -> Result<LockDecision<ToolHistories, ChangeSummary>, Failure> {
+        let before =
+            histories(&mut database).await.map_err(|fault| Failure::new(Stage::Plan, Cause::Database(fault)))?;
+        database.close_file().await;
+        match self.ask(None).await? {
+            Some(PendingAnswer::Nothing) => Ok(LockDecision::Answer(nothing_pending(&before))),
+            Some(PendingAnswer::Something) | None => Ok(LockDecision::Lock(database, before)),
+        }
+    }
+
+    /// Asks whether anything is pending; returns `None` if nothing can be asked.
+    async fn ask(&self, hold: Option<LockHold<'_>>) -> Result<Option<PendingAnswer>, Failure> {
+        let Some(check) = &self.check else { return Ok(None) };
+        let answer = ask(check, &self.environment, hold, &self.context.cancel).await;
+        answer.map(Some).map_err(|failure| Failure::new(Stage::Plan, Cause::Guard(Box::new(failure))))
+    }
+
+    /// Runs the command under the lock. The previous holder of the lock may have done all the work: if its history has
+    /// moved since the check, or none can be read, the check is made again.
+    async fn run_locked(
+        &self,
+        locked: &mut Locked,
+        mut canceller: Canceller,
+        asked_at: ToolHistories,
+    ) -> Result<ChangeSummary, Failure> {
+        let fault = |fault| Failure::new(Stage::Plan, Cause::Database(fault));
+        let canceller = &mut canceller;
+        let no_session = |error| guard_failure(Stage::Lock, &self.command, error, CommandEffect::Nothing);
+        end_sessions_of_dead_runs(locked, canceller).await.map_err(no_session)?;
+        let histories = histories(locked.database()).await.map_err(fault)?;
+        if !matches!(histories.change_since(&asked_at), HistoryMove::None { .. })
+            && self.ask(Some(LockHold { locked, canceller })).await? == Some(PendingAnswer::Nothing)
+        {
+            return Ok(nothing_pending(&histories));
+        }
+        let safety = self.back_up(locked, canceller, &histories).await?;
+        let before = StateBefore { histories, defects: locked.defects().await.map_err(fault)? };
+        let result = self.migrate(locked, canceller, &before).await;
+        match (result, safety.file()) {
+            (Ok(done), file) => Ok(self.summary(&before.histories, done, file)),
+            (Err(failure), Some(file)) => Err(self.dispose(failure, locked, file).await),
+            (Err(failure), None) => Err(failure),
+        }
+    }
+
+    /// Takes the backup.
+    async fn back_up(
+        &self,
+        locked: &mut Locked,
+        canceller: &mut Canceller,
+        histories: &ToolHistories,
+    ) -> Result<Safety, Failure> {
+        let change =
+            GuardedChange { command: self.command.to_string(), from_revision: histories.revision(), to_revision: None };
+        let range = RevisionRange { guarded: Some(change), ..RevisionRange::from_newest(locked, None).await? };
+        backup(locked, canceller, &self.config.backup, &range, self.context).await
+    }
+
+    /// Runs the command and verifies its result. Returns the histories after it.
+    async fn migrate(
+        &self,
+        locked: &mut Locked,
+        canceller: &mut Canceller,
+        before: &StateBefore,
+    ) -> Result<ToolHistories, Failure> {
+        tracing::info!("running {}", self.command);
+        let run = CommandRun {
+            command: &self.command,
+            environment: &self.environment,
+            output_use: OutputUse::Logged,
+            cancel: &self.context.cancel,
+        };
+        let result = run.to_end(Some(LockHold { locked, canceller })).await;
+        let failed = |error, effect| guard_failure(Stage::Migrate, &self.command, error, effect);
+        let error = match result {
+            Ok((CommandEnd::Exited(0), _)) => return self.verify(locked, canceller, before).await,
+            Ok((end, _)) => GuardError::Ended(end),
+            Err(error @ GuardError::NotStarted(_)) => return Err(failed(error, CommandEffect::Nothing)),
+            Err(error) => error,
+        };
+        let effect = self.effect(locked, before).await;
+        Err(failed(error, effect))
+    }
+
+    /// Returns the effect of a command that has failed. A session that is lost cannot tell it.
+    async fn effect(&self, locked: &mut Locked, before: &StateBefore) -> CommandEffect {
+        match histories(locked.database()).await.map(|after| after.change_since(&before.histories)) {
+            Err(_) | Ok(HistoryMove::Unknown) => CommandEffect::Unknown,
+            Ok(HistoryMove::None { at }) => CommandEffect::NotMoved { at },
+            Ok(HistoryMove::Moved { from, to }) => CommandEffect::Moved { from, to },
+        }
+    }
+
+    /// Checks after a command that has ended with 0 that nothing is pending any more and nothing is newly invalid.
+    async fn verify(
+        &self,
+        locked: &mut Locked,
+        canceller: &mut Canceller,
+        before: &StateBefore,
+    ) -> Result<ToolHistories, Failure> {
+        let fault = |fault| Failure::new(Stage::Verify, Cause::Database(fault));
+        let after = histories(locked.database()).await.map_err(fault)?;
+        let defects = locked.defects().await.map_err(fault)?.invalid;
+        let defects: Vec<String> =
+            defects.into_iter().filter(|defect| !before.defects.invalid.contains(defect)).collect();
+        let error = match self.ask(Some(LockHold { locked, canceller })).await {
+            Ok(Some(PendingAnswer::Something)) => GuardError::StillPending,
+            Ok(_) if defects.is_empty() => return Ok(after),
+            Ok(_) => GuardError::Defects(defects),
+            Err(failure) => return Err(failure),
+        };
+        let effect = self.effect(locked, before).await;
+        Err(guard_failure(Stage::Verify, &self.command, error, effect))
+    }
+
+    /// Decides what becomes of the backup after a failure. After a signal nobody waits for a restore.
+    async fn dispose(&self, failure: Failure, locked: &mut Locked, file: &Path) -> Failure {
+        let Cause::Guard(guard) = &failure.cause else { return failure };
+        if !guard.may_have_changed() {
+            return failure;
+        }
+        let cancel = &self.context.cancel;
+        match cancel.reason() {
+            Some(_) => Failure { backup_disposition: BackupDisposition::Kept(file.to_owned()), ..failure },
+            None => handle_failure(self.config, failure, locked, file, cancel).await,
+        }
+    }
+
+    /// Returns the result, and completes the manifest of the backup.
+    fn summary(&self, before: &ToolHistories, after: ToolHistories, file: Option<&Path>) -> ChangeSummary {
+        let revision = after.revision();
+        if let (Some(file), Some(revision)) = (file, &revision)
+            && let Err(error) = record_result(file, revision)
+        {
+            tracing::warn!("the revision {revision} is not in the manifest of {}: {error}", file.display());
+        }
+        let history = match after.change_since(before) {
+            HistoryMove::Unknown => String::new(),
+            HistoryMove::None { at } => format!(", the database is still at {at}"),
+            HistoryMove::Moved { from, to } => format!(", the database has moved from {from} to {to}"),
+        };
+        let backup = file.map_or(String::new(), |file| format!(", backup {}", file.display()));
+        let message = format!("{} ended with 0{history}{backup}", self.command);
+        ChangeSummary { message, revision, backup: file.map(Into::into) }
+    }
+}
+
+/// Returns the result of a run that had nothing to do.
+fn nothing_pending(histories: &ToolHistories) -> ChangeSummary {
+    let revision = histories.revision();
+    let place = revision.as_ref().map_or(String::new(), |revision| format!(", the database is at {revision}"));
+    ChangeSummary { message: format!("nothing pending{place}"), revision, backup: None }
+}

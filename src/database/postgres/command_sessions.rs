@@ -1,0 +1,139 @@
+//! Finds and ends the sessions of a guarded command, from the monitor session: the working session may be lost.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::monitor::{MonitorSession, ProbeReply};
+use super::{Postgres, column};
+use crate::database::DatabaseError;
+use crate::database::command_sessions::{CommandMark, CommandSessions};
+use crate::masking::mask_query;
+use crate::revision::render::OWN_PATH;
+use crate::sql::literal;
+
+/// The pause between two looks at sessions that are ending.
+const INTERVAL: Duration = Duration::from_millis(50);
+/// The states of a session in which it executes a statement or is in a transaction (manual, 27.2.3).
+const RUNNING: &str = "a.state IN ('active', 'idle in transaction', 'idle in transaction (aborted)', \
+     'fastpath function call')";
+
+/// The treatment of the sessions that are found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SessionAction {
+    /// They are described.
+    Describe,
+    /// They are described and ended.
+    Terminate,
+}
+
+/// Returns new marks for the sessions of a command.
+pub(crate) async fn mark(session: &mut Postgres) -> Result<CommandMark, DatabaseError> {
+    let sql = "SELECT pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS')";
+    let since = column(&session.row(sql.into()).await?, 0)?;
+    let lock_name = format!("lockkeeper guard {:016x} ", session.key().cast_unsigned());
+    Ok(CommandMark { name: format!("{lock_name}{:08x}", fastrand::u32(..)), lock_name, since })
+}
+
+impl MonitorSession {
+    /// Ends sessions and waits at most `limit` until they are gone. Returns a description of each.
+    pub(crate) async fn end_command_sessions(
+        &mut self,
+        mark: &CommandMark,
+        sessions: CommandSessions<'_>,
+        limit: Duration,
+    ) -> Vec<String> {
+        let start = Instant::now();
+        let mut found: Option<Vec<String>> = None;
+        loop {
+            let left = self.command_sessions(mark, sessions, SessionAction::Terminate).await;
+            if left.is_empty() {
+                return found.unwrap_or_default();
+            }
+            if start.elapsed() >= limit {
+                tracing::warn!("these sessions of the command could not be ended: {}", left.join("; "));
+                return found.unwrap_or(left);
+            }
+            found.get_or_insert(left);
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
+
+    /// Returns a description of each session of the command that executes a statement or is in a transaction.
+    pub(crate) async fn running_command_sessions(
+        &mut self,
+        mark: &CommandMark,
+        addresses: &BTreeSet<SocketAddr>,
+    ) -> Vec<String> {
+        self.command_sessions(mark, CommandSessions::Running(addresses), SessionAction::Describe).await
+    }
+
+    /// Looks for sessions. A role that the current one is no member of keeps its sessions: they are described only.
+    async fn command_sessions(
+        &mut self,
+        mark: &CommandMark,
+        sessions: CommandSessions<'_>,
+        action: SessionAction,
+    ) -> Vec<String> {
+        let terminate = match action {
+            SessionAction::Describe => "NULL",
+            SessionAction::Terminate => {
+                "CASE WHEN pg_catalog.pg_has_role(a.usesysid, 'MEMBER') THEN pg_catalog.pg_terminate_backend(a.pid) END"
+            }
+        };
+        let sql = format!(
+            "{OWN_PATH}SELECT pg_catalog.format('session %s of %s in %s (%s)', a.pid, a.usename, a.datname, \
+             coalesce(a.state, 'state unknown')), \
+             coalesce(pg_catalog.left(pg_catalog.split_part(a.query, E'\\n', 1), 80), ''), {terminate} \
+             FROM pg_catalog.pg_stat_activity a WHERE a.backend_type = 'client backend' \
+             AND a.pid <> pg_catalog.pg_backend_pid() AND {}",
+            condition(mark, sessions)
+        );
+        let rows = match self.query(sql).await {
+            ProbeReply::Rows(rows) => rows,
+            ProbeReply::Failed(fault) => {
+                tracing::warn!("sessions of the command could not be looked for: {fault}");
+                return Vec::new();
+            }
+            ProbeReply::Silence => {
+                tracing::warn!("sessions of the command could not be looked for: no answer");
+                return Vec::new();
+            }
+        };
+        let describe = |row| Ok::<_, DatabaseError>((column::<String>(row, 0)?, column::<String>(row, 1)?));
+        let described = rows.iter().filter_map(|row| describe(row).ok());
+        described.map(|(session, query)| format!("{session}: {}", mask_query(&query))).collect()
+    }
+}
+
+/// Returns the condition that selects the sessions.
+fn condition(mark: &CommandMark, sessions: CommandSessions<'_>) -> String {
+    let is_named = |name: &str| format!("pg_catalog.starts_with(a.application_name, {})", literal(name));
+    let (addresses, running) = match sessions {
+        CommandSessions::OfDeadRuns => {
+            let own = literal(&mark.name);
+            return format!(
+                "{} AND NOT pg_catalog.starts_with(a.application_name, {own}) \
+                 AND a.datname = pg_catalog.current_database() AND pg_catalog.pg_has_role(a.usesysid, 'MEMBER')",
+                is_named(&mark.lock_name)
+            );
+        }
+        CommandSessions::All(addresses) => (addresses, ""),
+        CommandSessions::Running(addresses) => (addresses, RUNNING),
+    };
+    let mut ways = vec![is_named(&mark.name)];
+    let pairs: Vec<String> = (addresses.iter())
+        .map(|address| format!("({}::inet, {})", literal(&address.ip().to_string()), address.port()))
+        .collect();
+    if !pairs.is_empty() {
+        // The ports of connections are used again: an older session is not the command's.
+        ways.push(format!(
+            "(a.client_addr, a.client_port) IN ({}) AND pg_catalog.to_char(a.backend_start AT TIME ZONE 'UTC', \
+             'YYYYMMDDHH24MISSUS') >= {}",
+            pairs.join(", "),
+            literal(&mark.since)
+        ));
+    }
+    let all = format!("({})", ways.join(" OR "));
+    if running.is_empty() { all } else { format!("{all} AND {running}") }
+}
