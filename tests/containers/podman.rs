@@ -17,7 +17,8 @@ use crate::support::{DEFAULT_TIMEOUT, temporary_directory, unique, wait_for_text
 const APPLICATION: &str = "devops-hub:1.0.0";
 
 /// A stand-in for the application: it may use nothing but its database, prints the tables that it finds, and stays.
-/// Like an application it retries while the network of a new pod cannot resolve a name yet.
+/// Like an application it retries: podman writes the password for the second pod into the file that the first pod has
+/// mounted, and the file is empty for a moment.
 const WITH_PSQL: &str = r#"
 FROM postgres:16-alpine
 ENTRYPOINT ["sh", "-c", "trap 'exit 0' TERM; until PGPASSWORD=$(cat \"$DATABASE_PASSWORD_FILE\") psql \"$DATABASE_URL\" -XAtc \"select 'found ' || tablename from pg_tables where schemaname = 'public' order by 1\"; do sleep 0.2; done; sleep infinity & wait"]
@@ -51,8 +52,14 @@ impl PodmanDirs {
             dirs.root, dirs.run
         );
         fs::write(dirs.run.join("storage.conf"), storage).expect("a file");
+        fs::write(dirs.hosts(), "").expect("a file");
         fs::write(dirs.run.join("containers.conf"), dirs.settings(&run.join("networks"))).expect("a file");
         dirs
+    }
+
+    /// Returns the file with the host names of all containers.
+    fn hosts(&self) -> PathBuf {
+        self.run.join("hosts")
     }
 
     fn settings(&self, networks: &Path) -> String {
@@ -61,6 +68,7 @@ impl PodmanDirs {
         // them all.
         format!(
             r#"[containers]
+base_hosts_file = {:?}
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
 [engine]
 cgroup_manager = "cgroupfs"
@@ -72,6 +80,7 @@ tmp_dir = {:?}
 network_backend = "netavark"
 network_config_dir = {networks:?}
 "#,
+            self.hosts(),
             self.run.join("tmp")
         )
     }
@@ -136,7 +145,7 @@ fn images() -> &'static PodmanDirs {
     })
 }
 
-/// An instance of podman with no containers in it, and a network.
+/// An instance of podman with no containers in it, and a network where the name `postgres` is known from the start.
 pub struct Podman {
     dirs: PodmanDirs,
     network: String,
@@ -147,8 +156,22 @@ impl Podman {
     pub fn new() -> Podman {
         let network = unique("lk");
         let podman = Podman { dirs: PodmanDirs::new(&network, Some(images())), network };
-        podman.output_of(&["network", "create", &podman.network]);
+        // The containers have the name of the database in their hosts file, and the network has no DNS: aardvark-dns is one
+        // process for all podman instances of the machine. Version 1.4 reads the files of all networks whenever a container
+        // starts or stops, and ends when one of them is removed meanwhile. No name is resolved then until the next
+        // container starts.
+        podman.output_of(&["network", "create", "--disable-dns", &podman.network]);
+        fs::write(podman.dirs.hosts(), format!("{} postgres\n", podman.database_address())).expect("a file");
         podman
+    }
+
+    /// Returns the address of the database, also before it runs. podman gives the other containers the lowest addresses.
+    #[track_caller]
+    fn database_address(&self) -> String {
+        let subnet = ["network", "inspect", "--format", "{{(index .Subnets 0).Subnet}}", &self.network];
+        let subnet = self.output_of(&subnet);
+        let prefix = subnet.strip_suffix(".0/24").unwrap_or_else(|| panic!("a network of 256 addresses: {subnet}"));
+        format!("{prefix}.250")
     }
 
     pub fn execute<T: AsRef<OsStr>>(&self, arguments: &[T]) -> Finished {
@@ -175,7 +198,7 @@ impl Podman {
     /// Starts the server that the examples expect outside of their manifests, with this password.
     #[track_caller]
     pub fn start_database(&self, password: &str) {
-        let network = format!("{}:alias=postgres", self.network);
+        let network = format!("{}:ip={}", self.network, self.database_address());
         let password = format!("POSTGRES_PASSWORD={password}");
         let mut run = vec!["run", "--detach", "--name=database", "--network", &network];
         run.extend(["--tmpfs=/var/lib/postgresql/data", "--env=POSTGRES_USER=devops_hub", "--env", &password]);
