@@ -70,7 +70,7 @@ fn a_restarted_pod_has_nothing_to_apply() {
     let podman = Podman::new();
     podman.start_database(PASSWORD);
     podman.play(&rendered("k8s/base")).expect_code(0);
-    podman.output_of(&["pod", "stop", "devops-hub-pod-0"]);
+    podman.stop_pod("devops-hub-pod-0");
     podman.value("ALTER SYSTEM SET log_statement = 'all'");
     podman.value("SELECT pg_reload_conf()");
     podman.wait_for_value("SHOW log_statement", "all");
@@ -224,7 +224,7 @@ fn the_application_finds_the_sqlite_file_that_the_init_container_has_migrated() 
     expect_application_started(&podman, APPLICATION);
     assert!(podman.volume("devops-hub-data").join("devops_hub.db").exists());
 
-    podman.output_of(&["pod", "stop", "devops-hub-pod-0"]);
+    podman.stop_pod("devops-hub-pod-0");
     podman.output_of(&["pod", "start", "devops-hub-pod-0"]);
     assert!(podman.logs(MIGRATE).contains("nothing pending"), "{}", podman.logs(MIGRATE));
 }

@@ -61,7 +61,7 @@ fn publish(directory: &Path, time: &str, files: &[(String, String)]) {
 #[track_caller]
 fn restart(podman: &Podman) -> String {
     let before = podman.logs(MIGRATE).len();
-    podman.output_of(&["pod", "stop", "devops-hub-pod-0"]);
+    podman.stop_pod("devops-hub-pod-0");
     podman.output_of(&["pod", "start", "devops-hub-pod-0"]);
     podman.logs(MIGRATE).split_off(before)
 }
@@ -88,7 +88,8 @@ fn a_mounted_config_map_is_read_once_per_start_through_its_links() {
     publish(directory.path(), "..2026_01_14_09_30_00.3", &old);
     let log = restart(&podman);
     assert!(log.contains("ahead of"), "{log}");
-    wait_until("the application runs", DEFAULT_TIMEOUT, || {
-        podman.inspect(APPLICATION, "{{.State.Status}}") == "running"
+    wait_until("the second start of the application with the newer schema", DEFAULT_TIMEOUT, || {
+        podman.logs(APPLICATION).matches("found new\n").count() == 2
     });
+    assert_eq!(podman.inspect(APPLICATION, "{{.State.Status}}"), "running");
 }

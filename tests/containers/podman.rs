@@ -242,6 +242,20 @@ impl Podman {
         command
     }
 
+    /// Stops a pod that is started again later.
+    #[track_caller]
+    pub fn stop_pod(&self, pod: &str) {
+        let containers = self.output_of(&["pod", "inspect", "--format", "{{range .Containers}}{{.ID}} {{end}}", pod]);
+        let monitors: Vec<String> =
+            containers.split_whitespace().map(|container| self.inspect(container, "{{.State.ConmonPid}}")).collect();
+        self.output_of(&["pod", "stop", pod]);
+        // The monitor of each container runs `podman container cleanup` at its end. It stops the pod when all other
+        // containers have ended, also if the pod has been started again in the meantime.
+        for monitor in monitors {
+            wait_until("the end of the monitors", DEFAULT_TIMEOUT, || !is_running(&monitor));
+        }
+    }
+
     /// Removes the pods; the volumes stay.
     #[track_caller]
     pub fn remove_pods(&self) {
@@ -270,6 +284,11 @@ impl Podman {
     pub fn volume(&self, name: &str) -> PathBuf {
         self.output_of(&["volume", "inspect", "--format", "{{.Mountpoint}}", name]).into()
     }
+}
+
+/// Returns true unless the process has ended: then it has no command line, also while its parent has not waited for it.
+fn is_running(pid: &str) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
 }
 
 impl Drop for Podman {
