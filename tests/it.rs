@@ -91,6 +91,10 @@ mod graph;
 mod guard;
 #[path = "it/guard_ends.rs"]
 mod guard_ends;
+#[path = "it/guard_rehearse.rs"]
+mod guard_rehearse;
+#[path = "it/guard_tools.rs"]
+mod guard_tools;
 #[path = "it/guides.rs"]
 mod guides;
 #[path = "it/harness.rs"]

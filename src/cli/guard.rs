@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 
 // The help text of `guard`, below its options.
@@ -23,6 +24,9 @@ pub struct Guard {
     /// migrate --check, auto by the words of the command, or none
     #[arg(long, value_enum, value_name = "TOOL", default_value = "auto", hide_possible_values = true)]
     pub(crate) preset: PresetArg,
+    /// The variable from which the command takes the URL of its database: --rehearse sets it to that of the copy
+    #[arg(long, value_name = "NAME", default_value = "DATABASE_URL", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) url_env: String,
     /// The command and its arguments: what comes after the first `--`.
     #[arg(skip)]
     pub(crate) command: Vec<OsString>,

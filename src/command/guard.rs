@@ -6,7 +6,7 @@ use super::ChangeSummary;
 use crate::cli::{Guard, PresetArg};
 use crate::config::{DatabaseConfig, RehearsalMode};
 use crate::context::RunContext;
-use crate::database::{Canceller, Database, DatabaseError, Locked, SchemaDefects};
+use crate::database::{Canceller, Database, Locked, SchemaDefects};
 use crate::entrypoint::{handle_failure, lock_settings};
 use crate::error::{BackupDisposition, Cause, CommandEffect, Failure, GuardError, GuardFailure, Stage};
 use crate::guarded_command::{
@@ -14,8 +14,11 @@ use crate::guarded_command::{
 };
 use crate::revision::other_tools::{HistoryMove, ToolHistories};
 use crate::stage::backup::{GuardedChange, RevisionRange, Safety, backup, record_result};
-use crate::stage::guard::{CommandRun, LockHold, PendingAnswer, ask, end_sessions_of_dead_runs};
+use crate::stage::guard::{
+    CommandRun, GuardRehearsal, LockHold, PendingAnswer, ask, end_sessions_of_dead_runs, histories,
+};
 use crate::stage::lock::{HistoryUse, LockRequest};
+use crate::stage::rehearse::tidy;
 use crate::stage::with_lock::{LockDecision, LockSettings, with_lock_unless_done};
 
 /// Runs the command, unless nothing is pending.
@@ -31,14 +34,18 @@ pub(crate) async fn run(config: &DatabaseConfig, args: &Guard, context: &RunCont
         let error = GuardError::NotStarted(error);
         guard_failure(Stage::Configure, &command, error, CommandEffect::Nothing)
     })?;
-    if config.rehearse == RehearsalMode::Yes {
-        return Err(Failure::new(Stage::Configure, Cause::Usage("guard has no rehearsal".into())));
-    }
     let check = pending_check(args, &command);
     if check.is_none() {
         tracing::warn!("without --pending-command each start takes the lock and a backup, and runs {command}");
     }
-    let work = GuardWork { config, command, check, environment: CommandEnvironment::default(), context };
+    let work = GuardWork {
+        config,
+        command,
+        check,
+        url_env: &args.url_env,
+        environment: CommandEnvironment::default(),
+        context,
+    };
     let settings = lock_settings(config);
     let lock = LockRequest { history_use: HistoryUse::Untouched, ..settings.lock };
     let settings = LockSettings { lock, ..settings };
@@ -66,16 +73,12 @@ fn guard_failure(stage: Stage, command: &GuardedCommand, error: GuardError, effe
     Failure::new(stage, Cause::Guard(Box::new(failure)))
 }
 
-/// Reads the histories of other tools.
-async fn histories(database: &mut Database) -> Result<ToolHistories, DatabaseError> {
-    database.foreign_histories().await.map(ToolHistories::new)
-}
-
 /// The work of the command.
 struct GuardWork<'a> {
     config: &'a DatabaseConfig,
     command: GuardedCommand,
     check: Option<PendingCheck>,
+    url_env: &'a str,
     environment: CommandEnvironment,
     context: &'a RunContext,
 }
@@ -125,7 +128,10 @@ impl GuardWork<'_> {
         }
         let safety = self.back_up(locked, canceller, &histories).await?;
         let before = StateBefore { histories, defects: locked.defects().await.map_err(fault)? };
-        let result = self.migrate(locked, canceller, &before).await;
+        let result = match self.rehearse(locked, canceller, &safety, &before.histories).await {
+            Ok(()) => self.migrate(locked, canceller, &before).await,
+            Err(failure) => Err(failure),
+        };
         match (result, safety.file()) {
             (Ok(done), file) => Ok(self.summary(&before.histories, done, file)),
             (Err(failure), Some(file)) => Err(self.dispose(failure, locked, file).await),
@@ -144,6 +150,33 @@ impl GuardWork<'_> {
             GuardedChange { command: self.command.to_string(), from_revision: histories.revision(), to_revision: None };
         let range = RevisionRange { guarded: Some(change), ..RevisionRange::from_newest(locked, None).await? };
         backup(locked, canceller, &self.config.backup, &range, self.context).await
+    }
+
+    /// Rehearses the command if that was asked for.
+    async fn rehearse(
+        &self,
+        locked: &mut Locked,
+        canceller: &mut Canceller,
+        safety: &Safety,
+        before: &ToolHistories,
+    ) -> Result<(), Failure> {
+        let DatabaseConfig { backup, history, limits, .. } = self.config;
+        if self.config.rehearse == RehearsalMode::No {
+            tidy(locked).await;
+            return Ok(());
+        }
+        let rehearsal = GuardRehearsal {
+            command: &self.command,
+            check: self.check.as_ref(),
+            url_env: self.url_env,
+            safety,
+            dir: &backup.dir,
+            pg_dump: backup.pg_dump.as_deref(),
+            history,
+            limits: *limits,
+            cancel: &self.context.cancel,
+        };
+        rehearsal.hold(LockHold { locked, canceller }, before).await
     }
 
     /// Runs the command and verifies its result. Returns the histories after it.

@@ -71,7 +71,10 @@ fn halted(f: &mut fmt::Formatter<'_>, file: &str, reason: CancelReason, leftover
 
 /// Writes the error of a rehearsal that failed after `done` steps.
 fn rehearsal(f: &mut fmt::Formatter<'_>, cause: &Cause, done: usize) -> fmt::Result {
-    write!(f, "on a copy made of the backup, after {done} steps that ran: {cause}")
+    match cause {
+        Cause::Guard(_) => write!(f, "on a copy made of the backup: {cause}"),
+        _ => write!(f, "on a copy made of the backup, after {done} steps that ran: {cause}"),
+    }
 }
 
 /// Writes the error of a change of the history.

@@ -35,6 +35,8 @@ pub(crate) enum GuardError {
     StillPending,
     /// It has ended with 0 and left these defects in the schema.
     Defects(Vec<String>),
+    /// Its rehearsal has changed the database itself and not the copy, whose URL was in this variable.
+    NotRehearsed(String),
 }
 
 /// The effect of a command on the database, by the history table of its tool.
@@ -76,6 +78,10 @@ impl fmt::Display for GuardFailure {
             }
             GuardError::StillPending => f.write_str("it ended with 0, but something is still pending"),
             GuardError::Defects(defects) => write!(f, "it ended with 0, but {}", defects.join("; ")),
+            GuardError::NotRehearsed(variable) => write!(
+                f,
+                "the rehearsal has changed the database itself: the command does not take its database from {variable}"
+            ),
         }
     }
 }
@@ -106,6 +112,9 @@ impl GuardFailure {
             GuardError::LeftRunning(_) => "let the command wait for what it starts, and run again",
             GuardError::StillPending => "run the command by hand and see why it does nothing",
             GuardError::Defects(_) => "fix the differences above, then run again",
+            GuardError::NotRehearsed(_) => {
+                "name the variable that the command reads with --url-env, or go without --rehearse"
+            }
         }
     }
 

@@ -245,5 +245,6 @@ fn for_guard_error(error: &GuardError) -> Exit {
         GuardError::Stopped(reason) => for_signal(*reason),
         GuardError::LeftRunning(_) => Exit::Partial,
         GuardError::StillPending | GuardError::Defects(_) => Exit::Mismatch,
+        GuardError::NotRehearsed(_) => Exit::Config,
     }
 }

@@ -21,7 +21,7 @@ use crate::revision::{Completed, Plan, Step, TransactionMode};
 use crate::signal::Cancel;
 
 /// The suffix of the database in which a rehearsal takes place; on SQLite, of the file.
-const SUFFIX: &str = "_lockkeeper_rehearsal";
+pub(super) const SUFFIX: &str = "_lockkeeper_rehearsal";
 
 /// The settings of a rehearsal.
 pub(crate) struct Rehearsal<'a> {

@@ -2,13 +2,12 @@
 //! are printed.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
+use std::path::Path;
 
 use crate::support::guide::{Workspace, lines};
 use crate::support::postgres::Postgres;
 use crate::support::sqlite;
+use crate::support::tools::migrations;
 
 const ENVIRONMENT: &str = r#"
 import os
@@ -71,31 +70,6 @@ def downgrade():
     op.drop_table("events")
 "#;
 
-/// Returns the directory of the programs of a virtual environment with Alembic and a PostgreSQL driver, which is
-/// created once.
-fn alembic() -> &'static Path {
-    static BIN: OnceLock<PathBuf> = OnceLock::new();
-    BIN.get_or_init(|| {
-        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("alembic");
-        let bin = home.join("bin");
-        if !bin.join("complete").exists() {
-            let _ = fs::remove_dir_all(&home);
-            let mut venv = Command::new("python3");
-            must_run(venv.args(["-m", "venv"]).arg(&home));
-            let mut pip = Command::new(bin.join("pip"));
-            must_run(pip.args(["install", "--quiet", "alembic<2", "psycopg2-binary<3"]));
-            fs::write(bin.join("complete"), "").expect("a mark");
-        }
-        bin
-    })
-}
-
-/// Runs Python or pip with the environment of the machine, which knows where packages come from.
-fn must_run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
 /// A project of two revisions in a directory of its own, with `lockkeeper` and `alembic` on its PATH.
 struct Project {
     workspace: Workspace,
@@ -115,7 +89,7 @@ impl Project {
             fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
             fs::write(path, text).expect("a file of the project");
         }
-        workspace.program("alembic", &alembic().join("alembic"));
+        workspace.program("alembic", &migrations("alembic"));
         let url = url(workspace.path());
         Project { workspace, url }
     }

@@ -16,6 +16,7 @@ pub mod kill;
 pub mod lease;
 pub mod ledger;
 pub mod manifests;
+pub mod migration_tools;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod process;

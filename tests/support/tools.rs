@@ -13,6 +13,11 @@ pub fn python() -> PathBuf {
     tool("python/bin/python")
 }
 
+/// Returns a program of the Python that has Alembic, Django and a driver of PostgreSQL.
+pub fn migrations(name: &str) -> PathBuf {
+    tool("migrations/bin").join(name)
+}
+
 /// Returns the program that renders a kustomization.
 pub fn kustomize() -> PathBuf {
     tool("kustomize")

@@ -6,6 +6,7 @@
 //!
 //! An error names the part that is wrong and never quotes a value, because any value may hold a secret.
 
+mod copy;
 mod hosts;
 mod passfile;
 mod postgres;
@@ -18,6 +19,7 @@ use std::fmt;
 
 use crate::dialect::Dialect;
 
+pub(crate) use copy::{UrlForm, sqlite_url_of};
 pub(crate) use hosts::{Address, Host};
 pub(crate) use postgres::{PostgresTarget, SslMode, Tls};
 pub(crate) use secret::Secret;

@@ -11,7 +11,7 @@ use super::text::{decode, refuse_variable};
 use super::{RESERVED, Secret, UrlError, fail};
 
 /// The characters that are percent-encoded in a URL for display.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The PostgreSQL database that a URL names: the key words of libpq (manual, 34.1.2) that Lockkeeper uses.
 #[derive(Clone, Debug)]

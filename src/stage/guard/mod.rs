@@ -3,16 +3,19 @@
 
 mod active;
 mod pending;
+mod rehearse;
 
 use tracing::Instrument;
 
-use crate::database::{Canceller, Database, Locked};
+use crate::database::{Canceller, Database, DatabaseError, Locked};
 use crate::error::GuardError;
 use crate::guarded_command::{CommandEnd, CommandEnvironment, GuardedCommand, OutputLines, OutputUse, RunningCommand};
+use crate::revision::other_tools::ToolHistories;
 use crate::signal::Cancel;
 use active::ActiveRun;
 pub(crate) use active::LockHold;
 pub(crate) use pending::{PendingAnswer, ask};
+pub(crate) use rehearse::GuardRehearsal;
 
 /// A command that is about to run, with everything that decides how.
 pub(crate) struct CommandRun<'a> {
@@ -48,6 +51,14 @@ impl CommandRun<'_> {
         let running = started.map_err(GuardError::NotStarted)?;
         ActiveRun::new(self, hold, mark).finish(running).in_current_span().await
     }
+}
+
+/// Reads the histories of other tools.
+///
+/// # Errors
+/// Fails when the session is lost, or the SQLite file stays locked.
+pub(crate) async fn histories(database: &mut Database) -> Result<ToolHistories, DatabaseError> {
+    database.foreign_histories().await.map(ToolHistories::new)
 }
 
 /// Ends the sessions that the command of a killed run has left: they may still write, and this run has the lock.

@@ -83,6 +83,11 @@ pub(crate) fn discard_copies(locked: &Sqlite, suffix: &str) {
 }
 
 impl ArchiveCopy {
+    /// Returns the path of the copy.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Opens the copy.
     ///
     /// # Errors
