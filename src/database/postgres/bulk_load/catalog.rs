@@ -22,30 +22,40 @@ impl Database {
     /// The session is lost, or the database is SQLite, which is never the target of a load.
     pub async fn target_tables(&mut self) -> Result<Vec<TargetTable>, DatabaseError> {
         match self {
-            Database::Postgres(database) => database.target_tables().await,
+            Database::Postgres(session) => TargetCatalog::new(session).tables().await,
             Database::Sqlite(_) => Err(super::no_target()),
         }
     }
 }
 
-impl Postgres {
+/// The catalog of a database as the target of a load.
+pub(super) struct TargetCatalog<'a> {
+    session: &'a mut Postgres,
+}
+
+impl<'a> TargetCatalog<'a> {
+    /// Returns the catalog of the session's database.
+    pub(super) fn new(session: &'a mut Postgres) -> TargetCatalog<'a> {
+        TargetCatalog { session }
+    }
+
     /// Lists the tables outside of the system's schemas, without those of extensions, the history, and partitions.
     ///
     /// # Errors
     /// Fails when the session is lost.
-    pub(crate) async fn target_tables(&mut self) -> Result<Vec<TargetTable>, DatabaseError> {
-        let schema = self.schema().unwrap_or_default();
-        let sql = tables(&schema, &self.facts.table);
-        let mut tables: Vec<TargetTable> = self.rows(sql).await?.iter().map(table).collect::<Result<_, _>>()?;
+    pub(super) async fn tables(&mut self) -> Result<Vec<TargetTable>, DatabaseError> {
+        let schema = self.session.schema().unwrap_or_default();
+        let sql = tables(&schema, &self.session.facts.table);
+        let mut tables: Vec<TargetTable> = self.session.rows(sql).await?.iter().map(table).collect::<Result<_, _>>()?;
         let positions: HashMap<u32, usize> =
             tables.iter().enumerate().map(|(position, table)| (table.oid, position)).collect();
         let oids = oids(tables.iter().map(|table| table.oid));
-        for row in self.rows(columns(&oids)).await? {
+        for row in self.session.rows(columns(&oids)).await? {
             if let Some(position) = positions.get(&oid(&row, 0)?) {
                 tables[*position].columns.push(target_column(&row)?);
             }
         }
-        for row in self.rows(sequences(&oids)).await? {
+        for row in self.session.rows(sequences(&oids)).await? {
             if let Some(position) = positions.get(&oid(&row, 0)?) {
                 tables[*position].sequences.push(sequence(&row)?);
             }
@@ -62,7 +72,7 @@ impl Postgres {
             format!("SELECT {position}::bigint WHERE EXISTS (SELECT FROM {})", table.rows())
         };
         let questions: Vec<String> = tables.iter().enumerate().map(exists).collect();
-        let rows = self.rows(questions.join(" UNION ALL ")).await?;
+        let rows = self.session.rows(questions.join(" UNION ALL ")).await?;
         let positions: Vec<i64> = rows.iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?;
         let table = |position: i64| tables.get(usize::try_from(position).ok()?).cloned();
         Ok(positions.into_iter().filter_map(table).collect())

@@ -39,7 +39,7 @@ impl Advice {
 
 /// Begins `COPY t (a, b) FROM STDIN`. The caller sends whole rows; the header and the end marker are sent here.
 pub(super) async fn copy_in<'l>(
-    database: &'l mut Postgres,
+    session: &'l mut Postgres,
     copy_state: &'l mut CopyState,
     table: &TargetTable,
     columns: &[&str],
@@ -48,13 +48,13 @@ pub(super) async fn copy_in<'l>(
     // Without columns there are no parentheses, because a table may have no columns.
     let column_list = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
     let sql = format!("COPY {}{column_list} FROM STDIN (FORMAT binary)", table.quoted());
-    let advice = Advice { role: database.facts.role.clone(), sql };
+    let advice = Advice { role: session.facts.role.clone(), sql };
     // Checks and domains of the tables call functions that look names up on the application's search path. The COPY
     // itself has no ambiguous name; `BulkLoad::reattach_tables` sets Lockkeeper's own path again.
-    super::execute(database, "SET LOCAL search_path TO DEFAULT".into()).await?;
-    let exchange = database.exchange.clone();
+    super::execute(session, "SET LOCAL search_path TO DEFAULT".into()).await?;
+    let exchange = session.exchange.clone();
     let waiting = exchange.begin();
-    let copy = database.connection.copy_in_raw(&advice.sql).await.map_err(|error| advice.describe_error(error))?;
+    let copy = session.connection.copy_in_raw(&advice.sql).await.map_err(|error| advice.describe_error(error))?;
     drop(waiting);
     *copy_state = CopyState::Busy;
     let mut copy = CopyIn { copy, exchange, copy_state, advice };
@@ -106,31 +106,31 @@ impl CopyIn<'_> {
 /// Runs `COPY (query) TO STDOUT` and passes the rows to `each` one by one, in the memory of one row; returns their
 /// number.
 pub(super) async fn copy_out(
-    database: &mut Postgres,
+    session: &mut Postgres,
     copy_state: &mut CopyState,
     query: &str,
     each: impl FnMut(CopyRow<'_>),
 ) -> Result<u64, DatabaseError> {
-    copy_out_pausing(database, copy_state, query, each, async || ControlFlow::Continue(())).await
+    copy_out_pausing(session, copy_state, query, each, async || ControlFlow::Continue(())).await
 }
 
 /// Copies as [`copy_out`] does, and awaits `pause` after each chunk, without reading meanwhile: for rows that must be
 /// written before more are read, in bounded memory. A pause can end the copying.
 pub(super) async fn copy_out_pausing(
-    database: &mut Postgres,
+    session: &mut Postgres,
     copy_state: &mut CopyState,
     query: &str,
     mut each: impl FnMut(CopyRow<'_>),
     mut pause: impl AsyncFnMut() -> ControlFlow<()>,
 ) -> Result<u64, DatabaseError> {
     // The driver gets out of step if the server refuses a COPY before it begins. EXPLAIN fails for the same reasons.
-    super::execute(database, format!("EXPLAIN {query}")).await?;
-    let advice = Advice { role: database.facts.role.clone(), sql: format!("COPY ({query}) TO STDOUT (FORMAT binary)") };
+    super::execute(session, format!("EXPLAIN {query}")).await?;
+    let advice = Advice { role: session.facts.role.clone(), sql: format!("COPY ({query}) TO STDOUT (FORMAT binary)") };
     *copy_state = CopyState::Busy;
-    let exchange = database.exchange.clone();
+    let exchange = session.exchange.clone();
     let waiting = exchange.begin();
     let mut stream =
-        database.connection.copy_out_raw(&advice.sql).await.map_err(|error| advice.describe_error(error))?;
+        session.connection.copy_out_raw(&advice.sql).await.map_err(|error| advice.describe_error(error))?;
     drop(waiting);
     let mut rows = CopyReader::default();
     loop {

@@ -27,6 +27,7 @@ use crate::database::{ApplyError, Database, DatabaseError, DatabaseErrorKind, Lo
 use crate::revision::render::OWN_PATH;
 use crate::sql::literal;
 use crate::transfer::target::TargetTable;
+use catalog::TargetCatalog;
 pub(crate) use copy::CopyIn;
 use detached::DetachedObjects;
 pub(crate) use orphan::{Orphan, Removal};
@@ -49,7 +50,7 @@ enum CopyState {
 
 /// A transaction in which tables are loaded.
 pub struct BulkLoad<'a> {
-    database: &'a mut Postgres,
+    session: &'a mut Postgres,
     tables: Vec<TargetTable>,
     detached: DetachedObjects,
     copy_state: CopyState,
@@ -57,7 +58,7 @@ pub struct BulkLoad<'a> {
 
 /// A loaded transaction in which all detached objects are reattached: only this type can be committed.
 pub struct CompletedLoad<'a> {
-    database: &'a mut Postgres,
+    session: &'a mut Postgres,
     copy_state: CopyState,
 }
 
@@ -68,84 +69,34 @@ impl Locked {
     /// A table is in use, a privilege is missing, or the database is SQLite, which is never the target of a load.
     pub async fn load(&mut self, tables: &[TargetTable]) -> Result<BulkLoad<'_>, DatabaseError> {
         match &mut self.database {
-            Database::Postgres(database) => database.load(tables).await,
+            Database::Postgres(session) => BulkLoad::open(session, tables).await,
             Database::Sqlite(_) => Err(no_target()),
         }
     }
 }
 
-impl Postgres {
-    /// Begins to load tables: locks them against all other sessions, and detaches objects of them.
+impl<'a> BulkLoad<'a> {
+    /// Begins to load tables in a session that holds the lock: locks the tables against all other sessions, and
+    /// detaches objects of them.
     ///
     /// # Errors
     /// Fails when another session uses a table, or a privilege is missing. The transaction is then rolled back.
-    pub(crate) async fn load(&mut self, tables: &[TargetTable]) -> Result<BulkLoad<'_>, DatabaseError> {
-        match self.open_load(tables).await {
-            Ok(detached) => {
-                Ok(BulkLoad { database: self, tables: tables.to_vec(), detached, copy_state: CopyState::Idle })
-            }
+    pub(crate) async fn open(session: &'a mut Postgres, tables: &[TargetTable]) -> Result<BulkLoad<'a>, DatabaseError> {
+        match begin(session, tables).await {
+            Ok(detached) => Ok(BulkLoad { session, tables: tables.to_vec(), detached, copy_state: CopyState::Idle }),
             Err(fault) => {
-                roll_back(self, CopyState::Idle).await;
+                roll_back(session, CopyState::Idle).await;
                 Err(fault)
             }
         }
     }
 
-    async fn open_load(&mut self, tables: &[TargetTable]) -> Result<DetachedObjects, DatabaseError> {
-        nodelay::set();
-        // READ COMMITTED, so that each statement sees all earlier changes, also those of sessions that held a table.
-        // Rows that policies hide are an error. Indexes without a tablespace go to the database's, whatever the role
-        // prefers. Deferred checks run at each COPY, because a table with pending events cannot be altered.
-        execute(
-            self,
-            format!(
-                "BEGIN ISOLATION LEVEL READ COMMITTED;\n{OWN_PATH}SET LOCAL row_security = off;\n\
-                 SET LOCAL default_tablespace = '';\nSET CONSTRAINTS ALL IMMEDIATE;\n"
-            ),
-        )
-        .await?;
-        if !tables.is_empty() {
-            let names: Vec<String> = tables.iter().map(TargetTable::rows).collect();
-            execute(self, format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", names.join(", "))).await?;
-            self.still_tables(tables).await?;
-        }
-        let mut detached = self.detach(tables).await?;
-        for sql in mem::take(&mut detached.detach_statements) {
-            execute(self, sql).await?;
-        }
-        Ok(detached)
-    }
-}
-
-impl Postgres {
-    /// Checks that the names still lead to the tables that were listed: a view could have been put in the place of a
-    /// table before the table was locked.
-    async fn still_tables(&mut self, tables: &[TargetTable]) -> Result<(), DatabaseError> {
-        let row = |table: &TargetTable| format!("({}, {})", literal(&table.quoted()), table.oid);
-        let rows: Vec<String> = tables.iter().map(row).collect();
-        let sql = format!(
-            "SELECT t.name FROM (VALUES {}) t (name, id) WHERE NOT EXISTS (SELECT FROM pg_class c \
-             WHERE c.oid = t.id::oid AND c.oid = to_regclass(t.name) AND c.relkind IN ('r', 'p'))",
-            rows.join(", ")
-        );
-        match fetch(self, sql).await?.first() {
-            None => Ok(()),
-            Some(row) => {
-                let name: String = column(row, 0)?;
-                let message = format!("the table {name} was dropped or replaced meanwhile");
-                Err(DatabaseError::new(DatabaseErrorKind::Contended, message))
-            }
-        }
-    }
-}
-
-impl<'a> BulkLoad<'a> {
     /// Returns those of the tables that had rows when they were locked.
     ///
     /// # Errors
     /// Fails when the session is lost.
     pub async fn filled(&mut self) -> Result<Vec<TargetTable>, DatabaseError> {
-        self.database.filled(&self.tables).await
+        TargetCatalog::new(self.session).filled(&self.tables).await
     }
 
     /// Begins to copy rows into columns of one of the tables; the rows are sent in the binary format of COPY.
@@ -153,7 +104,7 @@ impl<'a> BulkLoad<'a> {
     /// # Errors
     /// Fails when a column is generated, or a type has no binary form.
     pub async fn copy_in(&mut self, table: &TargetTable, columns: &[&str]) -> Result<CopyIn<'_>, DatabaseError> {
-        copy::copy_in(self.database, &mut self.copy_state, table, columns).await
+        copy::copy_in(self.session, &mut self.copy_state, table, columns).await
     }
 
     /// Reattaches all detached objects, checks the rows, sets the sequences and gathers statistics. `report` is called
@@ -190,21 +141,21 @@ impl<'a> BulkLoad<'a> {
         removal: Option<Removal<'_>>,
         report: &mut dyn FnMut(ReattachStep<'_>),
     ) -> Result<CompletedLoad<'a>, ReattachError> {
-        let BulkLoad { database, tables, detached, mut copy_state } = self;
+        let BulkLoad { session, tables, detached, mut copy_state } = self;
         let result = match copy_state {
             CopyState::Idle => {
                 let reattachment = reattach::Reattachment { tables: &tables, detached: &detached, floors };
-                match execute(database, OWN_PATH.into()).await {
-                    Ok(()) => reattach::reattach(database, &mut copy_state, &reattachment, removal, report).await,
+                match execute(session, OWN_PATH.into()).await {
+                    Ok(()) => reattach::reattach(session, &mut copy_state, &reattachment, removal, report).await,
                     Err(fault) => Err(fault.into()),
                 }
             }
             CopyState::Busy | CopyState::GivenUp => Err(given_up().into()),
         };
         match result {
-            Ok(()) => Ok(CompletedLoad { database, copy_state: CopyState::Idle }),
+            Ok(()) => Ok(CompletedLoad { session, copy_state: CopyState::Idle }),
             Err(error) => {
-                roll_back(database, copy_state).await;
+                roll_back(session, copy_state).await;
                 Err(error)
             }
         }
@@ -212,7 +163,7 @@ impl<'a> BulkLoad<'a> {
 
     /// Rolls the load back: the database is unchanged.
     pub async fn roll_back(self) {
-        roll_back(self.database, self.copy_state).await;
+        roll_back(self.session, self.copy_state).await;
     }
 }
 
@@ -223,7 +174,7 @@ impl CompletedLoad<'_> {
     /// # Errors
     /// Fails when the server refuses the query, or a type has no binary form.
     pub async fn copy_out(&mut self, query: &str, each: impl FnMut(CopyRow<'_>)) -> Result<u64, DatabaseError> {
-        copy::copy_out(self.database, &mut self.copy_state, query, each).await
+        copy::copy_out(self.session, &mut self.copy_state, query, each).await
     }
 
     /// Commits the load if the lock is still ours.
@@ -235,13 +186,13 @@ impl CompletedLoad<'_> {
         if self.copy_state != CopyState::Idle {
             return Err(ApplyError::Bookkeeping(given_up()));
         }
-        let Err(error) = self.database.send(&self.database.commit()).await else {
+        let Err(error) = self.session.send(&self.session.commit()).await else {
             return Ok(());
         };
         if error.is_outcome_unknown() {
             return Err(ApplyError::Unknown(error.fault));
         }
-        roll_back(self.database, CopyState::Idle).await;
+        roll_back(self.session, CopyState::Idle).await;
         Err(match error.label {
             Label::Commit => ApplyError::Commit(error.fault),
             label if error.is_failed_check(label) => ApplyError::LockLost,
@@ -251,7 +202,50 @@ impl CompletedLoad<'_> {
 
     /// Rolls the load back: the database is unchanged.
     pub async fn roll_back(self) {
-        roll_back(self.database, self.copy_state).await;
+        roll_back(self.session, self.copy_state).await;
+    }
+}
+
+/// Begins the transaction, locks the tables and detaches their objects.
+async fn begin(session: &mut Postgres, tables: &[TargetTable]) -> Result<DetachedObjects, DatabaseError> {
+    nodelay::set();
+    // READ COMMITTED, so that each statement sees all earlier changes, also those of sessions that held a table. Rows
+    // that policies hide are an error. Indexes without a tablespace go to the database's, whatever the role prefers.
+    // Deferred checks run at each COPY, because a table with pending events cannot be altered.
+    let transaction = format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED;\n{OWN_PATH}SET LOCAL row_security = off;\n\
+         SET LOCAL default_tablespace = '';\nSET CONSTRAINTS ALL IMMEDIATE;\n"
+    );
+    execute(session, transaction).await?;
+    if !tables.is_empty() {
+        let names: Vec<String> = tables.iter().map(TargetTable::rows).collect();
+        execute(session, format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", names.join(", "))).await?;
+        check_still_tables(session, tables).await?;
+    }
+    let mut detached = DetachedObjects::from_catalog(session, tables).await?;
+    for sql in mem::take(&mut detached.detach_statements) {
+        execute(session, sql).await?;
+    }
+    Ok(detached)
+}
+
+/// Checks that the names still lead to the tables that were listed: a view could have been put in the place of a table
+/// before the table was locked.
+async fn check_still_tables(session: &mut Postgres, tables: &[TargetTable]) -> Result<(), DatabaseError> {
+    let row = |table: &TargetTable| format!("({}, {})", literal(&table.quoted()), table.oid);
+    let rows: Vec<String> = tables.iter().map(row).collect();
+    let sql = format!(
+        "SELECT t.name FROM (VALUES {}) t (name, id) WHERE NOT EXISTS (SELECT FROM pg_class c \
+         WHERE c.oid = t.id::oid AND c.oid = to_regclass(t.name) AND c.relkind IN ('r', 'p'))",
+        rows.join(", ")
+    );
+    match fetch(session, sql).await?.first() {
+        None => Ok(()),
+        Some(row) => {
+            let name: String = column(row, 0)?;
+            let message = format!("the table {name} was dropped or replaced meanwhile");
+            Err(DatabaseError::new(DatabaseErrorKind::Contended, message))
+        }
     }
 }
 
@@ -267,21 +261,21 @@ fn no_target() -> DatabaseError {
 }
 
 /// Rolls the transaction back. A session that is out of step gets no statement: its end rolls back.
-async fn roll_back(database: &mut Postgres, copy_state: CopyState) {
+async fn roll_back(session: &mut Postgres, copy_state: CopyState) {
     if copy_state != CopyState::Busy {
-        let _ = database.run("ROLLBACK".into()).await;
+        let _ = session.run("ROLLBACK".into()).await;
     }
 }
 
 /// Runs statements, without a limit on their duration.
-async fn execute(database: &mut Postgres, sql: String) -> Result<(), DatabaseError> {
-    let result = database.run(sql.clone()).await;
-    result.map_err(|fault| grant::advised(fault, &sql, &database.facts.role))
+async fn execute(session: &mut Postgres, sql: String) -> Result<(), DatabaseError> {
+    let result = session.run(sql.clone()).await;
+    result.map_err(|fault| grant::advised(fault, &sql, &session.facts.role))
 }
 
 /// Runs a query and returns its rows, without a limit on the duration.
-async fn fetch(database: &mut Postgres, sql: String) -> Result<Vec<PgRow>, DatabaseError> {
-    let _waiting = database.exchange.begin();
-    let rows = sqlx::raw_sql(AssertSqlSafe(&*sql)).fetch_all(&mut database.connection).await;
-    rows.map_err(|error| grant::advised(error::working(error), &sql, &database.facts.role))
+async fn fetch(session: &mut Postgres, sql: String) -> Result<Vec<PgRow>, DatabaseError> {
+    let _waiting = session.exchange.begin();
+    let rows = sqlx::raw_sql(AssertSqlSafe(&*sql)).fetch_all(&mut session.connection).await;
+    rows.map_err(|error| grant::advised(error::working(error), &sql, &session.facts.role))
 }

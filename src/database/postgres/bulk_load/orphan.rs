@@ -35,7 +35,7 @@ pub(crate) struct Orphan<'a> {
 
 /// Removes rows until every row has its parent: rows that refer to a removed row are removed, too.
 pub(super) async fn remove(
-    database: &mut Postgres,
+    session: &mut Postgres,
     copy_state: &mut CopyState,
     keys: &[DetachedForeignKey],
     removal: &mut Removal<'_>,
@@ -53,7 +53,7 @@ pub(super) async fn remove(
                 let DetachedForeignKey { columns, parent, parent_columns, .. } = foreign_key;
                 (removal.on_orphan)(Orphan { table: foreign_key.root, row, key, columns, parent, parent_columns });
             };
-            removed += copy_out(database, copy_state, &sql, each).await?;
+            removed += copy_out(session, copy_state, &sql, each).await?;
         }
         if removed == 0 {
             return Ok(());

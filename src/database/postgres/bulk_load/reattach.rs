@@ -61,10 +61,10 @@ impl Reattachment<'_> {
         self.tables.iter().filter(|table| !table.sequences.is_empty())
     }
 
-    async fn set_sequences(&self, database: &mut Postgres, steps: &mut StepCounter<'_>) -> Result<(), DatabaseError> {
+    async fn set_sequences(&self, session: &mut Postgres, steps: &mut StepCounter<'_>) -> Result<(), DatabaseError> {
         for table in self.tables_with_sequences() {
             steps.begin(&format!("sequences of {}", table.quoted()));
-            sequence::set(database, table, self.floors).await?;
+            sequence::set(session, table, self.floors).await?;
         }
         Ok(())
     }
@@ -73,7 +73,7 @@ impl Reattachment<'_> {
 /// Reattaches everything: indexes first, which foreign keys need, then statistics, so that the planner uses them for
 /// the checks of foreign keys.
 pub(super) async fn reattach(
-    database: &mut Postgres,
+    session: &mut Postgres,
     copy_state: &mut CopyState,
     reattachment: &Reattachment<'_>,
     mut removal: Option<Removal<'_>>,
@@ -86,47 +86,47 @@ pub(super) async fn reattach(
         + reattachment.tables_with_sequences().count();
     let total = total + usize::from(removal.is_some());
     let mut steps = StepCounter { current: 0, total, report };
-    let (mut violations, missing) = build_indexes(database, &detached.indexes, &mut steps).await?;
+    let (mut violations, missing) = build_indexes(session, &detached.indexes, &mut steps).await?;
     for table in *tables {
         let name = table.quoted();
         steps.begin(&format!("statistics of {name}"));
-        execute(database, format!("ANALYZE {name}")).await?;
+        execute(session, format!("ANALYZE {name}")).await?;
     }
     if let Some(removal) = removal.as_mut().filter(|_| violations.is_empty()) {
         // Before the removal, so that the sequences are also past the removed rows, which may be inserted later.
-        reattachment.set_sequences(database, &mut steps).await?;
+        reattachment.set_sequences(session, &mut steps).await?;
         steps.begin("removing rows without a parent");
-        orphan::remove(database, copy_state, &detached.foreign_keys, removal).await?;
+        orphan::remove(session, copy_state, &detached.foreign_keys, removal).await?;
     }
     for foreign_key in &detached.foreign_keys {
         steps.begin(&format!("foreign key {} of {}", foreign_key.name, foreign_key.table));
         // A foreign key to an index that could not be built cannot be added; the duplicates have to be resolved first.
         if !missing.contains(&foreign_key.index) {
-            violations.extend(add_foreign_key(database, foreign_key).await?);
+            violations.extend(add_foreign_key(session, foreign_key).await?);
         }
     }
     if !violations.is_empty() {
         return Err(ReattachError::Violated(violations));
     }
     if removal.is_none() {
-        reattachment.set_sequences(database, &mut steps).await?;
+        reattachment.set_sequences(session, &mut steps).await?;
     }
     for sql in &detached.reattach_statements {
-        execute(database, sql.clone()).await?;
+        execute(session, sql.clone()).await?;
     }
     Ok(())
 }
 
 /// Builds the indexes. Returns the violations that kept some of them from being built, and the OIDs of those indexes.
 async fn build_indexes(
-    database: &mut Postgres,
+    session: &mut Postgres,
     indexes: &[DetachedIndex],
     steps: &mut StepCounter<'_>,
 ) -> Result<(Vec<Violation>, Vec<i64>), ReattachError> {
     let (mut violations, mut missing) = (Vec::new(), Vec::new());
     for index in indexes {
         steps.begin(&index.label);
-        if let Some(violation) = build_index(database, index).await? {
+        if let Some(violation) = build_index(session, index).await? {
             violations.push(violation);
             missing.push(index.oid);
         }
@@ -142,12 +142,12 @@ enum StepOutcome {
 
 /// Runs a statement in a savepoint, so that rows that violate a constraint end neither the transaction nor the search
 /// for more.
-async fn execute_in_savepoint(database: &mut Postgres, label: &str, sql: &str) -> Result<StepOutcome, DatabaseError> {
+async fn execute_in_savepoint(session: &mut Postgres, label: &str, sql: &str) -> Result<StepOutcome, DatabaseError> {
     let message = format!("SAVEPOINT step;\n{sql};\nRELEASE SAVEPOINT step;\n");
-    match execute(database, message).await {
+    match execute(session, message).await {
         Ok(()) => Ok(StepOutcome::Done),
         Err(fault) if error::is_broken_by_rows(&fault) => {
-            execute(database, "ROLLBACK TO SAVEPOINT step;\nRELEASE SAVEPOINT step;\n".into()).await?;
+            execute(session, "ROLLBACK TO SAVEPOINT step;\nRELEASE SAVEPOINT step;\n".into()).await?;
             Ok(StepOutcome::Refused(fault))
         }
         Err(fault) => {
@@ -158,14 +158,14 @@ async fn execute_in_savepoint(database: &mut Postgres, label: &str, sql: &str) -
 }
 
 /// Builds an index, with its constraint; returns the violation when rows violate it.
-async fn build_index(database: &mut Postgres, index: &DetachedIndex) -> Result<Option<Violation>, DatabaseError> {
+async fn build_index(session: &mut Postgres, index: &DetachedIndex) -> Result<Option<Violation>, DatabaseError> {
     let (fault, unique) =
-        match (execute_in_savepoint(database, &index.label, &index.reattach_statement).await?, &index.unique) {
+        match (execute_in_savepoint(session, &index.label, &index.reattach_statement).await?, &index.unique) {
             (StepOutcome::Done, _) => return Ok(None),
             (StepOutcome::Refused(fault), Some(unique)) => (fault, unique),
             (StepOutcome::Refused(fault), None) => return Err(fault),
         };
-    let (groups, of) = read_groups(&fetch(database, duplicates_query(unique)).await?)?;
+    let (groups, of) = read_groups(&fetch(session, duplicates_query(unique)).await?)?;
     let rule = ViolatedRule::Unique { columns: unique.expressions.clone() };
     let (table, name) = (unique.table.clone(), unique.name.clone());
     Ok(Some(Violation { table, name, rule, groups, total: of, fault }))
@@ -173,18 +173,18 @@ async fn build_index(database: &mut Postgres, index: &DetachedIndex) -> Result<O
 
 /// Adds a foreign key, and checks the rows if adding it does not; returns the violation when rows violate it.
 async fn add_foreign_key(
-    database: &mut Postgres,
+    session: &mut Postgres,
     foreign_key: &DetachedForeignKey,
 ) -> Result<Option<Violation>, DatabaseError> {
     let label = format!("foreign key {} of {}", foreign_key.name, foreign_key.table);
-    let add_error = match execute_in_savepoint(database, &label, &foreign_key.reattach_statement).await? {
+    let add_error = match execute_in_savepoint(session, &label, &foreign_key.reattach_statement).await? {
         StepOutcome::Done if !foreign_key.is_unchecked => return Ok(None),
         StepOutcome::Done => None,
         StepOutcome::Refused(fault) => Some(fault),
     };
     let (groups, of) = match foreign_key.operators.is_empty() {
         true => Default::default(),
-        false => read_groups(&fetch(database, orphans_query(foreign_key)).await?)?,
+        false => read_groups(&fetch(session, orphans_query(foreign_key)).await?)?,
     };
     let fault = match add_error {
         Some(fault) => fault,

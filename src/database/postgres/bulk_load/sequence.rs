@@ -24,7 +24,7 @@ pub struct SequenceFloor<'a> {
 /// # Errors
 /// Fails when a value is past the end of its sequence.
 pub(super) async fn set(
-    database: &mut Postgres,
+    session: &mut Postgres,
     table: &TargetTable,
     floors: &[SequenceFloor<'_>],
 ) -> Result<(), DatabaseError> {
@@ -39,14 +39,14 @@ pub(super) async fn set(
         let floor = floors
             .iter()
             .find(|floor| floor.schema == table.schema && floor.table == table.name && floor.column == sequence.column);
-        let extreme = highest_value(database, table, sequence).await?;
+        let extreme = highest_value(session, table, sequence).await?;
         let last_used = match sequence.increment > 0 {
             true => extreme.max(floor.map(|floor| floor.value)),
             // The source has floors only for rising sequences.
             false => extreme,
         };
-        if !sequence.is_shared || is_past_current(database, sequence, last_used).await? {
-            execute(database, restart_statement(sequence, last_used)?).await?;
+        if !sequence.is_shared || is_past_current(session, sequence, last_used).await? {
+            execute(session, restart_statement(sequence, last_used)?).await?;
         }
     }
     Ok(())
@@ -55,14 +55,14 @@ pub(super) async fn set(
 /// Reports whether a shared sequence has not reached the value yet. No session can take a number meanwhile: ALTER locks
 /// it.
 async fn is_past_current(
-    database: &mut Postgres,
+    session: &mut Postgres,
     sequence: &OwnedSequence,
     last_used: Option<i64>,
 ) -> Result<bool, DatabaseError> {
     let Some(last_used) = last_used else { return Ok(false) };
     let OwnedSequence { name, increment, .. } = sequence;
-    execute(database, format!("ALTER SEQUENCE {name} INCREMENT {increment}")).await?;
-    let rows = fetch(database, format!("SELECT last_value, is_called FROM {name}")).await?;
+    execute(session, format!("ALTER SEQUENCE {name} INCREMENT {increment}")).await?;
+    let rows = fetch(session, format!("SELECT last_value, is_called FROM {name}")).await?;
     let Some(row) = rows.first() else { return Ok(false) };
     let (last_value, is_called): (i64, bool) = (column(row, 0)?, column(row, 1)?);
     Ok(match *increment > 0 {
@@ -77,13 +77,13 @@ const INTEGER_TYPES: [&str; 3] = ["smallint", "integer", "bigint"];
 
 /// Returns the value of the column that is furthest in the sequence's direction; `None` when there are no rows.
 async fn highest_value(
-    database: &mut Postgres,
+    session: &mut Postgres,
     table: &TargetTable,
     sequence: &OwnedSequence,
 ) -> Result<Option<i64>, DatabaseError> {
     let aggregate = if sequence.increment > 0 { "max" } else { "min" };
     let sql = format!("SELECT pg_catalog.{aggregate}({})::bigint FROM {}", identifier(&sequence.column), table.rows());
-    match fetch(database, sql).await?.first() {
+    match fetch(session, sql).await?.first() {
         Some(row) => column(row, 0),
         None => Ok(None),
     }

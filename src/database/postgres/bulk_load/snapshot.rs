@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 
+use super::catalog::TargetCatalog;
 use super::rows::CopyRow;
 use super::{CopyState, copy, execute, fetch, roll_back};
 use crate::database::postgres::rows::REFUSE_VIEWS;
@@ -13,7 +14,7 @@ use crate::transfer::target::{TargetColumn, TargetTable};
 
 /// A read-only transaction. It sees all of its tables as of one moment, and no session can drop, rename or alter them.
 pub(crate) struct Snapshot<'a> {
-    database: &'a mut Postgres,
+    session: &'a mut Postgres,
     copy_state: CopyState,
 }
 
@@ -24,77 +25,34 @@ impl Database {
     /// Fails as [`Database::target_tables`] does, if a table has changed since it was listed, or without a privilege.
     pub(crate) async fn snapshot(&mut self, tables: &[TargetTable]) -> Result<Snapshot<'_>, DatabaseError> {
         match self {
-            Database::Postgres(database) => database.snapshot(tables).await,
+            Database::Postgres(session) => Snapshot::open(session, tables).await,
             Database::Sqlite(_) => Err(super::no_target()),
         }
     }
 }
 
-impl Postgres {
+impl<'a> Snapshot<'a> {
     /// Opens a snapshot of tables that were listed before.
     ///
     /// # Errors
     /// Fails when a table is no longer as it was listed, a privilege is missing, or the session is lost.
-    pub(crate) async fn snapshot(&mut self, tables: &[TargetTable]) -> Result<Snapshot<'_>, DatabaseError> {
-        match self.open_snapshot(tables).await {
-            Ok(()) => Ok(Snapshot { database: self, copy_state: CopyState::Idle }),
+    pub(crate) async fn open(session: &'a mut Postgres, tables: &[TargetTable]) -> Result<Snapshot<'a>, DatabaseError> {
+        match begin(session, tables).await {
+            Ok(()) => Ok(Snapshot { session, copy_state: CopyState::Idle }),
             Err(fault) => {
-                roll_back(self, CopyState::Idle).await;
+                roll_back(session, CopyState::Idle).await;
                 Err(fault)
             }
         }
     }
 
-    /// Locks the tables against being dropped, renamed or altered before the transaction takes its snapshot, and then
-    /// checks that their names still lead to the listed tables: a view in the place of a table would run its functions
-    /// with our privileges.
-    async fn open_snapshot(&mut self, tables: &[TargetTable]) -> Result<(), DatabaseError> {
-        // Rows that policies hide are an error. The source is read meanwhile, however long that takes. The texts of
-        // values are for people.
-        let mut settings = self.keepalive_settings();
-        settings.extend(
-            [
-                ("statement_timeout", "0"),
-                ("row_security", "off"),
-                ("TimeZone", "UTC"),
-                ("DateStyle", "ISO"),
-                ("bytea_output", "hex"),
-            ]
-            .map(|(name, value)| (name, value.to_owned())),
-        );
-        let settings: String =
-            settings.iter().map(|(name, value)| format!("SET LOCAL {name} = '{value}';\n")).collect();
-        execute(self, format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n{OWN_PATH}{settings}")).await?;
-        if tables.is_empty() {
-            return Ok(());
-        }
-        let names: Vec<String> = tables.iter().map(|table| format!("ONLY {}", table.quoted())).collect();
-        let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));
-        execute(self, lock).await.map_err(|fault| match fault.kind {
-            DatabaseErrorKind::Statement => DatabaseError { kind: DatabaseErrorKind::Contended, ..fault },
-            _ => fault,
-        })?;
-        execute(self, REFUSE_VIEWS.into()).await?;
-        let now = self.target_tables().await?;
-        match tables.iter().find(|table| !now.iter().any(|found| reads_like(found, table))) {
-            None => Ok(()),
-            Some(table) => {
-                let name = table.quoted();
-                let message = format!("the table {name} was dropped, replaced or altered after it was listed");
-                Err(DatabaseError::new(DatabaseErrorKind::Contended, message).with_hint("nothing was read; run again"))
-            }
-        }
-    }
-}
-
-impl Snapshot<'_> {
     /// Passes every row of a query to `each`, in the binary format of COPY and in constant memory; returns the number
     /// of rows.
     ///
     /// # Errors
     /// Fails when the server refuses the query, or a type has no binary form.
     pub(crate) async fn copy_out(&mut self, query: &str, each: impl FnMut(CopyRow<'_>)) -> Result<u64, DatabaseError> {
-        copy::copy_out(self.database, &mut self.copy_state, query, each).await
+        copy::copy_out(self.session, &mut self.copy_state, query, each).await
     }
 
     /// Passes every row of a query to `each` as [`Snapshot::copy_out`] does, and awaits `pause` between chunks of rows;
@@ -108,7 +66,7 @@ impl Snapshot<'_> {
         each: impl FnMut(CopyRow<'_>),
         pause: impl AsyncFnMut() -> ControlFlow<()>,
     ) -> Result<u64, DatabaseError> {
-        copy::copy_out_pausing(self.database, &mut self.copy_state, query, each, pause).await
+        copy::copy_out_pausing(self.session, &mut self.copy_state, query, each, pause).await
     }
 
     /// Returns the first row of a query as texts; `None` is NULL.
@@ -116,13 +74,53 @@ impl Snapshot<'_> {
     /// # Errors
     /// Fails when the server refuses the query, or the session is lost.
     pub(crate) async fn texts(&mut self, query: String, columns: usize) -> Result<Vec<Option<String>>, DatabaseError> {
-        let rows = fetch(self.database, query).await?;
+        let rows = fetch(self.session, query).await?;
         rows.first().map_or(Ok(Vec::new()), |row| (0..columns).map(|at| column(row, at)).collect())
     }
 
     /// Ends the transaction.
     pub(crate) async fn end(self) {
-        roll_back(self.database, self.copy_state).await;
+        roll_back(self.session, self.copy_state).await;
+    }
+}
+
+/// Begins the transaction, locks the tables against being dropped, renamed or altered before it takes its snapshot, and
+/// then checks that their names still lead to the listed tables: a view in the place of a table would run its functions
+/// with our privileges.
+async fn begin(session: &mut Postgres, tables: &[TargetTable]) -> Result<(), DatabaseError> {
+    // Rows that policies hide are an error. The source is read meanwhile, however long that takes. The texts of
+    // values are for people.
+    let mut settings = session.keepalive_settings();
+    settings.extend(
+        [
+            ("statement_timeout", "0"),
+            ("row_security", "off"),
+            ("TimeZone", "UTC"),
+            ("DateStyle", "ISO"),
+            ("bytea_output", "hex"),
+        ]
+        .map(|(name, value)| (name, value.to_owned())),
+    );
+    let settings: String = settings.iter().map(|(name, value)| format!("SET LOCAL {name} = '{value}';\n")).collect();
+    execute(session, format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n{OWN_PATH}{settings}")).await?;
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = tables.iter().map(|table| format!("ONLY {}", table.quoted())).collect();
+    let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));
+    execute(session, lock).await.map_err(|fault| match fault.kind {
+        DatabaseErrorKind::Statement => DatabaseError { kind: DatabaseErrorKind::Contended, ..fault },
+        _ => fault,
+    })?;
+    execute(session, REFUSE_VIEWS.into()).await?;
+    let now = TargetCatalog::new(session).tables().await?;
+    match tables.iter().find(|table| !now.iter().any(|found| reads_like(found, table))) {
+        None => Ok(()),
+        Some(table) => {
+            let name = table.quoted();
+            let message = format!("the table {name} was dropped, replaced or altered after it was listed");
+            Err(DatabaseError::new(DatabaseErrorKind::Contended, message).with_hint("nothing was read; run again"))
+        }
     }
 }
 

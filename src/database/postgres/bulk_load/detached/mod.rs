@@ -40,9 +40,12 @@ const KEY: &str = "coalesce((SELECT pg_catalog.array_agg(pg_catalog.quote_ident(
      JOIN pg_catalog.pg_attribute a ON a.attrelid = p.indrelid AND a.attnum = k.attnum \
      WHERE p.indrelid = c.oid AND p.indisprimary AND k.place <= p.indnkeyatts), '{}')";
 
-impl Postgres {
+impl DetachedObjects {
     /// Reads the objects from the catalog, in the transaction that has locked the tables.
-    pub(super) async fn detach(&mut self, tables: &[TargetTable]) -> Result<DetachedObjects, DatabaseError> {
+    pub(super) async fn from_catalog(
+        session: &mut Postgres,
+        tables: &[TargetTable],
+    ) -> Result<DetachedObjects, DatabaseError> {
         let all = oids(tables.iter().map(|table| table.oid));
         let mut detached = DetachedObjects {
             detach_statements: Vec::new(),
@@ -51,16 +54,16 @@ impl Postgres {
             reattach_statements: Vec::new(),
         };
         let mut dropped = Vec::new();
-        for row in self.rows(foreign_key::query(&tree(&all))).await? {
+        for row in session.rows(foreign_key::query(&tree(&all))).await? {
             dropped.push(column(&row, 0)?);
             detached.detach_statements.extend(column::<Option<String>>(&row, 1)?);
             detached.foreign_keys.push(foreign_key::read(&row)?);
         }
-        for row in self.rows(index::query(&all, &dropped)).await? {
+        for row in session.rows(index::query(&all, &dropped)).await? {
             detached.detach_statements.push(column(&row, 1)?);
             detached.indexes.push(index::read(&row)?);
         }
-        for row in self.rows(trigger_and_policy_query(&all)).await? {
+        for row in session.rows(trigger_and_policy_query(&all)).await? {
             detached.detach_statements.extend(column::<Option<String>>(&row, 0)?);
             detached.reattach_statements.push(column(&row, 1)?);
         }
