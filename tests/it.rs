@@ -63,6 +63,8 @@ mod downgrade_broken;
 mod downgrade_refused;
 #[path = "it/downgrade_whole.rs"]
 mod downgrade_whole;
+#[path = "it/drop_in.rs"]
+mod drop_in;
 #[path = "it/dump.rs"]
 mod dump;
 #[path = "it/dump_refused.rs"]
@@ -91,6 +93,8 @@ mod graph;
 mod guard;
 #[path = "it/guard_ends.rs"]
 mod guard_ends;
+#[path = "it/guard_output.rs"]
+mod guard_output;
 #[path = "it/guard_rehearse.rs"]
 mod guard_rehearse;
 #[path = "it/guard_tools.rs"]

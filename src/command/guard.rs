@@ -49,9 +49,24 @@ pub(crate) async fn run(config: &DatabaseConfig, args: &Guard, context: &RunCont
     let settings = lock_settings(config);
     let lock = LockRequest { history_use: HistoryUse::Untouched, ..settings.lock };
     let settings = LockSettings { lock, ..settings };
-    let decide = async |database, _| work.decide(database).await;
-    let run_locked = async |locked: &mut Locked, canceller, before| work.run_locked(locked, canceller, before).await;
-    with_lock_unless_done(&settings, &context.cancel, decide, |_, _| None, run_locked).await
+    loop {
+        let decide = async |database, _| work.decide(database).await;
+        let locked = async |locked: &mut Locked, canceller, before| work.run_locked(locked, canceller, before).await;
+        // Most often another run has done the work: the check is made again without the lock, so that many replicas do not
+        // wait for the checks of each other.
+        match with_lock_unless_done(&settings, &context.cancel, decide, |_, _| None, locked).await? {
+            LockedResult::Done(summary) => return Ok(summary),
+            LockedResult::HistoryMoved => tracing::info!("the database has moved while this run waited for the lock"),
+        }
+    }
+}
+
+/// The result of a turn with the lock.
+enum LockedResult {
+    /// The work of this run is done.
+    Done(ChangeSummary),
+    /// Another run has moved the history since the check, and nothing was done.
+    HistoryMoved,
 }
 
 /// Returns the check that the arguments name, or that the words of the command imply; `None` if there is none.
@@ -91,7 +106,7 @@ struct StateBefore {
 
 impl GuardWork<'_> {
     /// Asks whether anything is pending, before the lock is taken.
-    async fn decide(&self, mut database: Database) -> Result<LockDecision<ToolHistories, ChangeSummary>, Failure> {
+    async fn decide(&self, mut database: Database) -> Result<LockDecision<ToolHistories, LockedResult>, Failure> {
         let before =
             histories(&mut database).await.map_err(|fault| Failure::new(Stage::Plan, Cause::Database(fault)))?;
         database.close_file().await;
@@ -108,23 +123,27 @@ impl GuardWork<'_> {
         answer.map(Some).map_err(|failure| Failure::new(Stage::Plan, Cause::Guard(Box::new(failure))))
     }
 
-    /// Runs the command under the lock. The previous holder of the lock may have done all the work: if its history has
-    /// moved since the check, or none can be read, the check is made again.
+    /// Runs the command under the lock. The previous holder of the lock may have done all the work: if no history can tell,
+    /// the check is made again here.
     async fn run_locked(
         &self,
         locked: &mut Locked,
         mut canceller: Canceller,
         asked_at: ToolHistories,
-    ) -> Result<ChangeSummary, Failure> {
+    ) -> Result<LockedResult, Failure> {
         let fault = |fault| Failure::new(Stage::Plan, Cause::Database(fault));
         let canceller = &mut canceller;
         let no_session = |error| guard_failure(Stage::Lock, &self.command, error, CommandEffect::Nothing);
         end_sessions_of_dead_runs(locked, canceller).await.map_err(no_session)?;
         let histories = histories(locked.database()).await.map_err(fault)?;
-        if !matches!(histories.change_since(&asked_at), HistoryMove::None { .. })
-            && self.ask(Some(LockHold { locked, canceller })).await? == Some(PendingAnswer::Nothing)
-        {
-            return Ok(nothing_pending(&histories));
+        match histories.change_since(&asked_at) {
+            HistoryMove::None { .. } => {}
+            HistoryMove::Moved { .. } if self.check.is_some() => return Ok(LockedResult::HistoryMoved),
+            HistoryMove::Moved { .. } | HistoryMove::Unknown => {
+                if self.ask(Some(LockHold { locked, canceller })).await? == Some(PendingAnswer::Nothing) {
+                    return Ok(nothing_pending(&histories));
+                }
+            }
         }
         let safety = self.back_up(locked, canceller, &histories).await?;
         let before = StateBefore { histories, defects: locked.defects().await.map_err(fault)? };
@@ -133,7 +152,7 @@ impl GuardWork<'_> {
             Err(failure) => Err(failure),
         };
         match (result, safety.file()) {
-            (Ok(done), file) => Ok(self.summary(&before.histories, done, file)),
+            (Ok(done), file) => Ok(LockedResult::Done(self.summary(&before.histories, done, file))),
             (Err(failure), Some(file)) => Err(self.dispose(failure, locked, file).await),
             (Err(failure), None) => Err(failure),
         }
@@ -269,8 +288,8 @@ impl GuardWork<'_> {
 }
 
 /// Returns the result of a run that had nothing to do.
-fn nothing_pending(histories: &ToolHistories) -> ChangeSummary {
+fn nothing_pending(histories: &ToolHistories) -> LockedResult {
     let revision = histories.revision();
     let place = revision.as_ref().map_or(String::new(), |revision| format!(", the database is at {revision}"));
-    ChangeSummary { message: format!("nothing pending{place}"), revision, backup: None }
+    LockedResult::Done(ChangeSummary { message: format!("nothing pending{place}"), revision, backup: None })
 }

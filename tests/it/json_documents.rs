@@ -131,6 +131,7 @@ fn every_command_prints_the_documents_of_the_guide() {
     recorder.result(0, &["restore", backup, "--yes"]);
     recorder.result(0, &["export", "rows.json"]);
     recorder.result(64, &["export", "rows.json"]);
+    recorder.result(64, &["guard"]);
     recorder.result(78, &["transfer", "--from", "sqlite:///app.db"]);
     recorder.result(78, &["compare", "--from", "sqlite:///app.db"]);
     from_sqlite_to_postgresql(&mut recorder, &documents);
