@@ -105,6 +105,8 @@ mod guides;
 mod harness;
 #[path = "it/history_trust.rs"]
 mod history_trust;
+#[path = "it/journal_trust.rs"]
+mod journal_trust;
 #[path = "it/json_documents.rs"]
 mod json_documents;
 #[path = "it/kill.rs"]
@@ -147,6 +149,8 @@ mod output;
 mod plan;
 #[path = "it/pooler_verbs.rs"]
 mod pooler_verbs;
+#[path = "it/previous_release.rs"]
+mod previous_release;
 #[path = "it/program.rs"]
 mod program;
 #[path = "it/random_losses.rs"]

@@ -2,6 +2,7 @@
 
 use lockkeeper::layout::NATIVE;
 use lockkeeper::revision::RecordedState;
+use lockkeeper::revision::history::HistoryRowError;
 
 /// Checks a row whose columns are lines: revision, checksum, state, statements done, checksum of the down file.
 pub fn check(data: &[u8]) {
@@ -23,6 +24,7 @@ pub fn check(data: &[u8]) {
             };
             assert_eq!(state, written);
         }
-        Err(reason) => assert!(reason.contains("a row that is not ours")),
+        Err(HistoryRowError::Foreign(reason)) => assert!(reason.contains("a row that is not ours")),
+        Err(HistoryRowError::InJournal) => assert!(state.ends_with(", see the journal")),
     }
 }

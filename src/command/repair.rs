@@ -105,7 +105,7 @@ async fn run_locked(
         .edited
         .iter()
         .map(EditedFile::accept)
-        .chain(repairs.untouched.iter().map(HistoryChange::Remove))
+        .chain(repairs.untouched.iter().map(HistoryChange::GiveUp))
         .collect();
     rewrite_history(locked, &mut canceller, &changes, cancel).await?;
     let remaining = compare(&directory, &history(locked, Stage::Verify).await?)?.repairs;

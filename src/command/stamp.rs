@@ -10,7 +10,8 @@ use crate::database::{Canceller, Database, Locked};
 use crate::directory::MigrationDir;
 use crate::entrypoint::lock_settings;
 use crate::error::{Cause, Failure, Stage};
-use crate::revision::history::{Elapsed, HistoryChange, HistoryRow, RecordedProgress};
+use crate::revision::history::{Elapsed, HistoryChange, HistoryRow};
+use crate::revision::journal::RecordedProgress;
 use crate::revision::plan::{self, Stamp, list};
 use crate::revision::{Applied, Direction, RecordedState, Section, Target, TransactionMode};
 use crate::stage::backup::{RevisionRange, Safety, backup};
@@ -137,7 +138,10 @@ impl StampWork<'_> {
         safety: &'a Safety,
     ) -> Vec<HistoryChange<'a>> {
         let unfinished = stamp.record.iter().filter_map(|(_, row)| *row);
-        let removals = stamp.remove.iter().copied().chain(unfinished).map(|row| HistoryChange::Remove(&row.id));
+        let removals = stamp.remove.iter().copied().chain(unfinished).map(|row| match row.state {
+            RecordedState::Applied => HistoryChange::Remove(&row.id),
+            RecordedState::Partial { .. } | RecordedState::Undoing { .. } => HistoryChange::GiveUp(&row.id),
+        });
         let records = stamp.record.iter().zip(down_scripts).map(|((index, _), down)| {
             let migration = &self.directory.migrations[*index];
             HistoryChange::Record(HistoryRow {

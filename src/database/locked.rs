@@ -4,7 +4,8 @@ use super::postgres;
 use super::postgres::migrator::Migrator;
 use super::sqlite;
 use super::{ApplyError, Database, DatabaseError, DatabaseErrorKind, SchemaDefects, SessionLimits};
-use crate::revision::history::{Elapsed, HistoryChange, HistoryRow, HistoryTable, RecordedProgress};
+use crate::revision::history::{Elapsed, HistoryChange, HistoryRow, HistoryTable};
+use crate::revision::journal::RecordedProgress;
 use crate::revision::plan::{Resume, StatementOutcome};
 use crate::revision::statements::Window;
 use crate::revision::{Batch, Batches, DirectedScript, Fingerprint, Migration, Version};
@@ -135,10 +136,9 @@ impl Locked {
     /// # Errors
     /// A change failed, and the transaction was rolled back.
     pub(crate) async fn rewrite_history(&mut self, changes: &[HistoryChange<'_>]) -> Result<(), ApplyError> {
-        let changes: Vec<String> = changes.iter().map(|change| self.history.change(change)).collect();
         match &mut self.database {
-            Database::Postgres(database) => Migrator::new(database, &self.history).rewrite_history(&changes).await,
-            Database::Sqlite(database) => database.rewrite_history(&self.history, &changes).await,
+            Database::Postgres(database) => Migrator::new(database, &self.history).rewrite_history(changes).await,
+            Database::Sqlite(database) => database.rewrite_history(&self.history, changes).await,
         }
     }
 

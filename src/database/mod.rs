@@ -203,6 +203,14 @@ impl Database {
         }
     }
 
+    /// Returns the name of the journal, quoted and qualified.
+    fn journal_table(&self) -> String {
+        match self {
+            Database::Postgres(database) => database.journal_table(),
+            Database::Sqlite(database) => database.journal_table(),
+        }
+    }
+
     fn history_format(&self) -> &'static dyn HistoryFormat {
         match self {
             Database::Postgres(database) => database.history_format(),
@@ -251,6 +259,7 @@ impl Database {
             format: self.history_format(),
             dialect: self.dialect(),
             table,
+            journal: self.journal_table(),
             applied_by: applied_by.into(),
         };
         Ok(LockAttempt::Taken(Locked { database: self, history }))

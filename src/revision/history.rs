@@ -6,6 +6,7 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use super::journal::{Journal, RecordedProgress};
 use super::{Applied, Checksum, Direction, Fingerprint, TransactionMode, Version};
 use crate::dialect::Dialect;
 
@@ -27,8 +28,8 @@ pub trait HistoryFormat: Debug + Send + Sync {
     /// Reads a row of [`HistoryFormat::select`]; `None` is a NULL.
     ///
     /// # Errors
-    /// Fails with a sentence if Lockkeeper does not write such a row.
-    fn decode(&self, row: &[Option<&str>]) -> Result<Applied, String>;
+    /// Fails if Lockkeeper does not write such a row, or if the query has to join the journal.
+    fn decode(&self, row: &[Option<&str>]) -> Result<Applied, HistoryRowError>;
 
     /// Returns the query for all columns.
     fn select_records(&self, table: &ExistingHistory<'_>) -> String;
@@ -36,18 +37,23 @@ pub trait HistoryFormat: Debug + Send + Sync {
     /// Reads a row of [`HistoryFormat::select_records`]; `None` is a NULL.
     ///
     /// # Errors
-    /// Fails with a sentence if Lockkeeper does not write such a row.
-    fn decode_record(&self, row: &[Option<&str>]) -> Result<HistoryRecord, String>;
+    /// Fails as [`HistoryFormat::decode`] does.
+    fn decode_record(&self, row: &[Option<&str>]) -> Result<HistoryRecord, HistoryRowError>;
+
+    /// Returns the name of the constraint that the table has if its rows refer to the journal.
+    fn journal_constraint(&self) -> &'static str;
+
+    /// Returns the statements that make an existing table refer to the journal, which exists, and that move to the
+    /// journal the progress that an earlier release has recorded in the table. They are for use in a transaction, and do
+    /// no harm to a table that refers to the journal already. `name` is the name of the table without quotes and schema,
+    /// `lacks` has the columns that it lacks.
+    fn refer_to_journal(&self, table: &HistoryTable, name: &str, lacks: &[&'static str]) -> String;
 
     /// Returns the statement that records the progress of a revision, up or down.
     fn record(&self, table: &HistoryTable, row: &HistoryRow<'_>) -> String;
 
     /// Returns the statement for a change that does not come from running a script.
     fn change(&self, table: &HistoryTable, change: &HistoryChange<'_>) -> String;
-
-    /// Returns the query for the state of the catalog that [`HistoryChange::CatalogBefore`] has recorded (PostgreSQL
-    /// only).
-    fn select_catalog_before(&self, table: &str, version: &Version) -> String;
 
     /// Returns an expression over all rows: whether exactly these revisions are recorded, the newest of them (`from`)
     /// among them.
@@ -57,7 +63,16 @@ pub trait HistoryFormat: Debug + Send + Sync {
     fn has_each(&self, dialect: Dialect, versions: &[&Version]) -> String;
 }
 
-/// The history table that statements write to, its name quoted and qualified for the dialect.
+/// The reason why a row of a history cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HistoryRowError {
+    /// Lockkeeper does not write such a row, as the sentence says.
+    Foreign(String),
+    /// The journal has the progress of the revision, and the query did not join it.
+    InJournal,
+}
+
+/// The history table that statements write to, and its journal. The names are quoted and qualified for the dialect.
 #[derive(Clone, Debug)]
 pub struct HistoryTable {
     /// The format of the table.
@@ -66,6 +81,8 @@ pub struct HistoryTable {
     pub(crate) dialect: Dialect,
     /// The name of the table.
     pub(crate) table: String,
+    /// The name of the journal.
+    pub(crate) journal: String,
     /// The name of the host or pod.
     pub(crate) applied_by: String,
 }
@@ -79,6 +96,8 @@ pub struct ExistingHistory<'a> {
     pub(crate) table: &'a str,
     /// Those of [`HistoryFormat::later_columns`] that the table lacks.
     pub(crate) lacks: &'a [&'static str],
+    /// The name of the journal, quoted and qualified, if the query is to join it.
+    pub(crate) journal: Option<&'a str>,
 }
 
 impl HistoryTable {
@@ -87,14 +106,31 @@ impl HistoryTable {
         self.format.create(self)
     }
 
-    /// Returns the statement that records the progress of a revision, up or down.
-    pub(crate) fn record(&self, row: &HistoryRow<'_>) -> String {
-        self.format.record(self, row)
+    /// Returns the journal.
+    pub(crate) fn journal(&self) -> Journal<'_> {
+        Journal { dialect: self.dialect, table: &self.journal }
     }
 
-    /// Returns the statement for a change that does not come from running a script.
+    /// Returns the statements that record the progress of a revision, up or down. The history comes last.
+    pub(crate) fn record(&self, row: &HistoryRow<'_>) -> String {
+        let history = self.format.record(self, row);
+        match row.mode {
+            TransactionMode::Transaction => history,
+            TransactionMode::NoTransaction => {
+                self.journal().record((row.id, row.direction), row.progress, row.executed) + &history
+            }
+        }
+    }
+
+    /// Returns the statements for a change that does not come from running a script.
     pub(crate) fn change(&self, change: &HistoryChange<'_>) -> String {
-        self.format.change(self, change)
+        let journal = match *change {
+            HistoryChange::Record(ref row) => return self.record(row),
+            HistoryChange::Remove(_) | HistoryChange::Accept { .. } => String::new(),
+            HistoryChange::GiveUp(id) => self.journal().remove(id),
+            HistoryChange::Decide { id, done, executed } => self.journal().decide(id, done, executed),
+        };
+        journal + &self.format.change(self, change)
     }
 }
 
@@ -105,7 +141,8 @@ pub struct HistoryRecord {
     pub(crate) row: Applied,
     /// The description of the revision.
     pub(crate) description: String,
-    /// The text of the column `checksum`, which may not be a checksum.
+    /// The text of the column `checksum`, which may not be a checksum. For an unfinished script: the fingerprint of the
+    /// statements that are done.
     pub(crate) checksum: String,
     /// The time at which the row was written, in UTC, as RFC 3339.
     pub(crate) applied_at: String,
@@ -148,37 +185,15 @@ pub struct HistoryRow<'a> {
     pub(crate) elapsed: Elapsed,
 }
 
-/// The part of a script that the row records as executed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RecordedProgress {
-    /// The whole script.
-    Whole {
-        /// The number of its statements.
-        statements: usize,
-    },
-    /// The first statements.
-    Part {
-        /// The number of statements that were executed.
-        done: usize,
-        /// The number of statements in the script.
-        total: usize,
-    },
-    /// Like `Part`, and the next statement begins now. If the run ends before it does, a rerun must not just repeat it.
-    Begun {
-        /// The number of statements that were executed.
-        done: usize,
-        /// The number of statements in the script.
-        total: usize,
-    },
-}
-
 /// A change of the history without a script that runs. The row has the number `id`, spelled as the history spells it.
 #[derive(Clone, Debug)]
 pub enum HistoryChange<'a> {
     /// Writes this row.
     Record(HistoryRow<'a>),
-    /// Removes the row with this number.
+    /// Removes the row of an applied revision.
     Remove(&'a Version),
+    /// Removes the row of an unfinished revision.
+    GiveUp(&'a Version),
     /// Records statements of a script without a transaction as executed, and the next one as not begun.
     Decide {
         /// The revision.
@@ -187,13 +202,6 @@ pub enum HistoryChange<'a> {
         done: usize,
         /// The fingerprint of the text of these statements.
         executed: Fingerprint,
-    },
-    /// Records the state of the catalog before a statement that begins; `None` if there is none (PostgreSQL only).
-    CatalogBefore {
-        /// The revision.
-        id: &'a Version,
-        /// The state.
-        state: Option<&'a str>,
     },
     /// Records the checksum of an edited file as that of the applied one.
     Accept {
@@ -206,6 +214,13 @@ pub enum HistoryChange<'a> {
         /// The checksum of the file.
         now: Checksum,
     },
+}
+
+impl HistoryChange<'_> {
+    /// Reports whether the change needs the journal.
+    pub(crate) fn needs_journal(&self) -> bool {
+        matches!(self, HistoryChange::GiveUp(_) | HistoryChange::Decide { .. })
+    }
 }
 
 /// The duration of a step in the row.

@@ -71,7 +71,8 @@ fn a_role_that_a_file_sets_does_not_write_or_read_the_history() {
     let run = run_on(&database, &files).url(&database.url_as(&login, "pass7word"));
     expect_end(&run, 0, &["up to date at 0003: 3 revisions"]);
     let owners = "select tablename, tableowner from pg_tables where schemaname = 'public' order by 1";
-    let expected = format!("a|{owner}\nb|{login}\nc|{login}\nlockkeeper_history|{owner}\n");
+    let expected =
+        format!("a|{owner}\nb|{login}\nc|{login}\nlockkeeper_history|{owner}\nlockkeeper_history_journal|{owner}\n");
     assert_eq!(database.query(owners), expected);
     expect_end(&run, 0, &["nothing pending"]);
     database.execute(&format!("drop owned by {owner}, {login}; drop role {owner}, {login}"));

@@ -97,7 +97,7 @@ fn a_statement_outside_of_a_transaction_is_retried_after_a_lock_timeout() {
     let finished = expect_end(&run.clone().env("LOCKKEEPER_DDL_RETRIES", "2"), 82, &parts);
     let tries = finished.stderr.lines().filter(|line| line.contains("will try again in"));
     assert_eq!(tries.count(), 2, "{finished}");
-    assert_eq!(history(&database), "0001|partial\n");
+    assert_eq!(history(&database), "0001|partial, see the journal\n");
     let running = run.env("LOCKKEEPER_DDL_RETRIES", "100").spawn();
     let line = running.wait_for(&blocker);
     assert!(line.contains("will try again in"), "{line}");

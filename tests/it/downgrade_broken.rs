@@ -82,7 +82,7 @@ fn a_statement_outside_of_a_transaction_is_recorded_before_it_runs() {
     expect_end(&run, 0, &[]);
     expect_end(&downgrade(&run, "0002"), 81, &["0003_three.down.sql:2", "nowhere"]);
     let row = "select state, statements_done from lockkeeper_history where revision = '0003'";
-    assert_eq!(database.query(row), "undoing|0\n");
+    assert_eq!(database.query(row), "undoing, see the journal|0\n");
 }
 
 /// A role that may insert rows into the history may lack the right to delete them.
@@ -160,7 +160,7 @@ fn partially_undone<D: Database>(database: &D) -> Run {
         "run again: it goes on there",
     ];
     expect_end(&downgrade(&run, "0001"), 81, &parts);
-    assert_eq!(journal(database), "0001|applied|1|1\n0002|undoing|1|3\n");
+    assert_eq!(journal(database), "0001|applied|1|1\n0002|undoing, see the journal|1|3\n");
     assert!(!database.has_table("two") && !database.has_table("three"));
     run
 }
@@ -182,7 +182,7 @@ fn a_partially_undone_revision_blocks_every_run_until_it_is_finished<D: Database
         81,
         &["0002_two.down.sql:3:", "statement 2 failed", "no revision was undone"],
     );
-    assert_eq!(journal(&database), "0001|applied|1|1\n0002|undoing|1|3\n");
+    assert_eq!(journal(&database), "0001|applied|1|1\n0002|undoing, see the journal|1|3\n");
     database.query("create table gate (n integer)");
     database.query("create table late (n integer)");
     // A downgrade by one step finishes the revision that is partially undone.
@@ -208,7 +208,7 @@ fn completed_down_statements_must_not_be_edited<D: Database>() {
     }
     let with_transaction = with(&FAILS_PART_WAY.replace("-- no-transaction", "-- plain"));
     expect_end(&downgrade(&with_transaction, "0001"), 65, &["0002_two.down.sql", "keep its -- no-transaction line"]);
-    assert_eq!(journal(&database), "0001|applied|1|1\n0002|undoing|1|3\n");
+    assert_eq!(journal(&database), "0001|applied|1|1\n0002|undoing, see the journal|1|3\n");
     let corrected = with("-- no-transaction\ndrop table two;\n-- nothing else\n");
     expect_end(&downgrade(&corrected, "0001"), 0, &["up to date at 0001: 1 revision undone"]);
     assert_eq!(journal(&database), "0001|applied|1|1\n");
@@ -221,7 +221,7 @@ fn a_partial_upgrade_can_be_undone<D: Database>() {
     let down = ("0002_two.down.sql", "drop table if exists two;\n");
     let run = run_on(&database, &FIVE[..2]).migrations(&[("0002_two.up.sql", up), down]);
     expect_end(&run, 81, &["0002_two.up.sql:3:", "statement 2 failed"]);
-    assert_eq!(journal(&database), "0001|applied|1|1\n0002|partial|1|2\n");
+    assert_eq!(journal(&database), "0001|applied|1|1\n0002|partial, see the journal|1|2\n");
     expect_end(&downgrade(&run, "0001"), 0, &["up to date at 0001: 1 revision undone"]);
     expect_applied(&database, &ALL[..1]);
     expect_end(&run, 81, &[]);
@@ -239,7 +239,7 @@ fn a_partial_upgrade_can_be_undone_without_a_transaction<D: Database>() {
     let run = run_on(&database, &FIVE[..2]).migrations(&[("0002_two.up.sql", up), ("0002_two.down.sql", down)]);
     expect_end(&run, 81, &[]);
     expect_end(&downgrade(&run, "0001"), 81, &["0002_two.down.sql:3:", "statement 2 failed"]);
-    assert_eq!(journal(&database), "0001|applied|1|1\n0002|undoing|1|2\n");
+    assert_eq!(journal(&database), "0001|applied|1|1\n0002|undoing, see the journal|1|2\n");
     expect_end(&run, 65, &["revision 0002 is half undone", "lockkeeper downgrade 0002-1"]);
     database.query("create table gate (n integer)");
     expect_end(&downgrade(&run, "0001"), 0, &["up to date at 0001: 1 revision undone"]);
@@ -340,7 +340,7 @@ fn a_signal_in_a_down_migration_without_a_transaction_leaves_a_correct_journal()
     running.signal(Signal::TERM);
     check_end(running.finish(), 81, &["0003_three.down.sql:3:1", "stopped by SIGTERM", "run again: it goes on"]);
     expect_no_session(&database);
-    assert_eq!(journal(&database), "0001|applied|1|1\n0002|applied|1|1\n0003|undoing|1|2\n");
+    assert_eq!(journal(&database), "0001|applied|1|1\n0002|applied|1|1\n0003|undoing, see the journal|1|2\n");
     let corrected = "-- no-transaction\ndrop table three;\nselect pg_sleep(0);\n";
     expect_end(&downgrade(&run.migrations(&[("0003_three.down.sql", corrected)]), "0002"), 0, &["up to date at 0002"]);
 }
@@ -363,7 +363,7 @@ fn a_killed_down_migration_is_finished_by_a_rerun() {
         // The server notices by itself that its client is gone, before the gate opens.
         expect_no_session(&database);
         gate.run("rollback");
-        let state = if header.is_empty() { "applied|1|1" } else { "undoing|1|2" };
+        let state = if header.is_empty() { "applied|1|1" } else { "undoing, see the journal|1|2" };
         assert_eq!(journal(&database), format!("0001|applied|1|1\n0002|applied|1|1\n0003|{state}\n"));
         expect_end(&downgrade(&run, "base"), 0, &["up to date at base: 3 revisions undone"]);
         expect_applied(&database, &[]);
@@ -402,7 +402,7 @@ fn an_upgrade_waits_for_a_revision_that_is_undone_without_a_transaction() {
     gate.run("begin; lock table two in access exclusive mode");
     let downgrade_run = downgrade(&run, "0002").spawn();
     wait_for_query(&database, "from two");
-    assert_eq!(journal(&database), "0001|applied|1|1\n0002|applied|1|1\n0003|undoing|1|2\n");
+    assert_eq!(journal(&database), "0001|applied|1|1\n0002|applied|1|1\n0003|undoing, see the journal|1|2\n");
     let [up, to_two, next] = [&["upgrade"][..], &["upgrade", "0002"], &["upgrade", "+1"]]
         .map(|arguments| run.clone().args(arguments.iter().copied()).spawn());
     for waiting in [&up, &to_two, &next] {
@@ -474,7 +474,7 @@ fn a_vacuum_in_a_down_migration_is_recorded_in_the_journal() {
     let run = run_on(&database, &FIVE[..4]).migrations(&[("0002_two.down.sql", down)]);
     expect_end(&run, 0, &[]);
     expect_end(&downgrade(&run, "-1"), 81, &["0002_two.down.sql:4:1", "statement 3 failed", "2 of its statements"]);
-    assert_eq!(journal(&database), "0001|applied|1|1\n0002|undoing|2|3\n");
+    assert_eq!(journal(&database), "0001|applied|1|1\n0002|undoing, see the journal|2|3\n");
     let corrected = run.migrations(&[("0002_two.down.sql", &down.replace("fail;\n", ""))]);
     expect_end(&downgrade(&corrected, "-1"), 0, &["up to date at 0001"]);
 }

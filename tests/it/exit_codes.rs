@@ -178,7 +178,7 @@ codes! {
         fails(&finished, 81, "1 of its statements is already committed");
         assert_eq!(
             database.rows("select revision, state, statements_done from lockkeeper_history order by 1"),
-            [["0001", "applied", "1"], ["0002", "partial", "1"]]
+            [["0001", "applied", "1"], ["0002", "partial, see the journal", "1"]]
         );
     }
 

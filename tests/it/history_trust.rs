@@ -14,13 +14,13 @@ const ROW: &str = "trap()::text as revision, 'x'::text as description, repeat('0
     'x'::text as applied_by, 'x'::text as lockkeeper_version, null::text as backup, null::text as down_checksum";
 
 /// A database of a superuser, and a role that may create objects in its `public`.
-struct Shared {
-    database: PgDatabase<'static>,
-    stranger: String,
+pub struct Shared {
+    pub database: PgDatabase<'static>,
+    pub stranger: String,
 }
 
 impl Shared {
-    fn new() -> Shared {
+    pub fn new() -> Shared {
         let (database, stranger) = (Postgres::shared().database("trust"), unique("stranger"));
         database.execute(&format!(
             "create role {stranger} login password '{PASSWORD}'; grant create on schema public to {stranger};
@@ -33,7 +33,7 @@ impl Shared {
     }
 
     /// Runs SQL as the untrusted role.
-    fn execute_untrusted(&self, sql: &str) {
+    pub fn execute_untrusted(&self, sql: &str) {
         self.database.execute(&format!("set role {}; {sql}", self.stranger));
     }
 
@@ -46,7 +46,7 @@ impl Shared {
 
     /// Expects that nobody has called a function of the untrusted role.
     #[track_caller]
-    fn expect_no_call(&self) {
+    pub fn expect_no_call(&self) {
         assert_eq!(self.database.value("select is_called from calls"), "f", "the stranger's function ran");
     }
 }

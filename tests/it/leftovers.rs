@@ -26,8 +26,13 @@ pub fn validity(database: &PgDatabase, index: &str) -> String {
     ))
 }
 
+/// Returns the state of revision 0001, the number of its statements that are done, and the number of all.
 pub fn journal(database: &PgDatabase) -> String {
-    database.value("select state, statements_done, statements_total from lockkeeper_history where revision = '0001'")
+    database.value(
+        "select case when j.statement_begun then 'begun' else split_part(h.state, ',', 1) end, \
+         coalesce(j.statements_done, h.statements_done), h.statements_total from lockkeeper_history h \
+         left join lockkeeper_history_journal j on j.revision = h.revision where h.revision = '0001'",
+    )
 }
 
 /// Opens a transaction that prevents concurrent builds from finishing: they wait for every transaction that may still
@@ -231,7 +236,7 @@ fn the_index_of_a_killed_build_is_dropped_and_built_again() {
     let script = "-- no-transaction\ncreate index concurrently i on t (n);\n";
     let run = run_on(&database, &[("0001_a.sql", script)]);
     kill_blocked(&database, &run, "t", "create index concurrently");
-    assert_eq!((validity(&database, "^i").as_str(), journal(&database).as_str()), ("i false", "partial|-1|1"));
+    assert_eq!((validity(&database, "^i").as_str(), journal(&database).as_str()), ("i false", "begun|0|1"));
     let history_json = run.clone().args(["history", "--json"]).output();
     history_json.expect_code(0).says("\"statements_done\": 0");
     expect_end(&run, 0, &["up to date at 0001"]).says("dropping the invalid index public.i");
@@ -447,7 +452,7 @@ fn an_outcome_that_cannot_be_looked_up_is_left_to_the_user() {
                 expect_end(&run, 81, &parts);
                 assert_eq!(
                     (database.value("select count(*) from log"), journal(&database)),
-                    ("2".into(), "partial|-2|3".into())
+                    ("2".into(), "begun|1|3".into())
                 );
             }
             run.clone().args(["upgrade", "--sql"]).output().expect_code(0).says("-- It ended while the next one ran");
@@ -477,7 +482,7 @@ fn an_open_statement_of_a_downgrade_is_left_to_the_user_too() {
     proxy.cut_at(Peer::Server, b"CALL\0");
     run.clone().url(&proxy.url(database.name())).args(["downgrade", "base"]).output().expect_code(83);
     database.terminate_all();
-    assert_eq!(journal(&database), "undoing|-1|1");
+    assert_eq!(journal(&database), "begun|0|1");
     expect_end(&run.clone().args(["downgrade", "base"]), 81, &["statement 1 was begun", "repair --done"]);
     expect_end(&run.clone().args(["repair", "--done"]), 0, &["0001_a.down.sql:2:1", "marked as done"]);
     expect_end(&run.args(["downgrade", "base"]), 0, &["1 revision undone"]);

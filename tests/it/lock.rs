@@ -265,8 +265,8 @@ fn a_script_that_releases_the_lock_is_detected() {
     let discards = "-- no-transaction\ninsert into log values (2);\ndiscard all;";
     for (script, code, says, kept) in [
         (unlocks, 80, "it was rolled back", "0001 applied"),
-        (&*unlocks_alone, 81, "1 of its statements", "0001 applied, 0002 partial"),
-        (discards, 81, "1 of its statements", "0001 applied, 0002 partial"),
+        (&*unlocks_alone, 81, "1 of its statements", "0001 applied, 0002 partial, see the journal"),
+        (discards, 81, "1 of its statements", "0001 applied, 0002 partial, see the journal"),
     ] {
         let database = Postgres::shared().database("unlock");
         let run = run_on(&database).migrations(&[

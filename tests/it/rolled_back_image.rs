@@ -38,7 +38,7 @@ fn a_revision_without_its_file_and_with_nothing_done_is_warned_about<D: Database
     // New revisions of this image are applied, whatever their number.
     let run = run.migrations(&[("0003_three.up.sql", "create table three (id integer);\n")]);
     expect_end(&run, 0, &["up to date at 0003: 1 revision applied"]).says(warning);
-    assert_eq!(history(&database), "0001 applied, 0002 partial, 0003 applied");
+    assert_eq!(history(&database), "0001 applied, 0002 partial, see the journal, 0003 applied");
     // The history row is removed when a person confirms it.
     expect_end(&command(&run, &["repair"]), 64, &["lockkeeper repair --yes"]);
     expect_end(&command(&run, &["repair", "--yes"]), 0, &["repaired: 1 revision given up"])

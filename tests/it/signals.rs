@@ -141,7 +141,7 @@ fn a_signal_in_the_first_statement_without_a_transaction_is_an_interruption() {
     database.expect_no_session();
     assert_eq!(
         database.rows("select state, statements_done, statements_total from lockkeeper_history"),
-        [["partial", "0", "2"]]
+        [["partial, see the journal", "0", "2"]]
     );
     run.migrations(&[("0001_sleep.sql", &text.replace("600", "0"))]).output().expect_code(0);
     assert_eq!(database.value("select count(*) from t"), "0");
@@ -161,7 +161,7 @@ fn a_signal_in_a_later_statement_without_a_transaction_is_a_partial_run() {
     database.expect_no_session();
     assert_eq!(
         database.rows("select state, statements_done, statements_total from lockkeeper_history"),
-        [["partial", "1", "2"]]
+        [["partial, see the journal", "1", "2"]]
     );
     run.migrations(&[("0001_sleep.sql", &text.replace("600", "0"))]).output().expect_code(0);
     assert_eq!(database.value("select state from lockkeeper_history"), "applied");

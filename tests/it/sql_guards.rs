@@ -106,7 +106,7 @@ fn a_script_finishes_what_a_run_started_and_the_other_way_round<D: Database>() {
     let database = D::create("guard");
     let run = without_a_transaction(&database);
     expect_end(&run, 81, &["0002_two.up.sql:3:"]);
-    let half = "0001|applied|1|1\n0002|partial|1|3\n";
+    let half = "0001|applied|1|1\n0002|partial, see the journal|1|3\n";
     assert_eq!(journal(&database), half);
     // A script that takes the statement for not started must not start it again.
     let offline_script = printed(&with_unreachable_url::<D>(&run), "upgrade", "0001:0002");
@@ -126,7 +126,7 @@ fn a_script_finishes_what_a_run_started_and_the_other_way_round<D: Database>() {
     database.query("drop table gate");
     let script = printed(&run, "downgrade", "0001");
     assert!(database.feed(&script).expect_err("it did not stop").contains("gate"));
-    assert_eq!(journal(&database), "0001|applied|1|1\n0002|undoing|1|3\n");
+    assert_eq!(journal(&database), "0001|applied|1|1\n0002|undoing, see the journal|1|3\n");
     expect_stop(&database, &script, &[guard_message::<D>()]);
     expect_end(&run, 65, &["revision 0002 is half undone"]);
     expect_end(&run.clone().args(["upgrade", "--sql"]), 65, &["revision 0002 is half undone"]);

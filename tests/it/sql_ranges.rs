@@ -37,7 +37,7 @@ fn an_invalid_range_prints_nothing_and_gives_the_reason() {
         (&["upgrade", "0001:0002"], ["\"0001:0002\" is a range", "goes with --sql"]),
         (&["upgrade", "--plan", "0001:0002"], ["FROM:TO", "--sql"]),
         (&["upgrade", "--sql", "--plan", "head"], ["--sql", "cannot be used with '--plan'"]),
-        (&["upgrade", "--sql", "base:head", "--", "true"], ["a program after --", "upgrade, check and wait"]),
+        (&["upgrade", "--sql", "base:head", "--", "true"], ["a program after --", "upgrade, guard, check and wait"]),
     ] {
         let finished = run.clone().args(arguments.iter().copied()).output();
         assert_eq!(finished.code, Some(64), "{arguments:?}: {finished}");

@@ -196,7 +196,7 @@ fn rows_left_without_a_parent_are_found_without_a_transaction() {
         let run = run.migrations(&files);
         // Running it again does not fix it.
         expect_end(&run, 81, &parts).does_not_say("young");
-        assert_eq!(database.history(), "0001|applied\n0002|partial\n");
+        assert_eq!(database.history(), "0001|applied\n0002|partial, see the journal\n");
         let script = printed(&run, "upgrade", "head");
         assert!(database.feed(&script).expect_err("it did not stop").contains("malformed JSON"));
         let corrected = format!("{orphan}delete from c where id = 40;\n");
@@ -239,12 +239,12 @@ fn a_downgrade_without_a_transaction_is_checked() {
     expect_end(&run, 0, &[]);
     let script = printed(&run, "downgrade", "0001");
     expect_end(&run.clone().args(["downgrade", "0001"]), 81, &["0002_more.down.sql", "c -> p: 1"]);
-    assert_eq!(database.history(), "0001|applied\n0002|undoing\n");
+    assert_eq!(database.history(), "0001|applied\n0002|undoing, see the journal\n");
     sqlite::query(&database.path, "delete from c where id = 90;");
     expect_end(&run.clone().args(["downgrade", "0001"]), 0, &["up to date at 0001"]);
     expect_end(&run, 0, &[]);
     assert!(database.feed(&script).expect_err("it did not stop").contains("malformed JSON"));
-    assert_eq!(database.history(), "0001|applied\n0002|undoing\n");
+    assert_eq!(database.history(), "0001|applied\n0002|undoing, see the journal\n");
 }
 
 /// SQLite closes a block comment at the end of a file: what the script has after that file is not part of it.

@@ -38,7 +38,7 @@ fn expect_wait(setup: &str, file: &str, lock: &str, script: &str, done: usize) {
     let finished = expect_end(&run.clone().args(["--lock-timeout", "1s"]), 75, &parts);
     finished.does_not_say("correct that statement").does_not_say("recording it failed");
     drop(writer);
-    assert_eq!(journal(&path), format!("0001|applied|1|1\n0002|partial|{done}|{total}\n"), "{script}");
+    assert_eq!(journal(&path), format!("0001|applied|1|1\n0002|partial, see the journal|{done}|{total}\n"), "{script}");
     expect_end(&run, 0, &["up to date at 0002"]);
     assert_eq!(journal(&path), format!("0001|applied|1|1\n0002|applied|{total}|{total}\n"), "{script}");
 }
@@ -63,7 +63,7 @@ fn a_full_disk_in_the_middle_of_a_file_without_a_transaction_ends_with_74() {
     let parts = ["0001_big.sql:3:1: statement 2 failed", "1 of its statements", "disk", "it goes on at that statement"];
     expect_end(&run.clone().under(["prlimit", "--fsize=100000", "--"]), 74, &parts)
         .does_not_say("correct that statement");
-    assert_eq!(journal(&path), "0001|partial|1|3\n");
+    assert_eq!(journal(&path), "0001|partial, see the journal|1|3\n");
     expect_end(&run, 0, &["up to date at 0001"]);
     assert_eq!(sqlite::value(&path, "select sum(length(a)) from two;"), "400000");
 }

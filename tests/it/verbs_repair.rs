@@ -94,7 +94,7 @@ fn differences_that_cannot_be_repaired_are_named<D: Database>() {
     let run = run.migrations(&[("0002_two.down.sql", "drop table two; -- at last\n")]);
     let finished = expect_end(&repair(&run).arg("--yes"), 0, &["repaired: 1 file accepted"]);
     finished.says("revision 0004 is unfinished (statements that are done: 1)").says("0002_two.down.sql was edited");
-    assert_eq!(history(&database), "0001 applied, 0002 applied, 0003 applied, 0004 partial");
+    assert_eq!(history(&database), "0001 applied, 0002 applied, 0003 applied, 0004 partial, see the journal");
 }
 
 /// A history row from before there were down migrations, and a down migration that was added later.

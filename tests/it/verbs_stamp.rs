@@ -128,20 +128,20 @@ fn an_unfinished_row_becomes_applied_or_is_removed<D: Database>() {
     let database = D::create("stamp");
     let run = run_on(&database, &[ONE, HALF, HALF_DOWN]);
     expect_end(&run, 81, &["0002_half.up.sql"]);
-    assert_eq!(history(&database), "0001 applied, 0002 partial");
+    assert_eq!(history(&database), "0001 applied, 0002 partial, see the journal");
     assert_log!("a_partial_row_becomes_applied", expect_end(&stamp(&run, "head"), 0, &[]));
     assert_eq!(history(&database), "0001 applied, 0002 applied");
     expect_end(&run, 0, &["nothing pending"]);
 
     expect_end(&run.clone().args(["downgrade", "-1"]), 81, &["0002_half.down.sql"]);
-    assert_eq!(history(&database), "0001 applied, 0002 undoing");
+    assert_eq!(history(&database), "0001 applied, 0002 undoing, see the journal");
     assert_log!("a_half_undone_row_goes", expect_end(&stamp(&run, "0001"), 0, &[]));
     assert_eq!(history(&database), "0001 applied");
 
     expect_end(&stamp(&run, "head"), 0, &[]);
     database.query("create table half (id integer)");
     expect_end(&run.clone().args(["downgrade", "-1"]), 81, &["0002_half.down.sql"]);
-    assert_eq!(history(&database), "0001 applied, 0002 undoing");
+    assert_eq!(history(&database), "0001 applied, 0002 undoing, see the journal");
     assert_log!("a_half_undone_row_becomes_applied", expect_end(&stamp(&run, "head"), 0, &[]));
     assert_eq!(history(&database), "0001 applied, 0002 applied");
 }

@@ -26,6 +26,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub struct Run {
     directory: Arc<TempDir>,
     prefix: Vec<String>,
+    program: String,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     /// The URL of the database of a test that names none.
@@ -43,6 +44,7 @@ impl Run {
         let run = Self {
             directory: Arc::new(temporary_directory("run")),
             prefix: Vec::new(),
+            program: env!("CARGO_BIN_EXE_lockkeeper").into(),
             arguments: Vec::new(),
             environment: Vec::new(),
             url: Some("sqlite:///./data/devops_hub.db"),
@@ -104,6 +106,13 @@ impl Run {
         self
     }
 
+    /// Calls the previous release instead.
+    pub fn previous_release(mut self) -> Self {
+        self.program = concat!(env!("CARGO_MANIFEST_DIR"), "/target/previous/lockkeeper").into();
+        assert!(Path::new(&self.program).exists(), "no {}: run tests/previous/install", self.program);
+        self
+    }
+
     /// Runs it and waits until it has ended.
     #[track_caller]
     pub fn output(&self) -> Finished {
@@ -120,8 +129,7 @@ impl Run {
     }
 
     fn command(&self) -> Command {
-        let words: Vec<&str> =
-            self.prefix.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_lockkeeper")]).collect();
+        let words: Vec<&str> = self.prefix.iter().chain([&self.program]).map(String::as_str).collect();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).args(&self.arguments).current_dir(self.dir()).env_clear();
         // The last one is for runs that measure coverage.

@@ -7,6 +7,7 @@ use crate::database::ApplyError;
 use crate::error::{Cause, Failure, Stage};
 use crate::report::DocumentOutput;
 use crate::revision::history::HistoryTable;
+use crate::revision::journal;
 use crate::revision::plan::describe_heads;
 use crate::revision::render::{PrintError, Printer, ScriptSummary, SessionSettings};
 use crate::revision::{Direction, Plan, Step, Version};
@@ -21,6 +22,7 @@ impl PreviewContext<'_> {
             format: config.history.format,
             dialect: config.dialect,
             table: self.table.clone(),
+            journal: journal::quoted_name(config.dialect, self.schema.as_deref(), &config.history.table),
             applied_by: config.applied_by.clone(),
         };
         let mut printer = Printer {
@@ -34,6 +36,7 @@ impl PreviewContext<'_> {
             schema: self.schema.as_deref(),
             table: &config.history.table,
             busy: config.limits.busy,
+            has_journal: false,
         };
         let summary = ScriptSummary {
             direction: plan.direction,

@@ -9,7 +9,8 @@ use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind
 use crate::dialect::Dialect;
 use crate::masking::excerpt;
 use crate::revision::catalog_effect::CatalogEffect;
-use crate::revision::history::{Elapsed, RecordedProgress};
+use crate::revision::history::Elapsed;
+use crate::revision::journal::RecordedProgress;
 use crate::revision::render::{COMMIT, begin};
 use crate::revision::statements::Window;
 use crate::revision::{Batch, BatchLimit, SectionOptions, TransactionMode};

@@ -93,18 +93,18 @@ impl Migrator<'_> {
         Ok(Some(CatalogState(oids)))
     }
 
-    /// Reads from the history row of a revision, under Lockkeeper's own role, the state before the statement began.
+    /// Reads from the journal, under Lockkeeper's own role, the state before the statement began.
     pub(super) async fn remembered(
         &mut self,
         request: &ApplyRequest<'_>,
         (number, statement): (usize, &str),
     ) -> Result<Option<CatalogState>, DatabaseError> {
-        let table = self.session.table();
+        let journal = self.history.journal();
         let role = own_role(&self.session.facts.role).concat();
-        let select = self.session.facts.format.select_catalog_before(&table, request.id);
+        let select = journal.select_catalog_before(request.id);
         let message = Message::new([
             MessagePart::new(Label::OwnRole, format!("{OWN_PATH}{role}")),
-            before_reading(&table, &self.session.facts.trusted_roles),
+            before_reading(journal.table, &self.session.facts.trusted_roles),
             MessagePart::new(Label::Question, &*select),
         ]);
         let mut text: Option<String> = None;

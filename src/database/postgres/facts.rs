@@ -33,6 +33,10 @@ pub(super) struct SessionFacts {
     pub(crate) format: &'static dyn HistoryFormat,
     /// The columns that an existing table of an earlier release lacks.
     pub(crate) history_lacks: Vec<&'static str>,
+    /// True if the journal exists and the history refers to it, as far as this session knows.
+    pub(crate) has_journal: bool,
+    /// True if the history is read together with the journal.
+    pub(crate) reads_journal: bool,
     /// True if the history is a plain table: see `render/trust`.
     pub(crate) history_is_plain: bool,
     /// True if `synchronous_commit` is `remote_apply` in a new session.
@@ -57,6 +61,8 @@ impl SessionFacts {
             history_exists: false,
             format: history.format,
             history_lacks: Vec::new(),
+            has_journal: false,
+            reads_journal: false,
             history_is_plain: false,
             has_remote_apply: false,
             backslash: Backslash::Ordinary,
@@ -96,6 +102,8 @@ impl Postgres {
             format: name.format,
             schema: existing.or_else(|| name.schema.clone()).or(column(found, 0)?),
             table: name.table.clone(),
+            has_journal: false,
+            reads_journal: false,
             history_is_plain: false,
             has_remote_apply: column(row, 13)?,
             backslash: match column::<bool>(row, 11)? {

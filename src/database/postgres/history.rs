@@ -10,10 +10,19 @@ use super::{Postgres, column, no_answer_error, texts};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::dialect::Dialect;
 use crate::revision::Applied;
-use crate::revision::history::{ExistingHistory, HistoryFormat, HistoryRecord};
+use crate::revision::history::{ExistingHistory, HistoryFormat, HistoryRecord, HistoryRowError};
+use crate::revision::journal;
 use crate::revision::other_tools::{self, ForeignHistory, RecordedVersions};
 use crate::revision::render::OWN_PATH;
 use crate::sql::{identifier, literal};
+
+/// The result of a query for rows of the history.
+enum ReadHistory<T> {
+    /// The rows.
+    Rows(Vec<T>),
+    /// A row refers to the journal, which the query has not joined.
+    InJournal,
+}
 
 impl Postgres {
     /// Reads the columns of the history that plans need. In a new session this is the second query.
@@ -28,7 +37,7 @@ impl Postgres {
             }
         }
         let format = self.facts.format;
-        self.read(format.select(&self.existing(&self.table())), |row| format.decode(row)).await
+        self.read(|table| format.select(table), |row| format.decode(row)).await
     }
 
     /// Returns the format of the history table.
@@ -47,55 +56,86 @@ impl Postgres {
             return Ok(Vec::new());
         }
         let format = self.facts.format;
-        self.read(format.select_records(&self.existing(&self.table())), |row| format.decode_record(row)).await
+        self.read(|table| format.select_records(table), |row| format.decode_record(row)).await
     }
 
-    fn existing<'a>(&'a self, table: &'a str) -> ExistingHistory<'a> {
-        ExistingHistory { dialect: Dialect::Postgres, table, lacks: &self.facts.history_lacks }
-    }
-
-    /// Reads rows of the history. Adds advice to errors: the relation is no history table, the table is not trusted, a
-    /// privilege is missing.
+    /// Reads rows of the history. Once a row refers to the journal, this session reads both tables with one query. Adds
+    /// advice to errors: the relation is no history table, the table is not trusted, a privilege is missing.
     async fn read<T>(
         &mut self,
-        sql: String,
-        decode: impl Fn(&[Option<&str>]) -> Result<T, String>,
+        select: impl Fn(&ExistingHistory<'_>) -> String,
+        decode: impl Fn(&[Option<&str>]) -> Result<T, HistoryRowError>,
     ) -> Result<Vec<T>, DatabaseError> {
-        let table = self.table();
-        let read = self.read_trusted(sql, decode).await;
-        let Err(fault) = read else { return read };
+        let (table, journal) = (self.table(), self.journal_table());
+        let fault = loop {
+            match self.read_trusted([&table, &journal], &select, &decode).await {
+                Ok(ReadHistory::Rows(rows)) => return Ok(rows),
+                Ok(ReadHistory::InJournal) => self.facts.reads_journal = true,
+                Err(fault) => break fault,
+            }
+        };
         if is_division_by_zero(&fault) || fault.kind == DatabaseErrorKind::Statement {
-            // The relation may be no table or not trusted: then that is the error to report.
-            if let Some(distrust) = self.distrust(&table).await? {
-                return Err(distrust);
+            // A relation may be no table or not trusted: then that is the error to report.
+            for relation in [&table, &journal] {
+                if let Some(distrust) = self.distrust(relation).await? {
+                    return Err(distrust);
+                }
             }
         }
-        Err(match fault.kind {
+        Err(self.with_read_advice(fault))
+    }
+
+    /// Adds advice to an error of a read of the history.
+    fn with_read_advice(&self, fault: DatabaseError) -> DatabaseError {
+        let (table, journal) = (self.table(), self.journal_table());
+        let is_journal =
+            self.facts.reads_journal && fault.message.contains(&journal::name(Dialect::Postgres, &self.facts.table));
+        match fault.kind {
             // Rows that a policy hides are an error under `row_security = off`; the advice for it is another one.
             DatabaseErrorKind::NoPrivilege if !fault.message.contains("row-level security") => {
-                fault.with_hint(format!("GRANT SELECT ON {table} TO {}", identifier(&self.facts.role)))
+                let relation = if is_journal { journal } else { table };
+                fault.with_hint(format!("GRANT SELECT ON {relation} TO {}", identifier(&self.facts.role)))
             }
             DatabaseErrorKind::NoPrivilege => advised(fault, "", &self.facts.role),
+            DatabaseErrorKind::Statement if is_journal => {
+                let message = format!("the history refers to the journal {journal}: {}", fault.message);
+                DatabaseError { kind: DatabaseErrorKind::Setting, message, ..fault }
+                    .with_hint("restore that table from a backup: it has the progress of the unfinished revision")
+            }
             DatabaseErrorKind::Statement => DatabaseError { kind: DatabaseErrorKind::Setting, ..fault }
                 .with_hint(format!("{table} is not a history of ours: set LOCKKEEPER_HISTORY_TABLE to another name")),
             _ => fault,
-        })
+        }
     }
 
-    /// Reads the history in one message that checks first that the table is trusted.
+    /// Reads the history in one message that checks first that the table is trusted, and the journal with it if both are
+    /// read.
     async fn read_trusted<T>(
         &mut self,
-        sql: String,
-        decode: impl Fn(&[Option<&str>]) -> Result<T, String>,
-    ) -> Result<Vec<T>, DatabaseError> {
-        let check = before_reading(&self.table(), &self.facts.trusted_roles);
-        let mut found = Vec::new();
-        let message = Message::new([check, MessagePart::new(Label::Question, sql)]);
+        [table, journal]: [&str; 2],
+        select: impl Fn(&ExistingHistory<'_>) -> String,
+        decode: impl Fn(&[Option<&str>]) -> Result<T, HistoryRowError>,
+    ) -> Result<ReadHistory<T>, DatabaseError> {
+        let facts = &self.facts;
+        let joined = facts.reads_journal.then_some(journal);
+        let existing =
+            ExistingHistory { dialect: Dialect::Postgres, table, lacks: &facts.history_lacks, journal: joined };
+        let checks = [Some(table), joined].into_iter().flatten();
+        let message = Message::new(checks.map(|relation| before_reading(relation, &facts.trusted_roles)))
+            .and([MessagePart::new(Label::Question, select(&existing))]);
+        let (mut found, mut is_in_journal) = (Vec::new(), false);
         let read = |row: &PgRow| {
-            decode(&texts(row)?).map_err(|foreign| DatabaseError::new(DatabaseErrorKind::Setting, foreign))
+            match decode(&texts(row)?) {
+                Ok(row) => found.push(row),
+                Err(HistoryRowError::InJournal) => is_in_journal = true,
+                Err(HistoryRowError::Foreign(sentence)) => {
+                    return Err(DatabaseError::new(DatabaseErrorKind::Setting, sentence));
+                }
+            }
+            Ok(())
         };
-        self.ask(&message, |row| read(row).map(|row| found.push(row))).await?;
-        Ok(found)
+        self.ask(&message, read).await?;
+        Ok(if is_in_journal { ReadHistory::InJournal } else { ReadHistory::Rows(found) })
     }
 
     /// Reads the history tables of other tools in all schemas but the system's; those in Lockkeeper's own schema come

@@ -246,6 +246,7 @@ impl<'a> InPlaceRestore<'a> {
         let (found, present): (Option<&str>, Option<&str>) = (column(&row, 0)?, column(&row, 1)?);
         let facts = &mut self.session.facts;
         facts.history_exists = found.is_some();
+        facts.has_journal = false;
         facts.history_lacks = lacking(facts.format, found, present);
         Ok(())
     }

@@ -1,5 +1,4 @@
-//! Revisions without a transaction: they run statement by statement, and a journal in the history row records the
-//! progress.
+//! Revisions without a transaction: they run statement by statement, and the journal records the progress.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,8 @@ use crate::database::locked::ResumePoint;
 use crate::database::{ApplyError, ApplyRequest, DatabaseError};
 use crate::masking::excerpt;
 use crate::revision::catalog_effect::CatalogEffect;
-use crate::revision::history::{Elapsed, HistoryRow, RecordedProgress};
+use crate::revision::history::{Elapsed, HistoryRow};
+use crate::revision::journal::RecordedProgress;
 use crate::revision::plan::StatementOutcome;
 use crate::revision::{Batch, BatchLimit, Direction, Fingerprint, SectionOptions};
 
@@ -22,6 +22,7 @@ impl Migrator<'_> {
             .run(self.session.session_reset(&request.script.section.options))
             .await
             .map_err(ApplyError::Bookkeeping)?;
+        self.create_journal().await.map_err(ApplyError::NotBegun)?;
         let mut earlier = request.resume;
         let ResumePoint { mut done, settings } = request.skip_done()?;
         self.repeat_settings(&settings, done).await?;
@@ -126,11 +127,13 @@ impl Migrator<'_> {
         }
     }
 
-    /// Returns the statements that write the journal, preceded by the checks of the lock and the history.
+    /// Returns the statements that write the journal and the history, preceded by the checks of the lock and of both
+    /// tables.
     fn journal_of(&self, row: &HistoryRow<'_>, check: TrustCheck) -> Vec<MessagePart<'static>> {
         let writable = MessagePart::new(Label::Writable, "SET LOCAL transaction_read_only = off;\n");
         let record = MessagePart::new(Label::Record, self.history.record(row));
-        [writable].into_iter().chain(self.before_bookkeeping(check)).chain([record]).collect()
+        let checks = self.before_bookkeeping(check).into_iter().chain([self.before_writing_journal()]);
+        [writable].into_iter().chain(checks).chain([record]).collect()
     }
 
     /// Records the progress of the script under Lockkeeper's own role, whichever role the script has taken.

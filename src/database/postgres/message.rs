@@ -30,7 +30,13 @@ pub(super) enum Label {
     LockHistory,
     /// Fails when the history table is not trusted.
     HistoryIsTrusted,
-    /// Writes rows of the history.
+    /// Creates the journal.
+    CreateJournal,
+    /// Fails when the journal is not trusted. It locks the journal, too.
+    JournalIsTrusted,
+    /// Makes the history refer to the journal.
+    ReferToJournal,
+    /// Writes rows of the history and of the journal.
     Record,
     /// Fails when string literals are read in another way than when the script was parsed.
     LiteralsAreCertain,

@@ -6,7 +6,9 @@ use super::message::{Label, Message, MessageError, MessagePart};
 use super::send::OnCancel;
 use super::trust::{TrustCheck, require, require_plain};
 use crate::database::{ApplyError, DatabaseError, DatabaseErrorKind};
+use crate::dialect::Dialect;
 use crate::revision::history::HistoryTable;
+use crate::revision::journal;
 use crate::revision::render::own_role;
 use crate::sql::identifier;
 
@@ -25,17 +27,23 @@ impl<'a> Migrator<'a> {
     /// Adds the GRANT statement that a refused statement needs, be it the script's or one of Lockkeeper's on the
     /// history.
     pub(super) fn with_grant(&self, mut broken: ApplyError) -> ApplyError {
-        let (table, role) = (self.session.table(), &self.session.facts.role);
-        let ours = format!("permission denied for table {}", self.session.facts.table);
+        let role = &self.session.facts.role;
+        let history = &self.session.facts.table;
+        let ours = [
+            (history.clone(), self.session.table()),
+            (journal::name(Dialect::Postgres, history), self.session.journal_table()),
+        ];
         let Some((fault, statement)) = broken.refused() else {
             return broken;
         };
         let refused = fault.clone();
-        *fault = match statement {
-            None if refused.message == ours => {
+        let is_refused = |name: &str| refused.message == format!("permission denied for table {name}");
+        let table = ours.iter().find(|(name, _)| is_refused(name)).map(|(_, table)| table);
+        *fault = match (statement, table) {
+            (None, Some(table)) => {
                 refused.with_hint(format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {}", identifier(role)))
             }
-            statement => advised(refused, statement.unwrap_or_default(), role),
+            (statement, _) => advised(refused, statement.unwrap_or_default(), role),
         };
         broken
     }
@@ -59,10 +67,13 @@ impl<'a> Migrator<'a> {
         if error.is_failed_check(Label::LockIsHeld) {
             return ApplyError::LockLost;
         }
-        match error.is_failed_check(Label::HistoryIsTrusted) {
-            true => ApplyError::Bookkeeping(self.replaced_history()),
-            false => self.bookkeeping_error(error.fault),
+        if error.is_failed_check(Label::HistoryIsTrusted) {
+            return ApplyError::Bookkeeping(self.replaced(&self.session.table()));
         }
+        if error.is_failed_check(Label::JournalIsTrusted) {
+            return ApplyError::Bookkeeping(self.replaced(&self.session.journal_table()));
+        }
+        self.bookkeeping_error(error.fault)
     }
 
     /// Returns the cheapest check for the history as it was when it was looked at last. Every revision runs the check,
@@ -83,11 +94,10 @@ impl<'a> Migrator<'a> {
         [MessagePart::new(Label::LockHistory, lock), MessagePart::new(Label::HistoryIsTrusted, trusted)]
     }
 
-    /// Returns the error for a history that was trusted when it was read, and is not trusted any more.
-    pub(super) fn replaced_history(&self) -> DatabaseError {
+    /// Returns the error for a table of ours that was trusted before, and is not trusted any more.
+    pub(super) fn replaced(&self, table: &str) -> DatabaseError {
         let message = format!(
-            "while this run was at work, {} was replaced, given to another role, or given a trigger of another role",
-            self.session.table()
+            "while this run was at work, {table} was replaced, given to another role, or given a trigger of another role"
         );
         DatabaseError::new(DatabaseErrorKind::Setting, message)
             .with_hint("run lockkeeper check: it names what is not trusted")

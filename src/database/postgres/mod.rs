@@ -20,6 +20,7 @@ pub(crate) mod in_place;
 mod index_state;
 mod isolation;
 mod journal;
+mod journal_table;
 mod lock;
 mod maintenance;
 mod message;
@@ -65,6 +66,7 @@ use super::{
     DatabaseError, DatabaseErrorKind, DatabaseIdentity, HistoryName, SchemaDefects, ServerInfo, SessionLimits,
     TableNames,
 };
+use crate::revision::journal::quoted_name;
 use crate::revision::render::OWN_PATH;
 
 /// A session of a PostgreSQL server.
@@ -148,15 +150,16 @@ impl Postgres {
     }
 
     /// Reads the names of the tables outside of the system's schemas, without those that an extension owns and without
-    /// the history table. A partition counts as a part of its table.
+    /// the history table and its journal. A partition counts as a part of its table.
     pub(crate) async fn table_names(&mut self) -> Result<TableNames, DatabaseError> {
         let sql = format!(
             "SELECT n.nspname::text || '.' || c.relname::text FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.oid IS DISTINCT FROM to_regclass({}) \
+             WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.oid IS DISTINCT FROM to_regclass({}) AND c.oid IS DISTINCT FROM to_regclass({}) \
              AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
              WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') ORDER BY 1",
-            literal(&self.table())
+            literal(&self.table()),
+            literal(&self.journal_table())
         );
         let names = self.rows(sql).await?;
         TableNames::from_names(names.iter().map(|row| column(row, 0)))
@@ -198,6 +201,11 @@ impl Postgres {
     pub(crate) fn table(&self) -> String {
         let schema = self.facts.schema.as_deref().unwrap_or_default();
         format!("{}.{}", identifier(schema), identifier(&self.facts.table))
+    }
+
+    /// Returns the name of the journal, quoted and qualified.
+    pub(crate) fn journal_table(&self) -> String {
+        quoted_name(Dialect::Postgres, self.facts.schema.as_deref(), &self.facts.table)
     }
 
     /// Returns the unquoted name of the history table's schema; `None` when the search path names no schema that

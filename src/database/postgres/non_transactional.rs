@@ -10,7 +10,7 @@ use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind
 use crate::dialect::Dialect;
 use crate::masking::excerpt;
 use crate::revision::catalog_effect::CatalogEffect;
-use crate::revision::history::{HistoryChange, RecordedProgress};
+use crate::revision::journal::RecordedProgress;
 use crate::revision::plan::{Resume, StatementOutcome};
 use crate::revision::{Batch, Classified, SectionOptions};
 
@@ -89,7 +89,7 @@ impl Migrator<'_> {
     ) -> Result<(), ApplyError> {
         let state = self.catalog_state(effect).await.map_err(|error| ApplyError::partial(error, batch, done))?;
         let state = state.map(|state| state.to_text(done + 1, batch.statement(0)));
-        let remember = self.history.change(&HistoryChange::CatalogBefore { id: request.id, state: state.as_deref() });
+        let remember = self.history.journal().set_catalog_before(request.id, state.as_deref());
         let progress = RecordedProgress::Begun { done, total: request.script.statements };
         let marked = self.mark(request, progress, &remember).await;
         marked.map_err(|error| not_begun(error, batch, done).into_retryable())

@@ -116,9 +116,8 @@ impl<'a> LockLog<'a> {
             "SELECT c.oid::bigint, pg_catalog.format('%I.%I', n.nspname, c.relname), c.relfilenode::bigint \
              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
-             AND c.oid NOT IN (SELECT coalesce(pg_catalog.to_regclass(name)::oid, 0) FROM pg_catalog.unnest(ARRAY[{}, {}]) name)",
-            literal(&self.table()),
-            literal(&self.session.table())
+             AND c.oid NOT IN (SELECT coalesce(pg_catalog.to_regclass(name)::oid, 0) FROM pg_catalog.unnest(ARRAY[{}]) name)",
+            [self.table(), self.session.table(), self.session.journal_table()].map(|table| literal(&table)).join(", ")
         );
         let rows = self.session.rows(sql).await?;
         rows.iter().map(|row| Ok((column(row, 0)?, (column(row, 1)?, column(row, 2)?)))).collect()

@@ -20,6 +20,13 @@ pub(super) fn before_reading(relation: &str, trusted_roles: &str) -> MessagePart
     MessagePart::new(Label::HistoryIsTrusted, text)
 }
 
+/// Returns the statements that must precede a write to the journal: its lock, and the check that fails (division by zero)
+/// when it is not trusted.
+pub(super) fn before_writing_journal(journal: &str, trusted_roles: &str) -> MessagePart<'static> {
+    let text = format!("LOCK TABLE {journal} IN ROW EXCLUSIVE MODE;\n{}", require(journal, trusted_roles));
+    MessagePart::new(Label::JournalIsTrusted, text)
+}
+
 /// Returns a statement that divides by zero when the relation is not trusted.
 pub(super) fn require(relation: &str, trusted_roles: &str) -> String {
     format!("SELECT 1 {DIVIDED_BY} CASE WHEN {} THEN 1 ELSE 0 END;\n", is_trusted(relation, trusted_roles))
@@ -61,6 +68,10 @@ impl Postgres {
         let (role, database) = (&self.facts.role, identifier(&self.facts.database));
         let rule =
             format!("neither {role}, nor a role that {role} is a member of, nor the owner of the database {database}");
+        let (what, otherwise) = match relation == self.journal_table() {
+            true => ("the journal of a history", "remove it"),
+            false => ("a history", "set LOCKKEEPER_HISTORY_TABLE to another name"),
+        };
         let (message, hint) = match (kind.as_str(), column::<Option<String>>(row, 3)?) {
             (_, Some(trigger)) => (
                 format!("the trigger {trigger} on {name} calls a function of {owner}, who is {rule}"),
@@ -68,17 +79,14 @@ impl Postgres {
             ),
             ("table", None) => (
                 format!("the table {name} belongs to {owner}, who is {rule}"),
-                format!(
-                    "when its rows are right, ALTER TABLE {name} OWNER TO {}; else set LOCKKEEPER_HISTORY_TABLE to another name",
-                    identifier(role)
-                ),
+                format!("when its rows are right, ALTER TABLE {name} OWNER TO {}; else {otherwise}", identifier(role)),
             ),
-            (kind, None) => (
-                format!("{name} is a {kind} of {owner}, not a table"),
-                "set LOCKKEEPER_HISTORY_TABLE to another name, or remove it".into(),
-            ),
+            (kind, None) => {
+                let more = if otherwise == "remove it" { "" } else { ", or remove it" };
+                (format!("{name} is a {kind} of {owner}, not a table"), format!("{otherwise}{more}"))
+            }
         };
-        let message = format!("this cannot be trusted as a history: {message}");
+        let message = format!("this cannot be trusted as {what}: {message}");
         Ok(Some(DatabaseError::new(DatabaseErrorKind::Setting, message).with_hint(hint)))
     }
 }

@@ -5,7 +5,8 @@ use std::time::Instant;
 use super::Sqlite;
 use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
 use crate::masking::excerpt;
-use crate::revision::history::{Elapsed, HistoryTable, RecordedProgress};
+use crate::revision::history::{Elapsed, HistoryTable};
+use crate::revision::journal::RecordedProgress;
 use crate::revision::render::leaves_session_state;
 use crate::revision::{Batch, BatchLimit, TransactionMode};
 

@@ -9,12 +9,38 @@ use super::{OpenMode, Sqlite, column, error, texts};
 use crate::database::{DatabaseError, DatabaseErrorKind, TableNames};
 use crate::dialect::Dialect;
 use crate::revision::Applied;
-use crate::revision::history::{ExistingHistory, HistoryFormat, HistoryRecord};
+use crate::revision::history::{ExistingHistory, HistoryFormat, HistoryRecord, HistoryRowError};
+use crate::revision::journal;
 use crate::revision::other_tools::{self, ForeignHistory, RecordedVersions};
 use crate::sql::{identifier, sqlite_literal};
 
 /// The time for which other writers may keep a read from beginning.
 const WRITERS: Duration = Duration::from_secs(5);
+
+/// The reason why rows of the history cannot be read.
+enum ReadError {
+    /// The query failed, or a row is not ours.
+    Fault(DatabaseError),
+    /// A row refers to the journal, which the query has not joined.
+    InJournal,
+}
+
+impl From<DatabaseError> for ReadError {
+    fn from(fault: DatabaseError) -> ReadError {
+        ReadError::Fault(fault)
+    }
+}
+
+impl From<HistoryRowError> for ReadError {
+    fn from(row: HistoryRowError) -> ReadError {
+        match row {
+            HistoryRowError::InJournal => ReadError::InJournal,
+            HistoryRowError::Foreign(sentence) => {
+                ReadError::Fault(DatabaseError::new(DatabaseErrorKind::Setting, sentence))
+            }
+        }
+    }
+}
 
 impl Sqlite {
     /// Reads the history; returns no rows if there is no file or no history table.
@@ -29,12 +55,8 @@ impl Sqlite {
             // Another process has made the file since it was last looked for.
             self.reopen(OpenMode::Never).await?;
         }
-        let Some(lacks) = self.find_history().await? else {
-            return Ok(Vec::new());
-        };
         let format = self.format;
-        let sql = format.select(&ExistingHistory { dialect: Dialect::Sqlite, table: &self.table(), lacks: &lacks });
-        self.read(&sql, |row| format.decode(row)).await
+        self.read(|table| format.select(table), |row| format.decode(row)).await
     }
 
     /// Returns the format of the history table.
@@ -56,13 +78,8 @@ impl Sqlite {
             return Ok(Vec::new());
         }
         self.past_writers(async |database| {
-            let Some(lacks) = database.find_history().await? else {
-                return Ok(Vec::new());
-            };
-            let (format, table) = (database.format, database.table());
-            let sql =
-                format.select_records(&ExistingHistory { dialect: Dialect::Sqlite, table: &table, lacks: &lacks });
-            database.read(&sql, |row| format.decode_record(row)).await
+            let format = database.format;
+            database.read(|table| format.select_records(table), |row| format.decode_record(row)).await
         })
         .await
     }
@@ -85,7 +102,16 @@ impl Sqlite {
     /// # Errors
     /// The name belongs to something else (names have no case in SQLite), or a trigger runs on writes to the table.
     pub(super) async fn made_by(&mut self) -> Result<Option<String>, DatabaseError> {
-        let name = sqlite_literal(&self.history);
+        let history = self.history.clone();
+        self.table_made_by(&history).await
+    }
+
+    /// Returns the statement that has created a table of ours, if there is one.
+    ///
+    /// # Errors
+    /// Fails as [`Sqlite::made_by`] does.
+    pub(super) async fn table_made_by(&mut self, table: &str) -> Result<Option<String>, DatabaseError> {
+        let name = sqlite_literal(table);
         // Views and virtual tables have no pages of their own.
         let sql = format!(
             "SELECT type, name, sql, rootpage > 0 FROM sqlite_master WHERE type IN ('table', 'view') AND name = {name} COLLATE NOCASE \
@@ -103,37 +129,68 @@ impl Sqlite {
                 ("trigger", _) => ("a trigger on it", "TRIGGER"),
                 _ => ("a view", "VIEW"),
             };
+            let drop = format!("DROP {drop} {}", identifier(name));
+            let (as_what, hint) = match table == self.history {
+                true => ("a history", format!("{drop}, or set LOCKKEEPER_HISTORY_TABLE to another name")),
+                false => ("the journal of a history", drop),
+            };
             let message = format!(
-                "this cannot be trusted as a history: {} has to be an ordinary table without triggers, and {name} is {what}",
-                self.history
+                "this cannot be trusted as {as_what}: {table} has to be an ordinary table without triggers, and {name} is {what}"
             );
-            let hint = format!("DROP {drop} {}, or set LOCKKEEPER_HISTORY_TABLE to another name", identifier(name));
             return Err(DatabaseError::new(DatabaseErrorKind::Setting, message).with_hint(hint));
         }
         Ok(made_by)
     }
 
-    /// Reads rows. Under the lock, waits for other connections.
+    /// Reads rows of the history; returns no rows if there is no history table. Once a row refers to the journal, both
+    /// tables are read with one query. Under the lock, waits for other connections.
     async fn read<T>(
         &mut self,
-        sql: &str,
-        decode: impl Fn(&[Option<&str>]) -> Result<T, String>,
+        select: impl Fn(&ExistingHistory<'_>) -> String,
+        decode: impl Fn(&[Option<&str>]) -> Result<T, HistoryRowError>,
     ) -> Result<Vec<T>, DatabaseError> {
         let mut waiting_since = None;
         loop {
-            match self.read_once(sql, &decode).await {
-                Err(fault) if fault.kind == DatabaseErrorKind::Busy => self.pause(&mut waiting_since, fault).await?,
-                other => return other,
+            let Some(lacks) = self.find_history().await? else {
+                return Ok(Vec::new());
+            };
+            let (table, journal) = (self.table(), self.joined_journal().await?);
+            let journal = journal.as_deref();
+            let sql = select(&ExistingHistory { dialect: Dialect::Sqlite, table: &table, lacks: &lacks, journal });
+            match self.read_once(&sql, &decode).await {
+                Err(ReadError::InJournal) => self.reads_journal = true,
+                Err(ReadError::Fault(fault)) if fault.kind == DatabaseErrorKind::Busy => {
+                    self.pause(&mut waiting_since, fault).await?;
+                }
+                Err(ReadError::Fault(fault)) => return Err(fault),
+                Ok(rows) => return Ok(rows),
             }
         }
+    }
+
+    /// Returns the name of the journal, quoted, if the history is read together with it.
+    ///
+    /// # Errors
+    /// There is no such table, or it is not an ordinary one.
+    async fn joined_journal(&mut self) -> Result<Option<String>, DatabaseError> {
+        if !self.reads_journal {
+            return Ok(None);
+        }
+        let name = journal::name(Dialect::Sqlite, &self.history);
+        if self.table_made_by(&name).await?.is_none() {
+            let message = format!("the history refers to the journal {name}, and there is no such table");
+            let hint = "restore that table from a backup: it has the progress of the unfinished revision";
+            return Err(DatabaseError::new(DatabaseErrorKind::Setting, message).with_hint(hint));
+        }
+        Ok(Some(self.journal_table()))
     }
 
     /// Reads row by row: ten thousand rows of the driver take more memory than everything else.
     async fn read_once<T>(
         &mut self,
         sql: &str,
-        decode: &impl Fn(&[Option<&str>]) -> Result<T, String>,
-    ) -> Result<Vec<T>, DatabaseError> {
+        decode: &impl Fn(&[Option<&str>]) -> Result<T, HistoryRowError>,
+    ) -> Result<Vec<T>, ReadError> {
         let path = self.path.clone();
         let unreadable = |fault: DatabaseError| match fault.kind {
             DatabaseErrorKind::Statement => DatabaseError { kind: DatabaseErrorKind::Setting, ..fault },
@@ -142,13 +199,12 @@ impl Sqlite {
         let mut rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch(self.opened().await?);
         let mut found = Vec::new();
         while let Some(row) = rows.try_next().await.map_err(|error| unreadable(error::from_driver(error, &path)))? {
-            let row = decode(&texts(&row)?);
-            found.push(row.map_err(|foreign| DatabaseError::new(DatabaseErrorKind::Setting, foreign))?);
+            found.push(decode(&texts(&row)?)?);
         }
         Ok(found)
     }
 
-    /// Reads the names of the tables except SQLite's own and the history.
+    /// Reads the names of the tables except SQLite's own, the history and its journal.
     ///
     /// # Errors
     /// The file is not readable, or another connection writes for too long.
@@ -159,8 +215,9 @@ impl Sqlite {
         self.past_writers(async |database| {
             let sql = format!(
                 "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
-                 AND name <> {} COLLATE NOCASE ORDER BY name",
-                sqlite_literal(&database.history)
+                 AND name <> {} COLLATE NOCASE AND name <> {} COLLATE NOCASE ORDER BY name",
+                sqlite_literal(&database.history),
+                sqlite_literal(&journal::name(Dialect::Sqlite, &database.history))
             );
             let names = database.rows(sql).await?;
             TableNames::from_names(names.iter().map(|row| column(row, 0)))

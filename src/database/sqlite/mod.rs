@@ -9,6 +9,7 @@ pub(crate) mod file_id;
 mod foreign_keys;
 mod history;
 mod interrupt;
+mod journal_table;
 mod lock;
 mod non_transactional;
 mod rehearsal;
@@ -54,6 +55,8 @@ pub struct Sqlite {
     format: &'static dyn HistoryFormat,
     /// Result of the last read: whether the history table exists.
     has_history: bool,
+    /// True if the history is read together with the journal.
+    reads_journal: bool,
     /// Device and inode of the open file.
     file: Option<(u64, u64)>,
     lock: Option<lock::LockFile>,
@@ -86,6 +89,7 @@ impl Sqlite {
             history: name.table.clone(),
             format: name.format,
             has_history: false,
+            reads_journal: false,
             file: None,
             lock: None,
             interrupt: Interrupt::default(),

@@ -6,8 +6,9 @@ use super::Sqlite;
 use super::apply::{BEGIN, SessionResidue};
 use super::foreign_keys::new_violations;
 use crate::database::locked::ResumePoint;
-use crate::database::{ApplyError, ApplyRequest, DatabaseError};
-use crate::revision::history::{Elapsed, HistoryTable, RecordedProgress};
+use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
+use crate::revision::history::{Elapsed, HistoryTable};
+use crate::revision::journal::RecordedProgress;
 use crate::revision::{Batch, BatchLimit, Direction};
 
 /// The pragma with which the next commit waits until the file, with all earlier writes, is on the disk.
@@ -20,6 +21,7 @@ impl Sqlite {
         request: &mut ApplyRequest<'_>,
         session: &mut SessionResidue,
     ) -> Result<(), ApplyError> {
+        self.create_journal(history).await.map_err(ApplyError::NotBegun)?;
         let ResumePoint { mut done, settings } = request.skip_done()?;
         for batch in settings {
             session.note(&batch.text);
@@ -113,7 +115,7 @@ impl Sqlite {
     }
 
     /// Runs work between BEGIN IMMEDIATE and COMMIT; rolls back when it fails.
-    async fn in_own_transaction(
+    pub(super) async fn in_own_transaction(
         &mut self,
         work: impl AsyncFnOnce(&mut Sqlite) -> Result<(), DatabaseError>,
     ) -> Result<(), DatabaseError> {
@@ -129,7 +131,7 @@ impl Sqlite {
         result
     }
 
-    async fn run_all(&mut self, sql: String) -> Result<(), DatabaseError> {
+    pub(super) async fn run_all(&mut self, sql: String) -> Result<(), DatabaseError> {
         self.run(sql).await.map_err(|(fault, _)| fault)
     }
 
@@ -153,6 +155,8 @@ impl Sqlite {
         ran.await.map_err(|fault| ApplyError::partial(fault, batch, done))
     }
 
+    /// Writes the journal after a statement. BEGIN IMMEDIATE would take the write lock of attached files, too, which others
+    /// may hold.
     async fn journal(
         &mut self,
         history: &HistoryTable,
@@ -160,7 +164,19 @@ impl Sqlite {
         progress: RecordedProgress,
         took: Duration,
     ) -> Result<(), ApplyError> {
-        let sql = history.record(&request.row(request.batches.fingerprint(), progress, Elapsed::Known(took)));
-        self.retry_while_busy(&sql).await.map_err(ApplyError::Bookkeeping)
+        let record = history.record(&request.row(request.batches.fingerprint(), progress, Elapsed::Known(took)));
+        let sql = ["BEGIN;\n", &record, "COMMIT"].concat();
+        let mut waiting_since = None;
+        loop {
+            let Err((fault, _)) = self.run(sql.clone()).await else {
+                return Ok(());
+            };
+            // ROLLBACK fails when the error itself has ended the transaction.
+            let _ = self.run("ROLLBACK".into()).await;
+            if fault.kind != DatabaseErrorKind::Busy {
+                return Err(ApplyError::Bookkeeping(fault));
+            }
+            self.pause(&mut waiting_since, fault).await.map_err(ApplyError::Bookkeeping)?;
+        }
     }
 }

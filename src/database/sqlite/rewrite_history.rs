@@ -3,7 +3,7 @@
 use super::Sqlite;
 use super::apply::BEGIN;
 use crate::database::ApplyError;
-use crate::revision::history::HistoryTable;
+use crate::revision::history::{HistoryChange, HistoryTable};
 
 /// The number of changes in one text: the driver keeps all statements of a text prepared until its end.
 const CHANGES: usize = 50;
@@ -16,10 +16,14 @@ impl Sqlite {
     pub(crate) async fn rewrite_history(
         &mut self,
         history: &HistoryTable,
-        changes: &[String],
+        changes: &[HistoryChange<'_>],
     ) -> Result<(), ApplyError> {
         self.assert_lock_held()?;
-        let result = self.rewrite_in_transaction(history, changes).await;
+        if changes.iter().any(HistoryChange::needs_journal) {
+            self.create_journal(history).await.map_err(ApplyError::Bookkeeping)?;
+        }
+        let changes: Vec<String> = changes.iter().map(|change| history.change(change)).collect();
+        let result = self.rewrite_in_transaction(history, &changes).await;
         if result.is_err() {
             // ROLLBACK fails when there is no transaction, or the error has ended it.
             let _ = self.run("ROLLBACK".into()).await;

@@ -45,13 +45,12 @@ impl<W> Printer<'_, W> {
         not_there + &self.stops(otherwise, &rows)
     }
 
-    /// Returns the statement that stops the script if something else has taken the place of the history table
-    /// (PostgreSQL only).
-    pub(super) fn trust(&self) -> String {
-        let trusted = is_trusted(&self.history.table, &trusted_roles());
+    /// Returns the statement that stops the script if something else has taken the place of a table of ours (PostgreSQL
+    /// only).
+    pub(super) fn trust(&self, table: &str) -> String {
+        let trusted = is_trusted(table, &trusted_roles());
         format!(
-            "-- Division by zero means that {} is not a table of ours (lockkeeper check says why).\nSELECT 1 {DIVIDED_BY} CASE WHEN {trusted} THEN 1 ELSE 0 END AS trusted;\n",
-            self.history.table
+            "-- Division by zero means that {table} is not a table of ours (lockkeeper check says why).\nSELECT 1 {DIVIDED_BY} CASE WHEN {trusted} THEN 1 ELSE 0 END AS trusted;\n"
         )
     }
 
@@ -61,9 +60,12 @@ impl<W> Printer<'_, W> {
             Dialect::Postgres => {
                 format!("-- Division by zero means that {means}.\nSELECT 1 {DIVIDED_BY} {expected}::int AS expected;\n")
             }
-            Dialect::Sqlite => {
-                format!("-- \"malformed JSON\" means that {means}.\nSELECT json('not there') WHERE NOT {expected};\n")
-            }
+            Dialect::Sqlite => stops_on_sqlite(means, &expected),
         }
     }
+}
+
+/// Returns the statement that stops a script of SQLite's shell unless the condition is true.
+pub(super) fn stops_on_sqlite(means: &str, expected: &str) -> String {
+    format!("-- \"malformed JSON\" means that {means}.\nSELECT json('not there') WHERE NOT {expected};\n")
 }

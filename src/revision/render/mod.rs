@@ -3,6 +3,7 @@
 
 pub(crate) mod foreign_keys;
 mod guard;
+mod journal;
 mod non_transactional;
 mod print;
 mod print_error;

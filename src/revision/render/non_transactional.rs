@@ -8,7 +8,7 @@ use super::print_error::PrintError;
 use super::sqlite_session::SessionState;
 use super::{COMMIT, timeouts};
 use crate::dialect::Dialect;
-use crate::revision::history::RecordedProgress;
+use crate::revision::journal::RecordedProgress;
 use crate::revision::plan::{Resume, StatementOutcome};
 use crate::revision::statements::Window;
 use crate::revision::{Batch, BatchLimit, Batches, Classified, DirectedScript};
@@ -24,6 +24,7 @@ impl<W: Write> Printer<'_, W> {
     ) -> Result<(), PrintError> {
         let (dialect, way) = (self.history.dialect, revision.way);
         let (mut done, total) = (0, way.statements);
+        self.create_journal()?;
         if dialect == Dialect::Postgres {
             self.out.write_all(timeouts(&way.section.options, "SET").concat().as_bytes())?;
         }
@@ -81,7 +82,7 @@ impl<W: Write> Printer<'_, W> {
     /// row.
     fn begun(&mut self, record: &str) -> io::Result<()> {
         match self.history.dialect {
-            Dialect::Postgres => self.out.write_all(record.as_bytes()),
+            Dialect::Postgres => write!(self.out, "BEGIN;\n{record}{COMMIT}"),
             Dialect::Sqlite => {
                 write!(self.out, "BEGIN IMMEDIATE;\n{}{record}{COMMIT}", CountLocation::Baseline(self.table).note())
             }
@@ -122,7 +123,8 @@ impl<W: Write> Printer<'_, W> {
                 let (durable, compare) = (session.durable(), CountLocation::Baseline(self.table).compare());
                 write!(self.out, "{durable}BEGIN IMMEDIATE;\n{compare}{record}{COMMIT}")
             }
-            Dialect::Sqlite => self.out.write_all(record.as_bytes()),
+            // Not IMMEDIATE, which would take the write lock of attached files, too.
+            Dialect::Sqlite => write!(self.out, "BEGIN;\n{record}{COMMIT}"),
         }
     }
 }

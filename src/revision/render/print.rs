@@ -10,7 +10,8 @@ use super::session::{SessionSettings, SettingScope, synchronous_commit};
 use super::sqlite_session::{self, SessionState};
 use super::{COMMIT, begin};
 use crate::dialect::Dialect;
-use crate::revision::history::{Elapsed, HistoryRow, HistoryTable, RecordedProgress};
+use crate::revision::history::{Elapsed, HistoryRow, HistoryTable};
+use crate::revision::journal::RecordedProgress;
 use crate::revision::lexer::ends_in_comment;
 use crate::revision::plan::{Applied, describe_heads};
 use crate::revision::statements::Window;
@@ -36,6 +37,8 @@ pub(crate) struct Printer<'a, W> {
     pub(crate) table: &'a str,
     /// For SQLite: the time to wait for another writer.
     pub(crate) busy: Duration,
+    /// True once the script creates the journal.
+    pub(crate) has_journal: bool,
 }
 
 /// The effect of the script as a whole.
@@ -91,7 +94,7 @@ impl<W: Write> Printer<'_, W> {
             self.out.write_all(self.history.create().as_bytes())?;
         }
         if self.history.dialect == Dialect::Postgres {
-            self.out.write_all(self.trust().as_bytes())?;
+            self.out.write_all(self.trust(&self.history.table).as_bytes())?;
         }
         self.out.write_all(self.guard(summary, &from).as_bytes())
     }

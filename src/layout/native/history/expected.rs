@@ -1,5 +1,6 @@
 //! Conditions over all rows of the history, by which a printed script finds out whether it may run.
 
+use super::state;
 use crate::dialect::Dialect;
 use crate::revision::{Applied, RecordedState, Version};
 use crate::sql::{is_one_of, literal, operator};
@@ -12,24 +13,25 @@ pub(super) fn has_exactly(dialect: Dialect, applied: &[Applied], from: &[Version
     let mut count = |rows: String, wanted: usize| conditions.push(counted(dialect, &rows, wanted));
     let unfinished = applied.iter().filter_map(|row| match row.state {
         RecordedState::Applied => None,
-        RecordedState::Partial { done } => Some((&row.id, "partial", done)),
-        RecordedState::Undoing { done } => Some((&row.id, "undoing", done)),
+        RecordedState::Partial { done } => Some((&row.id, [state::PARTIAL, state::EARLIER_PARTIAL], done)),
+        RecordedState::Undoing { done } => Some((&row.id, [state::UNDOING, state::EARLIER_UNDOING], done)),
     });
     let mut left = 0;
-    for (id, state, done) in unfinished {
+    for (id, states, done) in unfinished {
         left += 1;
-        let id = literal(id.as_str());
-        count(format!("revision {equals} {id} AND state {equals} '{state}' AND statements_done {equals} {done}"), 1);
+        let (id, states) = (literal(id.as_str()), states.map(literal));
+        let state = is_one_of(dialect, "state", &states);
+        count(format!("revision {equals} {id} AND {state} AND statements_done {equals} {done}"), 1);
     }
     if left > 0 {
-        count(format!("state {equals} 'applied'"), applied.len() - left);
+        count(format!("state {equals} '{}'", state::APPLIED), applied.len() - left);
     }
     if !from.is_empty() {
         // The numbers are as in the rows: a file name may have other zeros.
         let newest = applied.iter().filter(|row| from.contains(&row.id));
         let ids: Vec<String> = newest.map(|row| literal(row.id.as_str())).collect();
         let newest = is_one_of(dialect, "revision", &ids);
-        count(format!("state {equals} 'applied' AND {newest}"), ids.len());
+        count(format!("state {equals} '{}' AND {newest}", state::APPLIED), ids.len());
     }
     conditions.join("\n    AND ")
 }

@@ -1,15 +1,17 @@
-//! The history table of Lockkeeper's own layout: one row for each revision, which also records how far a script without
-//! a transaction has come.
+//! The history table of Lockkeeper's own layout: one row for each revision. The row of a revision whose script has
+//! stopped part way refers to the journal; in tables of earlier releases it records the progress itself.
 
 mod expected;
 mod read;
+mod refer;
+mod state;
 mod write;
 
 use write::HistoryStatements;
 
 use crate::dialect::Dialect;
 use crate::revision::history::{
-    ExistingHistory, HistoryChange, HistoryFormat, HistoryRecord, HistoryRow, HistoryTable,
+    ExistingHistory, HistoryChange, HistoryFormat, HistoryRecord, HistoryRow, HistoryRowError, HistoryTable,
 };
 use crate::revision::{Applied, Version};
 
@@ -20,8 +22,7 @@ pub(super) struct NativeHistory;
 impl HistoryFormat for NativeHistory {
     fn later_columns(&self, dialect: Dialect) -> &'static [&'static str] {
         match dialect {
-            Dialect::Postgres => &["down_checksum", "catalog_before"],
-            Dialect::Sqlite => &["down_checksum"],
+            Dialect::Postgres | Dialect::Sqlite => &["down_checksum"],
         }
     }
 
@@ -30,14 +31,14 @@ impl HistoryFormat for NativeHistory {
     }
 
     fn extend(&self, table: &HistoryTable, name: &str) -> String {
-        HistoryStatements(table).extend(name)
+        refer::extend(table, name)
     }
 
     fn select(&self, table: &ExistingHistory<'_>) -> String {
         read::select(table)
     }
 
-    fn decode(&self, row: &[Option<&str>]) -> Result<Applied, String> {
+    fn decode(&self, row: &[Option<&str>]) -> Result<Applied, HistoryRowError> {
         read::decode(row)
     }
 
@@ -45,7 +46,7 @@ impl HistoryFormat for NativeHistory {
         read::select_records(table)
     }
 
-    fn decode_record(&self, row: &[Option<&str>]) -> Result<HistoryRecord, String> {
+    fn decode_record(&self, row: &[Option<&str>]) -> Result<HistoryRecord, HistoryRowError> {
         read::decode_record(row)
     }
 
@@ -57,8 +58,12 @@ impl HistoryFormat for NativeHistory {
         HistoryStatements(table).change(change)
     }
 
-    fn select_catalog_before(&self, table: &str, version: &Version) -> String {
-        read::select_catalog_before(table, version)
+    fn journal_constraint(&self) -> &'static str {
+        state::CONSTRAINT
+    }
+
+    fn refer_to_journal(&self, table: &HistoryTable, name: &str, lacks: &[&'static str]) -> String {
+        refer::refer_to_journal(table, name, lacks)
     }
 
     fn has_exactly(&self, dialect: Dialect, applied: &[Applied], from: &[Version]) -> String {
@@ -68,10 +73,4 @@ impl HistoryFormat for NativeHistory {
     fn has_each(&self, dialect: Dialect, versions: &[&Version]) -> String {
         expected::has_each(dialect, versions)
     }
-}
-
-/// Returns the number of statements done from a value of the column `statements_done`. A negative number means that a
-/// statement has begun and is not done: that statement is counted in, and the sign is turned.
-fn statements_done(written: i64) -> i64 {
-    if written < 0 { -1 - written } else { written }
 }

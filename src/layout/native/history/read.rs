@@ -1,36 +1,52 @@
 //! Reads rows of the history table.
 
-use super::statements_done;
+use super::state;
 use crate::dialect::Dialect;
 use crate::layout::native::number;
-use crate::revision::history::{ExistingHistory, HistoryRecord};
+use crate::revision::history::{ExistingHistory, HistoryRecord, HistoryRowError};
+use crate::revision::journal::{JOINED_COLUMNS, JournalEntry};
 use crate::revision::plan::StatementOutcome;
-use crate::revision::{Applied, Checksum, Fingerprint, RecordedState, Version};
-use crate::sql::literal;
+use crate::revision::{Applied, Checksum, Direction, Fingerprint, RecordedState, Version};
+use crate::sql::operator;
+
+/// The number of columns of [`select`] before those of the journal.
+const COLUMNS: usize = 5;
+/// The number of columns of [`select_records`] before those of the journal.
+const RECORD_COLUMNS: usize = 12;
 
 /// Returns the query for the columns that plans need. A table of a release before `down_checksum` lacks that column.
 pub(super) fn select(table: &ExistingHistory<'_>) -> String {
     let down = down_checksum(table);
-    format!("SELECT revision, checksum, state, statements_done, {down} FROM {}", table.table)
+    from(table, &format!("h.revision, h.checksum, h.state, h.statements_done, {down}"))
 }
 
 /// Returns the query for all columns, which begin with those of [`select`].
 pub(super) fn select_records(table: &ExistingHistory<'_>) -> String {
     let (down, applied_at) = (down_checksum(table), applied_at(table.dialect));
-    format!(
-        "SELECT revision, checksum, state, statements_done, {down}, description, {applied_at}, duration_ms, statements_total, applied_by, lockkeeper_version, backup FROM {}",
-        table.table
+    from(
+        table,
+        &format!(
+            "h.revision, h.checksum, h.state, h.statements_done, {down}, h.description, {applied_at}, h.duration_ms, h.statements_total, h.applied_by, h.lockkeeper_version, h.backup"
+        ),
     )
 }
 
-/// Returns the query for the state of the catalog before the statement that a row records as begun.
-pub(super) fn select_catalog_before(table: &str, version: &Version) -> String {
-    format!("SELECT catalog_before FROM {table} WHERE revision = {}", literal(version.as_str()))
+/// Returns the query for these columns, joined with the journal if the table is read with it.
+fn from(table: &ExistingHistory<'_>, columns: &str) -> String {
+    let history = table.table;
+    match table.journal {
+        None => format!("SELECT {columns} FROM {history} AS h"),
+        Some(journal) => format!(
+            "SELECT {columns}, {} FROM {history} AS h LEFT JOIN {journal} AS j ON j.revision {} h.revision",
+            JOINED_COLUMNS.join(", "),
+            operator(table.dialect, "=")
+        ),
+    }
 }
 
 fn down_checksum(table: &ExistingHistory<'_>) -> &'static str {
     match (table.lacks.contains(&"down_checksum"), table.dialect) {
-        (false, _) => "down_checksum",
+        (false, _) => "h.down_checksum",
         (true, Dialect::Postgres) => "NULL::text",
         (true, Dialect::Sqlite) => "NULL",
     }
@@ -39,49 +55,104 @@ fn down_checksum(table: &ExistingHistory<'_>) -> &'static str {
 /// Returns the expression for the time of application, in RFC 3339 and UTC.
 fn applied_at(dialect: Dialect) -> &'static str {
     match dialect {
-        Dialect::Postgres => "pg_catalog.to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
-        Dialect::Sqlite => "applied_at",
+        Dialect::Postgres => "pg_catalog.to_char(h.applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
+        Dialect::Sqlite => "h.applied_at",
     }
 }
 
 /// Reads a row of [`select`].
 ///
 /// # Errors
-/// Fails if the row has values that Lockkeeper does not write.
-pub(super) fn decode(row: &[Option<&str>]) -> Result<Applied, String> {
+/// Fails if the row has values that Lockkeeper does not write, or if it refers to the journal and the query has not
+/// joined it.
+pub(super) fn decode(row: &[Option<&str>]) -> Result<Applied, HistoryRowError> {
+    decode_with(row, row.get(COLUMNS..).unwrap_or_default())
+}
+
+/// Reads a row that begins with the columns of [`select`]; `journal` has the columns of the journal, if they were asked
+/// for.
+fn decode_with(row: &[Option<&str>], journal: &[Option<&str>]) -> Result<Applied, HistoryRowError> {
     let text = |column: usize| row.get(column).copied().flatten();
     let (revision, state) = (text(0).unwrap_or_default(), text(2).unwrap_or_default());
-    let foreign =
-        || format!("the history table holds a row that is not ours: revision \"{revision}\", state \"{state}\"");
-    let (done, outcome) = text(3).and_then(progress).ok_or_else(foreign)?;
-    let state = match state {
-        "applied" => RecordedState::Applied,
-        "partial" => RecordedState::Partial { done },
-        "undoing" => RecordedState::Undoing { done },
-        _ => return Err(foreign()),
+    let foreign = || {
+        let sentence =
+            format!("the history table holds a row that is not ours: revision \"{revision}\", state \"{state}\"");
+        HistoryRowError::Foreign(sentence)
     };
     let id = number::parse(revision).ok_or_else(foreign)?;
     let sum = text(1).ok_or_else(foreign)?;
-    // The column has the checksum of an applied script, and the fingerprint of what is done of any other.
-    let (checksum, executed) = match state {
-        RecordedState::Applied => (Checksum::parse(sum), None),
-        RecordedState::Partial { .. } | RecordedState::Undoing { .. } => (None, Fingerprint::parse(sum)),
+    let written: i64 = text(3).and_then(|written| written.parse().ok()).ok_or_else(foreign)?;
+    let progress = match state {
+        state::APPLIED => None,
+        state::EARLIER_PARTIAL => Some(earlier_entry(Direction::Up, written, sum).ok_or_else(foreign)?),
+        state::EARLIER_UNDOING => Some(earlier_entry(Direction::Down, written, sum).ok_or_else(foreign)?),
+        state::PARTIAL | state::UNDOING if journal.is_empty() => return Err(HistoryRowError::InJournal),
+        state::PARTIAL => Some(entry(Direction::Up, &id, journal)?),
+        state::UNDOING => Some(entry(Direction::Down, &id, journal)?),
+        _ => return Err(foreign()),
     };
-    Ok(Applied { id, checksum, executed, down: text(4).and_then(Checksum::parse), state, outcome })
+    let down = text(4).and_then(Checksum::parse);
+    Ok(match progress {
+        None => {
+            let (state, outcome) = (RecordedState::Applied, StatementOutcome::Known);
+            Applied { id, checksum: Checksum::parse(sum), executed: None, down, state, outcome }
+        }
+        Some(Progress { direction, done, outcome, executed }) => {
+            let state = match direction {
+                Direction::Up => RecordedState::Partial { done },
+                Direction::Down => RecordedState::Undoing { done },
+            };
+            Applied { id, checksum: None, executed, down, state, outcome }
+        }
+    })
+}
+
+/// The progress of a script that is not done.
+struct Progress {
+    direction: Direction,
+    done: usize,
+    outcome: StatementOutcome,
+    /// `None` if the recorded one cannot be read.
+    executed: Option<Fingerprint>,
+}
+
+/// Reads the progress from the journal.
+fn entry(direction: Direction, id: &Version, journal: &[Option<&str>]) -> Result<Progress, HistoryRowError> {
+    let found = JournalEntry::decode(journal).filter(|entry| entry.direction == direction);
+    let JournalEntry { done, outcome, executed, .. } = found.ok_or_else(|| {
+        HistoryRowError::Foreign(format!(
+            "the history says that the journal has the progress of revision {id}, and the journal has no such row"
+        ))
+    })?;
+    Ok(Progress { direction, done, outcome, executed })
+}
+
+/// Reads the progress from a row of an earlier release. A negative number means that a statement has begun and is not
+/// done: that statement is counted in, and the sign is turned.
+fn earlier_entry(direction: Direction, written: i64, sum: &str) -> Option<Progress> {
+    let outcome = if written < 0 { StatementOutcome::Open } else { StatementOutcome::Known };
+    let done = if written < 0 { -1 - written } else { written };
+    Some(Progress { direction, done: usize::try_from(done).ok()?, outcome, executed: Fingerprint::parse(sum) })
 }
 
 /// Reads a row of [`select_records`].
 ///
 /// # Errors
-/// Fails if the row has values that Lockkeeper does not write.
-pub(super) fn decode_record(row: &[Option<&str>]) -> Result<HistoryRecord, String> {
-    let applied = decode(row)?;
-    let foreign = || format!("the history table holds a row that is not ours: revision \"{}\"", applied.id);
+/// Fails as [`decode`] does.
+pub(super) fn decode_record(row: &[Option<&str>]) -> Result<HistoryRecord, HistoryRowError> {
+    let applied = decode_with(row, row.get(RECORD_COLUMNS..).unwrap_or_default())?;
+    let foreign = || {
+        HistoryRowError::Foreign(format!("the history table holds a row that is not ours: revision \"{}\"", applied.id))
+    };
     let text = |column: usize| row.get(column).copied().flatten().map(str::to_owned).ok_or_else(foreign);
     let number = |column: usize| text(column)?.parse::<i64>().map_err(|_| foreign());
+    let statements_done = match applied.state {
+        RecordedState::Applied => number(3)?,
+        RecordedState::Partial { done } | RecordedState::Undoing { done } => i64::try_from(done).unwrap_or(i64::MAX),
+    };
     Ok(HistoryRecord {
-        checksum: text(1)?,
-        statements_done: statements_done(number(3)?),
+        checksum: applied.executed.map_or_else(|| text(1), |executed| Ok(executed.to_string()))?,
+        statements_done,
         description: text(5)?,
         applied_at: text(6).unwrap_or_default(),
         duration_ms: number(7)?,
@@ -91,11 +162,4 @@ pub(super) fn decode_record(row: &[Option<&str>]) -> Result<HistoryRecord, Strin
         backup: text(11).ok(),
         row: applied.clone(),
     })
-}
-
-/// Parses `statements_done`.
-fn progress(written: &str) -> Option<(usize, StatementOutcome)> {
-    let written = written.parse::<i64>().ok()?;
-    let outcome = if written < 0 { StatementOutcome::Open } else { StatementOutcome::Known };
-    Some((usize::try_from(statements_done(written)).ok()?, outcome))
 }

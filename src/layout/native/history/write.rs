@@ -1,9 +1,11 @@
 //! Creates the history table and writes its rows.
 
+use super::state;
 use crate::dialect::Dialect;
-use crate::revision::history::{Elapsed, HistoryChange, HistoryRow, HistoryTable, RecordedProgress};
+use crate::revision::history::{Elapsed, HistoryChange, HistoryRow, HistoryTable};
+use crate::revision::journal::RecordedProgress;
 use crate::revision::{Checksum, Direction, TransactionMode};
-use crate::sql::{identifier, is_one_of, literal, operator, sqlite_literal};
+use crate::sql::{literal, operator, sqlite_literal};
 
 /// The statements that write to a history table.
 pub(super) struct HistoryStatements<'a>(pub &'a HistoryTable);
@@ -11,14 +13,10 @@ pub(super) struct HistoryStatements<'a>(pub &'a HistoryTable);
 impl HistoryStatements<'_> {
     /// Returns the statement that creates the table if it does not exist.
     pub(crate) fn create(&self) -> String {
-        // The state of the catalog before a statement that is recorded as begun; SQLite has no such statements.
-        let before = ",\n    catalog_before pg_catalog.text";
-        let (text, time, integer, more) = match self.0.dialect {
-            Dialect::Postgres => ("pg_catalog.text", "pg_catalog.timestamptz", "bigint", before),
-            Dialect::Sqlite => ("text", "TEXT", "INTEGER", ""),
+        let (text, time, integer) = match self.0.dialect {
+            Dialect::Postgres => ("pg_catalog.text", "pg_catalog.timestamptz", "bigint"),
+            Dialect::Sqlite => ("text", "TEXT", "INTEGER"),
         };
-        let states = ["'applied'", "'partial'", "'undoing'"].map(str::to_owned);
-        let state = is_one_of(self.0.dialect, "state", &states);
         format!(
             "CREATE TABLE IF NOT EXISTS {table} (
     revision {text} NOT NULL PRIMARY KEY,
@@ -26,36 +24,17 @@ impl HistoryStatements<'_> {
     checksum {text} NOT NULL,
     applied_at {time} NOT NULL,
     duration_ms {integer} NOT NULL,
-    state {text} NOT NULL CHECK ({state}),
+    state {text} NOT NULL CONSTRAINT {constraint},
     statements_done {integer} NOT NULL,
     statements_total {integer} NOT NULL,
     applied_by {text} NOT NULL,
     lockkeeper_version {text} NOT NULL,
     backup {text},
-    down_checksum {text}{more}
+    down_checksum {text}
 );\n",
             table = self.0.table,
+            constraint = state::constraint(self.0.dialect),
         )
-    }
-
-    /// Returns the statements that give an existing table the columns of later releases. `name` is the name of the
-    /// table without quotes and schema.
-    ///
-    /// On SQLite the table is made anew, since SQLite cannot change a CHECK and the old one allows only two states. The
-    /// new table is not renamed, so that SQLite rewrites no references to it.
-    pub(crate) fn extend(&self, name: &str) -> String {
-        const COLUMNS: &str = "revision, description, checksum, applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup";
-        let table = &self.0.table;
-        match self.0.dialect {
-            Dialect::Postgres => format!(
-                "ALTER TABLE {table} ADD COLUMN IF NOT EXISTS down_checksum pg_catalog.text, ADD COLUMN IF NOT EXISTS catalog_before pg_catalog.text, DROP CONSTRAINT IF EXISTS {};\n",
-                identifier(&format!("{name}_state_check"))
-            ),
-            Dialect::Sqlite => format!(
-                "CREATE TEMP TABLE lockkeeper_rows AS SELECT {COLUMNS} FROM {table};\nDROP TABLE {table};\n{}INSERT INTO {table} ({COLUMNS}) SELECT {COLUMNS} FROM temp.lockkeeper_rows;\nDROP TABLE temp.lockkeeper_rows",
-                self.create()
-            ),
-        }
     }
 
     /// Returns the statement that records the progress of a revision, up or down.
@@ -68,23 +47,16 @@ impl HistoryStatements<'_> {
 
     /// Returns the statement for a change that does not come from running a script.
     pub(crate) fn change(&self, change: &HistoryChange<'_>) -> String {
-        let (table, equals, less) = (&self.0.table, self.operator("="), self.operator("<"));
+        let (table, equals) = (&self.0.table, self.operator("="));
         match change {
             HistoryChange::Record(row) => self.record(row),
-            HistoryChange::Remove(id) => {
+            HistoryChange::Remove(id) | HistoryChange::GiveUp(id) => {
                 format!("DELETE FROM {table} WHERE revision {equals} {};\n", literal(id.as_str()))
             }
-            HistoryChange::Decide { id, done, executed } => format!(
-                "UPDATE {table} SET statements_done = {done}, checksum = '{executed}' WHERE revision {equals} {} AND statements_done {less} 0;\n",
+            HistoryChange::Decide { id, done, .. } => format!(
+                "UPDATE {table} SET statements_done = {done} WHERE revision {equals} {};\n",
                 literal(id.as_str())
             ),
-            HistoryChange::CatalogBefore { id, state } => {
-                let state = state.map_or("NULL".into(), literal);
-                format!(
-                    "UPDATE {table} SET catalog_before = {state} WHERE revision {equals} {};\n",
-                    literal(id.as_str())
-                )
-            }
             HistoryChange::Accept { id, direction, recorded, now } => {
                 let column = match direction {
                     Direction::Up => "checksum",
@@ -100,11 +72,9 @@ impl HistoryStatements<'_> {
 
     /// Inserts the row. Only the row of an unfinished up script is replaced, never any other.
     fn record_upgrade(&self, row: &HistoryRow<'_>) -> String {
-        let (state, checksum, total) = match row.progress {
-            RecordedProgress::Whole { statements } => ("applied", row.checksum.to_string(), statements),
-            RecordedProgress::Part { total, .. } | RecordedProgress::Begun { total, .. } => {
-                ("partial", row.executed.to_string(), total)
-            }
+        let (state, total) = match row.progress {
+            RecordedProgress::Whole { statements } => (state::APPLIED, statements),
+            RecordedProgress::Part { total, .. } | RecordedProgress::Begun { total, .. } => (state::PARTIAL, total),
         };
         let mut sql = format!(
             "INSERT INTO {table} AS h (revision, description, checksum, applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup, down_checksum)\nVALUES ({id}, {description}, '{checksum}', {now}, {took}, '{state}', {done}, {total}, {by}, '{version}', {backup}, {down})",
@@ -118,10 +88,11 @@ impl HistoryStatements<'_> {
             version = env!("CARGO_PKG_VERSION"),
             backup = row.backup.map_or("NULL".into(), |file| self.literal(file)),
             down = optional(row.down),
+            checksum = row.checksum,
         );
         if row.mode == TransactionMode::NoTransaction {
             let (plus, equals) = (self.operator("+"), self.operator("="));
-            sql.push_str(&format!("\nON CONFLICT (revision) DO UPDATE SET checksum = excluded.checksum, applied_at = excluded.applied_at, duration_ms = h.duration_ms {plus} excluded.duration_ms, state = excluded.state, statements_done = excluded.statements_done, statements_total = excluded.statements_total, applied_by = excluded.applied_by, lockkeeper_version = excluded.lockkeeper_version, backup = coalesce(excluded.backup, h.backup), down_checksum = excluded.down_checksum\nWHERE h.state {equals} 'partial'"));
+            sql.push_str(&format!("\nON CONFLICT (revision) DO UPDATE SET checksum = excluded.checksum, applied_at = excluded.applied_at, duration_ms = h.duration_ms {plus} excluded.duration_ms, state = excluded.state, statements_done = excluded.statements_done, statements_total = excluded.statements_total, applied_by = excluded.applied_by, lockkeeper_version = excluded.lockkeeper_version, backup = coalesce(excluded.backup, h.backup), down_checksum = excluded.down_checksum\nWHERE h.state {equals} '{}'", state::PARTIAL));
         }
         sql.push_str(";\n");
         sql
@@ -133,9 +104,9 @@ impl HistoryStatements<'_> {
         match row.progress {
             RecordedProgress::Whole { .. } => self.change(&HistoryChange::Remove(row.id)),
             RecordedProgress::Part { total, .. } | RecordedProgress::Begun { total, .. } => format!(
-                "UPDATE {table} SET checksum = '{checksum}', applied_at = {now}, state = 'undoing', statements_done = {done}, statements_total = {total}, applied_by = {by}, lockkeeper_version = '{version}'{backup}\nWHERE revision {equals} {id};\n",
+                "UPDATE {table} SET applied_at = {now}, state = '{state}', statements_done = {done}, statements_total = {total}, applied_by = {by}, lockkeeper_version = '{version}'{backup}\nWHERE revision {equals} {id};\n",
                 equals = self.operator("="),
-                checksum = row.executed,
+                state = state::UNDOING,
                 done = statements(row.progress),
                 now = self.now(),
                 by = self.literal(&self.0.applied_by),
@@ -176,13 +147,11 @@ impl HistoryStatements<'_> {
     }
 }
 
-/// Returns the value of `statements_done`. A begun statement is counted, and the sign is turned: a release that does
-/// not know this state refuses such a row and stops.
-fn statements(progress: RecordedProgress) -> String {
+/// Returns the value of `statements_done`.
+fn statements(progress: RecordedProgress) -> usize {
     match progress {
-        RecordedProgress::Whole { statements } => statements.to_string(),
-        RecordedProgress::Part { done, .. } => done.to_string(),
-        RecordedProgress::Begun { done, .. } => format!("-{}", done + 1),
+        RecordedProgress::Whole { statements } => statements,
+        RecordedProgress::Part { done, .. } | RecordedProgress::Begun { done, .. } => done,
     }
 }
 
