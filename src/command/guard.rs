@@ -10,7 +10,7 @@ use crate::database::{Canceller, Database, Locked, SchemaDefects};
 use crate::entrypoint::{handle_failure, lock_settings};
 use crate::error::{BackupDisposition, Cause, CommandEffect, Failure, GuardError, GuardFailure, Stage};
 use crate::guarded_command::{
-    CommandEnd, CommandEnvironment, GuardedCommand, OutputUse, PendingCheck, Preset, hide_secrets,
+    CommandEnd, CommandEnvironment, GuardedCommand, OutputUse, PendingCheck, Preset, hide_secrets, log_lines,
 };
 use crate::revision::other_tools::{HistoryMove, ToolHistories};
 use crate::stage::backup::{GuardedChange, RevisionRange, Safety, backup, record_result};
@@ -29,7 +29,7 @@ use crate::stage::with_lock::{LockDecision, LockSettings, with_lock_unless_done}
 pub(crate) async fn run(config: &DatabaseConfig, args: &Guard, context: &RunContext) -> Result<ChangeSummary, Failure> {
     let no_command = || Failure::new(Stage::Configure, Cause::Usage("guard needs a command after --".into()));
     let command = GuardedCommand::new(&args.command).ok_or_else(no_command)?;
-    hide_secrets(command.line());
+    hide_secrets(command.line(), config.shown.as_deref().unwrap_or_default());
     command.find().map_err(|error| {
         let error = GuardError::NotStarted(error);
         guard_failure(Stage::Configure, &command, error, CommandEffect::Nothing)
@@ -133,8 +133,7 @@ impl GuardWork<'_> {
     ) -> Result<LockedResult, Failure> {
         let fault = |fault| Failure::new(Stage::Plan, Cause::Database(fault));
         let canceller = &mut canceller;
-        let no_session = |error| guard_failure(Stage::Lock, &self.command, error, CommandEffect::Nothing);
-        end_sessions_of_dead_runs(locked, canceller).await.map_err(no_session)?;
+        end_sessions_of_dead_runs(locked, canceller).await?;
         let histories = histories(locked.database()).await.map_err(fault)?;
         match histories.change_since(&asked_at) {
             HistoryMove::None { .. } => {}
@@ -216,7 +215,13 @@ impl GuardWork<'_> {
         let failed = |error, effect| guard_failure(Stage::Migrate, &self.command, error, effect);
         let error = match result {
             Ok((CommandEnd::Exited(0), _)) => return self.verify(locked, canceller, before).await,
-            Ok((end, _)) => GuardError::Ended(end),
+            Ok((end, lines)) => {
+                // Without the lines of its output, nobody could read why it has failed.
+                if !tracing::enabled!(tracing::Level::INFO) {
+                    log_lines(&self.command.name(), &lines.stderr);
+                }
+                GuardError::Ended(end)
+            }
             Err(error @ GuardError::NotStarted(_)) => return Err(failed(error, CommandEffect::Nothing)),
             Err(error) => error,
         };

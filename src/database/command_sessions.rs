@@ -34,6 +34,15 @@ pub(crate) enum CommandSessions<'a> {
     OfDeadRuns,
 }
 
+/// The end of sessions.
+#[derive(Debug, Default)]
+pub(crate) struct EndedSessions {
+    /// A description of each session that there was.
+    pub(crate) found: Vec<String>,
+    /// A description of each session that is still there.
+    pub(crate) left: Vec<String>,
+}
+
 impl Locked {
     /// Returns the marks for the sessions of a command that is about to be started; `None` for SQLite, which has no
     /// sessions.
@@ -50,18 +59,16 @@ impl Locked {
 
 impl Canceller {
     /// Ends sessions of a guarded command and waits at most `limit` until they are gone, because only then nothing of
-    /// the command can be committed any more. Returns a description of each one that there was. Does nothing on SQLite.
-    ///
-    /// A failure is only logged: the lock is given up in any case.
+    /// the command can be committed any more. Does nothing on SQLite. A server that does not answer is only logged.
     pub(crate) async fn end_command_sessions(
         &mut self,
         mark: Option<&CommandMark>,
         sessions: CommandSessions<'_>,
         limit: Duration,
-    ) -> Vec<String> {
+    ) -> EndedSessions {
         match (self, mark) {
             (Canceller::Postgres(monitor), Some(mark)) => monitor.end_command_sessions(mark, sessions, limit).await,
-            _ => Vec::new(),
+            _ => EndedSessions::default(),
         }
     }
 

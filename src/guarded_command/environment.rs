@@ -8,6 +8,9 @@ use crate::masking;
 
 /// The words in the name of a variable that mark its value as a secret.
 const SECRET_WORDS: [&str; 8] = ["PASSWORD", "PASSWD", "PASSPHRASE", "PASS", "PWD", "SECRET", "TOKEN", "CREDENTIALS"];
+/// The length of the shortest value that is taken for a secret by the name of its variable, in bytes: `USE_TOKEN=true` is
+/// none, and would mask ordinary words.
+const MIN_VALUE: usize = 6;
 /// The length of the shortest line of a secret of several lines that is masked by itself, in bytes.
 const MIN_LINE: usize = 8;
 
@@ -43,10 +46,11 @@ fn is_own_setting(name: &OsStr) -> bool {
 
 /// Masks in all output the secrets that the environment has for other programs, which a command may print: the values of
 /// variables whose names say so, and the passwords of URLs. `words` are those of the command line, in which URLs may be.
-pub(crate) fn hide_secrets(words: &[OsString]) {
+/// What is a part of `shown`, the name of the database, is no secret: `POSTGRES_PASSWORD=postgres` is common.
+pub(crate) fn hide_secrets(words: &[OsString], shown: &str) {
     for (name, value) in std::env::vars_os() {
         let (name, value) = (name.to_string_lossy().to_uppercase(), value.to_string_lossy());
-        if names_secret(&name) {
+        if names_secret(&name) && value.len() >= MIN_VALUE && !shown.contains(&*value) {
             masking::hide(&value, &[]);
             value.lines().filter(|line| line.len() >= MIN_LINE).for_each(|line| masking::hide(line, &[]));
         }

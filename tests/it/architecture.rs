@@ -118,6 +118,10 @@ fn modules_are_imported_in_one_direction_only() {
             &["stage", "config", "command", "entrypoint", "request", "cli", "report", "error", "exit", "database"],
         ),
         (&["config/"], &["stage", "command", "entrypoint", "request"]),
+        (
+            &["guarded_command/"],
+            &["database", "stage", "config", "command", "entrypoint", "request", "cli", "report", "error", "exit"],
+        ),
         (&["dialect.rs", "duration.rs", "clock.rs"], &["revision", "database", "transfer"]),
         (&["sql.rs"], &["revision", "database", "transfer", "duration"]),
     ];

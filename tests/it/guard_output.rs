@@ -114,3 +114,35 @@ fn the_command_starts_with_the_signals_that_the_run_was_started_with() {
     let guarded = guard(&database(), "exec cat /proc/self/status").under(ignoring("\"$@\""));
     assert_eq!(masks(guarded, "guarded"), masks(plain, "plain"));
 }
+
+/// The output is logged as information; a failure has to be understood with a quieter log, too.
+#[test]
+fn the_output_of_a_failed_command_is_logged_at_every_level() {
+    let run = guard(&database(), "echo the reason >&2; exit 1").env("LOCKKEEPER_LOG", "error");
+    run.output().expect_code(80).says("error the reason tool=\"sh\"");
+    let run = guard(&database(), "echo all is well").env("LOCKKEEPER_LOG", "error");
+    run.output().expect_code(0).does_not_say("all is well");
+}
+
+#[test]
+fn the_name_of_the_database_is_no_secret_whatever_a_variable_says() {
+    let database = PgDatabase::create("guard_named");
+    let finished =
+        guard(&database, "exit 0").env("POSTGRES_PASSWORD", database.name()).env("USE_TOKEN", "true").output();
+    let place = format!("database=\"127.0.0.1:{}/{}\"", database.server().port(), database.name());
+    finished.expect_code(0).says(&place).says("sh ended with 0");
+}
+
+/// No history of Lockkeeper is made, so that the role needs no place for one.
+#[test]
+fn a_role_that_may_not_create_tables_can_guard_a_command() {
+    let database = PgDatabase::create("guard_role");
+    let role = crate::support::unique("guard_role");
+    database.execute(&format!(
+        "create role {role} login password '{PASSWORD}'; revoke create on schema public from public"
+    ));
+    let run = guard(&database, "echo migrated by another role").url(&database.url_as(&role, PASSWORD));
+    let finished = run.env("LOCKKEEPER_BACKUP", "off").output();
+    database.execute(&format!("drop role {role}"));
+    finished.expect_code(0).says("migrated by another role");
+}

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Source, expect_none, sources};
 
 /// The directories that the rule is for, with all directories inside them.
-const DIRECTORYS: [&str; 9] =
-    ["command", "config", "directory", "error", "exit", "layout", "revision", "stage", "transfer"];
+const DIRECTORYS: [&str; 10] =
+    ["command", "config", "directory", "error", "exit", "guarded_command", "layout", "revision", "stage", "transfer"];
 
 /// The path of a module below the crate.
 type Path = Vec<String>;

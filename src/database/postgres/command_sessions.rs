@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::monitor::{MonitorSession, ProbeReply};
 use super::{Postgres, column};
 use crate::database::DatabaseError;
-use crate::database::command_sessions::{CommandMark, CommandSessions};
+use crate::database::command_sessions::{CommandMark, CommandSessions, EndedSessions};
 use crate::masking::mask_query;
 use crate::revision::render::OWN_PATH;
 use crate::sql::literal;
@@ -36,25 +36,21 @@ pub(crate) async fn mark(session: &mut Postgres) -> Result<CommandMark, Database
 }
 
 impl MonitorSession {
-    /// Ends sessions and waits at most `limit` until they are gone. Returns a description of each.
+    /// Ends sessions and waits at most `limit` until they are gone.
     pub(crate) async fn end_command_sessions(
         &mut self,
         mark: &CommandMark,
         sessions: CommandSessions<'_>,
         limit: Duration,
-    ) -> Vec<String> {
+    ) -> EndedSessions {
         let start = Instant::now();
         let mut found: Option<Vec<String>> = None;
         loop {
             let left = self.command_sessions(mark, sessions, SessionAction::Terminate).await;
-            if left.is_empty() {
-                return found.unwrap_or_default();
+            let found = found.get_or_insert_with(|| left.clone());
+            if left.is_empty() || start.elapsed() >= limit {
+                return EndedSessions { found: std::mem::take(found), left };
             }
-            if start.elapsed() >= limit {
-                tracing::warn!("these sessions of the command could not be ended: {}", left.join("; "));
-                return found.unwrap_or(left);
-            }
-            found.get_or_insert(left);
             tokio::time::sleep(INTERVAL).await;
         }
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
 use super::CommandRun;
-use crate::database::command_sessions::{CommandMark, CommandSessions};
+use crate::database::command_sessions::{CommandMark, CommandSessions, EndedSessions};
 use crate::database::{Canceller, DatabaseError, Locked};
 use crate::error::GuardError;
 use crate::guarded_command::{CommandEnd, CommandEnvironment, OutputLines, ProcessTree, RunningCommand};
@@ -66,20 +66,10 @@ pub(super) fn with_session_name(environment: &CommandEnvironment, mark: Option<&
     environment.clone().with(APPLICATION_NAME, mark.name.clone() + &own)
 }
 
-/// Ends the sessions of commands of killed runs.
-///
-/// # Errors
-/// Fails when the session that holds the lock is lost.
-pub(super) async fn end_sessions_of_dead_runs(
-    locked: &mut Locked,
-    canceller: &mut Canceller,
-) -> Result<(), DatabaseError> {
-    let mark = locked.command_mark().await?;
-    let ended = canceller.end_command_sessions(mark.as_ref(), CommandSessions::OfDeadRuns, SESSION_END).await;
-    if !ended.is_empty() {
-        tracing::warn!("ended what the command of a killed run had left: {}", ended.join("; "));
+fn warn_of_sessions(ended: &EndedSessions) {
+    if !ended.left.is_empty() {
+        tracing::warn!("these sessions of the command could not be ended: {}", ended.left.join("; "));
     }
-    Ok(())
 }
 
 impl<'a> ActiveRun<'a> {
@@ -171,7 +161,9 @@ impl<'a> ActiveRun<'a> {
             processes.iter().map(|process| format!("process {} ({})", process.pid, process.name)).collect();
         if let Some(LockHold { canceller, .. }) = &mut self.hold {
             let sessions = CommandSessions::All(&self.addresses);
-            left.extend(canceller.end_command_sessions(self.mark.as_ref(), sessions, self.grace / 4).await);
+            let ended = canceller.end_command_sessions(self.mark.as_ref(), sessions, self.grace / 4).await;
+            warn_of_sessions(&ended);
+            left.extend(ended.found);
         }
         left
     }
@@ -186,7 +178,9 @@ impl<'a> ActiveRun<'a> {
         while !canceller.running_command_sessions(mark, &self.addresses).await.is_empty() {
             if start.elapsed() >= SESSION_END {
                 let sessions = CommandSessions::Running(&self.addresses);
-                return canceller.end_command_sessions(mark, sessions, SESSION_END).await;
+                let ended = canceller.end_command_sessions(mark, sessions, SESSION_END).await;
+                warn_of_sessions(&ended);
+                return ended.found;
             }
             sleep(SESSION_INTERVAL).await;
         }

@@ -5,10 +5,13 @@ mod active;
 mod pending;
 mod rehearse;
 
+use std::time::Duration;
+
 use tracing::Instrument;
 
+use crate::database::command_sessions::CommandSessions;
 use crate::database::{Canceller, Database, DatabaseError, Locked};
-use crate::error::GuardError;
+use crate::error::{Cause, Failure, GuardError, Stage};
 use crate::guarded_command::{CommandEnd, CommandEnvironment, GuardedCommand, OutputLines, OutputUse, RunningCommand};
 use crate::revision::other_tools::ToolHistories;
 use crate::signal::Cancel;
@@ -16,6 +19,9 @@ use active::ActiveRun;
 pub(crate) use active::LockHold;
 pub(crate) use pending::{PendingAnswer, ask};
 pub(crate) use rehearse::GuardRehearsal;
+
+/// The time in which the server has to end the sessions of a killed run.
+const DEAD_SESSION_END: Duration = Duration::from_secs(10);
 
 /// A command that is about to run, with everything that decides how.
 pub(crate) struct CommandRun<'a> {
@@ -62,9 +68,18 @@ pub(crate) async fn histories(database: &mut Database) -> Result<ToolHistories, 
 }
 
 /// Ends the sessions that the command of a killed run has left: they may still write, and this run has the lock.
-pub(crate) async fn end_sessions_of_dead_runs(
-    locked: &mut Locked,
-    canceller: &mut Canceller,
-) -> Result<(), GuardError> {
-    active::end_sessions_of_dead_runs(locked, canceller).await.map_err(GuardError::LockLost)
+///
+/// # Errors
+/// Fails when the session that holds the lock is lost, and with a session that does not end.
+pub(crate) async fn end_sessions_of_dead_runs(locked: &mut Locked, canceller: &mut Canceller) -> Result<(), Failure> {
+    let failed = |cause| Failure::new(Stage::Lock, cause);
+    let mark = locked.command_mark().await.map_err(|fault| failed(Cause::Database(fault)))?;
+    let ended = canceller.end_command_sessions(mark.as_ref(), CommandSessions::OfDeadRuns, DEAD_SESSION_END).await;
+    if !ended.left.is_empty() {
+        return Err(failed(Cause::Held { holder: ended.left.join("; "), waited: DEAD_SESSION_END }));
+    }
+    if !ended.found.is_empty() {
+        tracing::warn!("ended what the command of a killed run had left: {}", ended.found.join("; "));
+    }
+    Ok(())
 }

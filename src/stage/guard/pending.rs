@@ -86,5 +86,5 @@ fn no_answer(command: &GuardedCommand, end: CommandEnd, lines: &OutputLines) -> 
 }
 
 fn failed(command: &GuardedCommand, error: GuardError) -> GuardFailure {
-    GuardFailure { command: command.to_string(), error, effect: CommandEffect::Nothing }
+    GuardFailure { command: format!("the check {command}"), error, effect: CommandEffect::Nothing }
 }
