@@ -328,3 +328,16 @@ fn values_that_no_import_could_accept_are_reported_by_the_export() {
     let text = fs::read_to_string(at(&run, "none.json")).expect("the export");
     assert_eq!(text, "{\n\"cases\": [],\n\"none\": [\n{},\n{}\n]\n}\n");
 }
+
+/// Neither the history nor the journal belongs to the data.
+#[test]
+fn the_tables_of_lockkeeper_are_not_exported() {
+    let target = database();
+    let run = Run::new().env("LOCKKEEPER_BACKUP", "off");
+    let run = run.migrations(&[("0001_a.sql", "-- no-transaction\ncreate table a (id integer);\n")]);
+    for (url, file) in [(&*target.url(), "postgres.json"), ("sqlite:///app.db", "sqlite.json")] {
+        run.clone().url(url).output().expect_code(0);
+        let exported = export(&run, url, file);
+        assert!(exported.contains("\"a\"") && !exported.contains("lockkeeper"), "{exported}");
+    }
+}

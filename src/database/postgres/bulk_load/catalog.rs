@@ -6,6 +6,8 @@ use sqlx::postgres::PgRow;
 
 use crate::database::postgres::{Postgres, column};
 use crate::database::{Database, DatabaseError};
+use crate::dialect::Dialect;
+use crate::revision::journal;
 use crate::sql::literal;
 use crate::transfer::target::{Element, IdentityKind, OwnedSequence, Storage, TargetColumn, TargetTable, TargetType};
 
@@ -94,11 +96,12 @@ fn tables(history_schema: &str, history: &str) -> String {
           WHERE i.indrelid = c.oid AND i.indisprimary AND k.place <= i.indnkeyatts), '{{}}') \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't' \
-         AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND NOT (n.nspname = {} AND c.relname = {}) \
+         AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND NOT (n.nspname = {} AND c.relname IN ({}, {})) \
          AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e') \
          ORDER BY n.nspname, c.relname",
         literal(history_schema),
-        literal(history)
+        literal(history),
+        literal(&journal::name(Dialect::Postgres, history))
     )
 }
 
