@@ -18,6 +18,7 @@ pub(crate) mod directory;
 pub mod duration;
 pub(crate) mod entrypoint;
 pub mod error;
+pub(crate) mod escape;
 pub mod exit;
 pub mod guarded_command;
 pub mod layout;

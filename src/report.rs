@@ -1,7 +1,6 @@
 //! The output of a run: log lines on standard error, which never block and have their secrets masked, and answers on
 //! standard output.
 
-mod escape;
 mod log;
 mod output;
 
@@ -20,10 +19,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::error::Cause;
+use crate::escape::{escape, escape_json, escape_page};
 use crate::masking::mask_known;
 use crate::signal::Cancel;
-pub(crate) use escape::escape;
-use escape::{escape_json, escape_page};
 use log::{LogLayer, NOTICE};
 pub(crate) use output::{answer, bytes};
 

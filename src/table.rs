@@ -2,7 +2,8 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::report::{Colour, escape};
+use crate::escape::escape;
+use crate::report::Colour;
 
 /// The meaning of a cell, which is shown by its colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The reasons why a revision was not applied, without types of a driver.
 
-use super::{DatabaseError, DatabaseErrorKind, postgres, sqlite};
+use super::{DatabaseError, DatabaseErrorKind};
 use crate::masking::excerpt;
 use crate::revision::batch::{Batch, BatchError, SourcePosition};
 
@@ -106,14 +106,11 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
-    /// Reports whether a statement failed because the object that it creates exists already, and no effect of its
-    /// script remains.
-    pub(crate) fn is_duplicate_object(&self) -> bool {
+    /// Returns the error of the script's statement if no effect of the script remains; `None` for every other failure.
+    pub(crate) fn statement_without_effect(&self) -> Option<&DatabaseError> {
         match self {
-            ApplyError::Statement { fault, .. } | ApplyError::Partial { fault, done: 0, .. } => {
-                postgres::error::is_duplicate_object(fault) || sqlite::error::is_duplicate_object(fault)
-            }
-            _ => false,
+            ApplyError::Statement { fault, .. } | ApplyError::Partial { fault, done: 0, .. } => Some(fault),
+            _ => None,
         }
     }
 

@@ -4,44 +4,9 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::postgres::command_sessions;
+use super::postgres::command_sessions::mark;
+pub(crate) use super::postgres::command_sessions::{CommandMark, CommandSessions, EndedSessions};
 use super::{Canceller, Database, DatabaseError, Locked};
-
-/// The marks by which the sessions of a guarded command are recognised on PostgreSQL.
-///
-/// Every program that uses libpq, and most other drivers, take the application name from the variable PGAPPNAME. The
-/// sessions of others are found by the address and port of their connections, as long as the processes exist, and nothing
-/// between them and the server translates addresses.
-#[derive(Clone, Debug)]
-pub(crate) struct CommandMark {
-    /// The application name of the command's sessions: that of the lock, and a random number for this run.
-    pub(crate) name: String,
-    /// The part of the name that the commands of all runs with the same lock have in common.
-    pub(crate) lock_name: String,
-    /// The server's time before the command was started, as `YYYYMMDDHH24MISSUS` in UTC.
-    pub(crate) since: String,
-}
-
-/// A choice among the sessions of commands.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum CommandSessions<'a> {
-    /// All sessions of the command, which had connections from these local addresses.
-    All(&'a BTreeSet<SocketAddr>),
-    /// The sessions of the command that execute a statement or are in a transaction.
-    Running(&'a BTreeSet<SocketAddr>),
-    /// The sessions that commands of killed runs with the same lock have left. Whoever holds the lock knows that no such
-    /// run is alive.
-    OfDeadRuns,
-}
-
-/// The end of sessions.
-#[derive(Debug, Default)]
-pub(crate) struct EndedSessions {
-    /// A description of each session that there was.
-    pub(crate) found: Vec<String>,
-    /// A description of each session that is still there.
-    pub(crate) left: Vec<String>,
-}
 
 impl Locked {
     /// Returns the marks for the sessions of a command that is about to be started; `None` for SQLite, which has no
@@ -51,7 +16,7 @@ impl Locked {
     /// The session is lost.
     pub(crate) async fn command_mark(&mut self) -> Result<Option<CommandMark>, DatabaseError> {
         match &mut self.database {
-            Database::Postgres(database) => command_sessions::mark(database).await.map(Some),
+            Database::Postgres(database) => mark(database).await.map(Some),
             Database::Sqlite(_) => Ok(None),
         }
     }

@@ -1,6 +1,7 @@
 //! The operations of a database: [`Database`] reads; [`Locked`], which only taking the lock returns, writes.
 
 mod apply_error;
+pub(crate) mod apply_request;
 pub(crate) mod command_sessions;
 pub(crate) mod error;
 mod history_name;
@@ -11,6 +12,7 @@ pub(crate) mod row_counts;
 mod server;
 pub mod sqlite;
 mod table_names;
+mod transfer_target;
 pub mod url;
 
 use std::path::{Path, PathBuf};
@@ -19,9 +21,10 @@ use std::time::Duration;
 use crate::dialect::Dialect;
 
 pub use apply_error::ApplyError;
+pub use apply_request::ApplyRequest;
 pub use error::{DatabaseError, DatabaseErrorKind};
 pub use history_name::HistoryName;
-pub use locked::{ApplyRequest, Canceller, Locked, ReachabilityProbe, UnlockResult};
+pub use locked::{Canceller, Locked, ReachabilityProbe};
 use postgres::Postgres;
 pub(crate) use server::{DatabaseIdentity, ServerInfo};
 use sqlite::Sqlite;
@@ -57,6 +60,15 @@ pub enum LockAttempt {
     Taken(Locked),
     /// Somebody else holds the lock; the database is returned without it.
     Held(Database),
+}
+
+/// The answer to an unlock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnlockResult {
+    /// This run held the lock until now.
+    WasOurs,
+    /// The lock was lost before.
+    WasNotOurs,
 }
 
 /// Defects that the database reports in its own schema, one description for each.
@@ -282,6 +294,11 @@ impl Database {
             Database::Sqlite(database) => Ok(database.holder()),
         }
     }
+}
+
+/// Reports whether a statement failed because the object that it creates exists already.
+pub(crate) fn is_duplicate_object(fault: &DatabaseError) -> bool {
+    postgres::error::is_duplicate_object(fault) || sqlite::error::is_duplicate_object(fault)
 }
 
 /// Returns the path of a file beside another one: the path with `suffix` appended to the file name.

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{BackupError, Cause, RestoreError, TransferError};
 use crate::database::postgres::dump::ToolError;
 use crate::database::{ApplyError, DatabaseErrorKind};
-use crate::report::escape;
+use crate::escape::escape;
 use crate::signal::CancelReason;
 use crate::transfer::plan::ErrorScope;
 

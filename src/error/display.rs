@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Cause;
 use crate::database::ApplyError;
-use crate::report::escape;
+use crate::escape::escape;
 use crate::revision::batch::{BatchError, SourcePosition};
 use crate::revision::text::TextError;
 use crate::signal::CancelReason;

@@ -19,7 +19,6 @@ pub(crate) use guard::{CommandEffect, GuardError, GuardFailure};
 pub(crate) use transfer::{TransferError, counted};
 
 use crate::database::{ApplyError, DatabaseError};
-use crate::exit::Exit;
 use crate::revision::Completed;
 use crate::revision::other_tools::Adoption;
 use crate::revision::plan::PlanError;
@@ -274,11 +273,6 @@ impl Failure {
     /// Reports whether the session was lost.
     pub(crate) fn is_session_lost(&self) -> bool {
         matches!(&self.cause, Cause::Database(error) if error.kind == crate::database::DatabaseErrorKind::Lost)
-    }
-
-    /// Returns the exit code.
-    pub fn exit(&self) -> Exit {
-        Exit::from_cause(self.stage, &self.cause)
     }
 }
 

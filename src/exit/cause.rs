@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 
 use super::Exit;
 use crate::database::{ApplyError, DatabaseError, DatabaseErrorKind};
-use crate::error::{BackupError, Cause, ExportError, GuardError, RestoreError, Stage, TransferError};
+use crate::error::{BackupError, Cause, ExportError, Failure, GuardError, RestoreError, Stage, TransferError};
 use crate::guarded_command::CommandEnd;
 use crate::signal::CancelReason;
 use crate::transfer::plan::ErrorScope;
@@ -43,6 +43,13 @@ impl Exit {
             Cause::Exec { .. } => Exit::NotExecutable,
             Cause::Internal(_) | Cause::Panic(_) => Exit::Internal,
         }
+    }
+}
+
+impl Failure {
+    /// Returns the exit code.
+    pub fn exit(&self) -> Exit {
+        Exit::from_cause(self.stage, &self.cause)
     }
 }
 

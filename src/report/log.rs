@@ -11,9 +11,9 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::escape::{escape, escape_json};
 use super::{Colour, LogFormat, LogOutput};
 use crate::clock;
+use crate::escape::{escape, escape_json};
 use crate::masking::{mask_known, mask_login_answer, mask_message};
 
 /// The target of the notices that servers send.

@@ -1,7 +1,7 @@
 //! Handles databases without a history of Lockkeeper: refuses those that another tool has migrated, and warns of
 //! tables.
 
-use crate::database::{Database, DatabaseError, Locked};
+use crate::database::{Database, DatabaseError, Locked, is_duplicate_object};
 use crate::directory::MigrationDir;
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::other_tools::Adoption;
@@ -66,7 +66,8 @@ pub(crate) fn advise_stamp(failure: Failure, migrations: &[Migration]) -> Failur
         return failure;
     };
     let migration = migrations.iter().find(|migration| *migration.up.file == **file);
-    let Some(migration) = migration.filter(|_| error.is_duplicate_object()) else {
+    let is_duplicate = error.statement_without_effect().is_some_and(is_duplicate_object);
+    let Some(migration) = migration.filter(|_| is_duplicate) else {
         return failure;
     };
     let id = &migration.version;

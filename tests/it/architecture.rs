@@ -130,6 +130,7 @@ fn modules_are_imported_in_one_direction_only() {
         (&["revision/"], &["revision", "dialect", "duration", "sql"]),
         (&["layout/"], &["layout", "revision", "dialect", "duration", "sql"]),
         (&["transfer/"], &["transfer", "revision", "dialect", "sql"]),
+        (&["escape.rs"], &[]),
     ];
     let mut broken = Vec::new();
     for source in sources() {
@@ -167,6 +168,7 @@ fn databases_import_transfer_only_in_their_adapters() {
         "database/sqlite/staging.rs",
         "database/sqlite/bulk_load/",
         "database/postgres/bulk_load/",
+        "database/transfer_target.rs",
     ];
     let broken: Vec<String> = (sources().iter())
         .filter(|source| source.is_in(&["database/"]) && !source.is_in(&adapters))

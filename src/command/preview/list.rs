@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{PlannedBackup, PreviewContext};
 use crate::command::OutputFormat;
 use crate::error::{Cause, Failure, Stage};
+use crate::escape::escape;
 use crate::report::{self, Colour};
 use crate::revision::plan::describe_heads;
 use crate::revision::{Plan, Step, TransactionMode, Version};
@@ -117,7 +118,7 @@ impl PreviewContext<'_> {
             PlannedBackup::Off => "first: no backup, LOCKKEEPER_BACKUP is off".into(),
             PlannedBackup::Taken => {
                 let directory = self.config.backup.dir.display();
-                format!("first: a verified backup into {}", report::escape(&directory.to_string()))
+                format!("first: a verified backup into {}", escape(&directory.to_string()))
             }
         };
         let mut table = TextTable::new(vec!["REVISION", "FILE", "STATEMENTS", "RUNS"]);
@@ -129,7 +130,7 @@ impl PreviewContext<'_> {
 /// Prints the reasons why nothing would run, one line each, and returns the failure unchanged.
 pub(super) async fn refused(failure: Failure, format: OutputFormat, cancel: &Cancel) -> Failure {
     if let (Cause::Invalid(reasons), OutputFormat::Lines) = (&failure.cause, format) {
-        let lines: String = reasons.iter().map(|reason| format!("refused: {}\n", report::escape(reason))).collect();
+        let lines: String = reasons.iter().map(|reason| format!("refused: {}\n", escape(reason))).collect();
         // The failure contains the reasons too, so an output that cannot be written changes nothing.
         let _ = report::answer(&lines, cancel).await;
     }

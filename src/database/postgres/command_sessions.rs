@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use super::monitor::{MonitorSession, ProbeReply};
 use super::{Postgres, column};
 use crate::database::DatabaseError;
-use crate::database::command_sessions::{CommandMark, CommandSessions, EndedSessions};
 use crate::masking::mask_query;
 use crate::revision::render::OWN_PATH;
 use crate::sql::literal;
@@ -17,6 +16,42 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// The states of a session in which it executes a statement or is in a transaction (manual, 27.2.3).
 const RUNNING: &str = "a.state IN ('active', 'idle in transaction', 'idle in transaction (aborted)', \
      'fastpath function call')";
+
+/// The marks by which the sessions of a guarded command are recognised on PostgreSQL.
+///
+/// Every program that uses libpq, and most other drivers, take the application name from the variable PGAPPNAME. The
+/// sessions of others are found by the address and port of their connections, as long as the processes exist, and nothing
+/// between them and the server translates addresses.
+#[derive(Clone, Debug)]
+pub(crate) struct CommandMark {
+    /// The application name of the command's sessions: that of the lock, and a random number for this run.
+    pub(crate) name: String,
+    /// The part of the name that the commands of all runs with the same lock have in common.
+    pub(crate) lock_name: String,
+    /// The server's time before the command was started, as `YYYYMMDDHH24MISSUS` in UTC.
+    pub(crate) since: String,
+}
+
+/// A choice among the sessions of commands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum CommandSessions<'a> {
+    /// All sessions of the command, which had connections from these local addresses.
+    All(&'a BTreeSet<SocketAddr>),
+    /// The sessions of the command that execute a statement or are in a transaction.
+    Running(&'a BTreeSet<SocketAddr>),
+    /// The sessions that commands of killed runs with the same lock have left. Whoever holds the lock knows that no such
+    /// run is alive.
+    OfDeadRuns,
+}
+
+/// The end of sessions.
+#[derive(Debug, Default)]
+pub(crate) struct EndedSessions {
+    /// A description of each session that there was.
+    pub(crate) found: Vec<String>,
+    /// A description of each session that is still there.
+    pub(crate) left: Vec<String>,
+}
 
 /// The treatment of the sessions that are found.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,14 +1,11 @@
-//! The text of the options, settings and name by which a new database is created like an existing one.
+//! The text of the options and settings by which a new database is created like an existing one.
 
 use crate::sql::{identifier, literal};
-use sha2::{Digest, Sha256};
 use sqlx::postgres::PgRow;
 
 use super::column;
 use crate::database::DatabaseError;
 
-/// The longest name that PostgreSQL accepts, in bytes (manual, 4.1.1); it truncates longer ones without an error.
-const LONGEST_NAME: usize = 63;
 /// The settings whose stored value is already a list of quoted names (`GUC_LIST_QUOTE`, as pg_dumpall knows them).
 const LISTS: [&str; 6] = [
     "local_preload_libraries",
@@ -73,29 +70,9 @@ pub(crate) fn set_variable(variable: &str, value: &str) -> String {
     names.iter().map(|name| literal(name)).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns a name with a suffix that PostgreSQL does not truncate: a long name is shortened to its beginning and a
-/// hash.
-pub(crate) fn scratch_name(model: &str, suffix: &str) -> String {
-    if model.len() + suffix.len() <= LONGEST_NAME {
-        return format!("{model}{suffix}");
-    }
-    let sum = Sha256::digest(model);
-    let sum = format!("_{:02x}{:02x}{:02x}{:02x}", sum[0], sum[1], sum[2], sum[3]);
-    let room = LONGEST_NAME - suffix.len() - sum.len();
-    let end = (0..=room).rev().find(|&end| model.is_char_boundary(end)).unwrap_or(0);
-    format!("{}{sum}{suffix}", &model[..end])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_stay_whole_and_apart() {
-        assert_eq!(scratch_name("app", "_x"), "app_x");
-        let [one, two] = ["é".repeat(31) + "a", "é".repeat(31) + "b"].map(|name| scratch_name(&name, "_x"));
-        assert!(one.len() <= LONGEST_NAME && one.ends_with("_x") && one != two, "{one} {two}");
-    }
 
     #[test]
     fn lists_of_names_are_given_name_by_name() {

@@ -7,7 +7,7 @@ use super::message::{Label, Message, MessagePart, byte_at};
 use super::migrator::Migrator;
 use super::send::OnCancel;
 use super::trust::TrustCheck;
-use crate::database::locked::ResumePoint;
+use crate::database::apply_request::ResumePoint;
 use crate::database::{ApplyError, ApplyRequest, DatabaseError};
 use crate::masking::excerpt;
 use crate::revision::catalog_effect::CatalogEffect;

@@ -263,7 +263,7 @@ impl Postgres {
     /// Returns how long an answer may take: without a limit a network that drops packets silently would never be
     /// noticed.
     fn response_timeout(&self) -> Duration {
-        self.attempt * monitor::SILENT_LOGINS
+        self.attempt * probe::SILENT_LOGINS
     }
 }
 

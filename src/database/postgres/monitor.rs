@@ -8,19 +8,12 @@ use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use super::connect::poll_login_eagerly;
 use super::grant::advised;
-use super::probe::LoginProbe;
+use super::probe::{LoginProbe, PATIENCE};
 use super::stall::StallDetector;
 use super::{Postgres, column, error};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::masking::mask_query;
 use crate::revision::render::{OWN_PATH_SETTING, set};
-
-/// The longest time that an answer of the monitor session may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(3);
-/// The number of login timeouts (together a minute, by default) without any answer after which the server counts as
-/// unreachable. The server gives the client up after the same time (`tcp_keepalives_*`), while a client without this
-/// limit would wait for the answer to a statement for ever.
-pub(super) const SILENT_LOGINS: u32 = 12;
 
 /// A session beside the working one. It is opened together with the lock and not on demand, when there may be no
 /// connection slot left.

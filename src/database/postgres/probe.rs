@@ -7,9 +7,15 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use super::Postgres;
 use super::connect::poll_login_eagerly;
-use super::monitor::{PATIENCE, SILENT_LOGINS};
 use super::stall::StallDetector;
 use crate::database::{DatabaseError, DatabaseErrorKind};
+
+/// The longest time that an answer of a session beside the working one may take.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+/// The number of login timeouts (together a minute, by default) without any answer after which the server counts as
+/// unreachable. The server gives the client up after the same time (`tcp_keepalives_*`), while a client without this
+/// limit would wait for the answer to a statement for ever.
+pub(super) const SILENT_LOGINS: u32 = 12;
 
 /// A probe that logs in from time to time: while the working session is idle and the monitor session counts rows,
 /// nothing else would notice that the network is gone.

@@ -1,63 +1,42 @@
-//! The names of scratch databases, and their removal.
+//! The names of scratch databases.
 //!
 //! A name ends with the key of the lock under which the database was created. A run that holds that lock may drop every
 //! database with its suffix, because only a killed run can have left it. A run with another history table has another
 //! lock and may work at the same time: its databases have another suffix.
 
-use super::{Postgres, ScratchDatabase, column};
-use crate::database::DatabaseError;
-use crate::sql::{identifier, literal};
+use sha2::{Digest, Sha256};
+
+use super::Postgres;
+
+/// The longest name that PostgreSQL accepts, in bytes (manual, 4.1.1); it truncates longer ones without an error.
+const LONGEST_NAME: usize = 63;
 
 /// Returns the suffix of the names of databases that are created for a purpose under our lock.
 pub(super) fn scratch_suffix(server: &Postgres, purpose: &str) -> String {
     format!("{purpose}_{:016x}", server.key().cast_unsigned())
 }
 
-impl ScratchDatabase {
-    /// Drops the databases that killed runs under the same lock have left for a purpose; the caller must hold the lock.
-    ///
-    /// # Errors
-    /// Fails when another session is connected to such a database, or another role owns it.
-    pub(crate) async fn drop_leftovers(server: &mut Postgres, purpose: &str) -> Result<(), DatabaseError> {
-        let suffix = scratch_suffix(server, purpose);
-        let sql = format!(
-            "SELECT datname::text, oid::bigint FROM pg_catalog.pg_database WHERE pg_catalog.right(datname::text, {}) = {}",
-            suffix.len(),
-            literal(&suffix)
-        );
-        for row in server.rows(sql).await? {
-            let (name, oid) = (column(&row, 0)?, column(&row, 1)?);
-            let (model, session) = (server.facts.database.clone(), server.maintenance().await?);
-            ScratchDatabase { name, oid, model, model_oid: 0, session }.drop_database().await?;
-        }
-        Ok(())
+/// Returns a name with a suffix that PostgreSQL does not truncate: a long name is shortened to its beginning and a
+/// hash.
+pub(super) fn scratch_name(model: &str, suffix: &str) -> String {
+    if model.len() + suffix.len() <= LONGEST_NAME {
+        return format!("{model}{suffix}");
     }
+    let sum = Sha256::digest(model);
+    let sum = format!("_{:02x}{:02x}{:02x}{:02x}", sum[0], sum[1], sum[2], sum[3]);
+    let room = LONGEST_NAME - suffix.len() - sum.len();
+    let end = (0..=room).rev().find(|&end| model.is_char_boundary(end)).unwrap_or(0);
+    format!("{}{sum}{suffix}", &model[..end])
+}
 
-    /// Drops the database, and ends all sessions that a killed tool has left in it. Another database that has got the
-    /// name meanwhile is kept.
-    ///
-    /// # Errors
-    /// Fails when another session connects meanwhile, or another role owns the database.
-    pub(crate) async fn drop_database(&mut self) -> Result<(), DatabaseError> {
-        if self.oid_of(&self.name.clone()).await? != Some(self.oid) {
-            return Ok(());
-        }
-        self.end_sessions().await?;
-        self.run(&format!("DROP DATABASE {}", identifier(&self.name))).await
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// Ends all sessions in the database: those of tools, or those kept by a pooler.
-    pub(super) async fn end_sessions(&mut self) -> Result<(), DatabaseError> {
-        let sql = format!(
-            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datid = {} AND usesysid IS NOT NULL",
-            self.oid
-        );
-        self.rows(&sql).await.map(drop)
-    }
-
-    /// Returns the OID of the database of this name; `None` when there is none.
-    pub(super) async fn oid_of(&mut self, name: &str) -> Result<Option<i64>, DatabaseError> {
-        let sql = format!("SELECT oid::bigint FROM pg_catalog.pg_database WHERE datname = {}", literal(name));
-        self.rows(&sql).await?.first().map(|row| column(row, 0)).transpose()
+    #[test]
+    fn names_stay_whole_and_apart() {
+        assert_eq!(scratch_name("app", "_x"), "app_x");
+        let [one, two] = ["é".repeat(31) + "a", "é".repeat(31) + "b"].map(|name| scratch_name(&name, "_x"));
+        assert!(one.len() <= LONGEST_NAME && one.ends_with("_x") && one != two, "{one} {two}");
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Sqlite;
 use super::apply::{BEGIN, SessionResidue};
 use super::foreign_keys::new_violations;
-use crate::database::locked::ResumePoint;
+use crate::database::apply_request::ResumePoint;
 use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
 use crate::revision::history::{Elapsed, HistoryTable};
 use crate::revision::journal::RecordedProgress;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use sqlx::postgres::PgRow;
 
+use crate::database::DatabaseError;
 use crate::database::postgres::{Postgres, column};
-use crate::database::{Database, DatabaseError};
 use crate::dialect::Dialect;
 use crate::revision::journal;
 use crate::sql::literal;
@@ -17,27 +17,14 @@ const DOMAINS: &str = "WITH RECURSIVE below (id, base, typmod, not_null) AS ( \
      UNION ALL SELECT b.id, t.typbasetype, t.typtypmod, b.not_null OR t.typnotnull FROM below b JOIN pg_catalog.pg_type t ON t.oid = b.base WHERE t.typtype = 'd'), \
      domain AS (SELECT b.* FROM below b JOIN pg_catalog.pg_type t ON t.oid = b.base WHERE t.typtype <> 'd') ";
 
-impl Database {
-    /// Lists the tables that rows can be copied into, without the history table.
-    ///
-    /// # Errors
-    /// The session is lost, or the database is SQLite, which is never the target of a load.
-    pub async fn target_tables(&mut self) -> Result<Vec<TargetTable>, DatabaseError> {
-        match self {
-            Database::Postgres(session) => TargetCatalog::new(session).tables().await,
-            Database::Sqlite(_) => Err(super::no_target()),
-        }
-    }
-}
-
 /// The catalog of a database as the target of a load.
-pub(super) struct TargetCatalog<'a> {
+pub(crate) struct TargetCatalog<'a> {
     session: &'a mut Postgres,
 }
 
 impl<'a> TargetCatalog<'a> {
     /// Returns the catalog of the session's database.
-    pub(super) fn new(session: &'a mut Postgres) -> TargetCatalog<'a> {
+    pub(crate) fn new(session: &'a mut Postgres) -> TargetCatalog<'a> {
         TargetCatalog { session }
     }
 
@@ -45,7 +32,7 @@ impl<'a> TargetCatalog<'a> {
     ///
     /// # Errors
     /// Fails when the session is lost.
-    pub(super) async fn tables(&mut self) -> Result<Vec<TargetTable>, DatabaseError> {
+    pub(crate) async fn tables(&mut self) -> Result<Vec<TargetTable>, DatabaseError> {
         let schema = self.session.schema().unwrap_or_default();
         let sql = tables(&schema, &self.session.facts.table);
         let mut tables: Vec<TargetTable> = self.session.rows(sql).await?.iter().map(table).collect::<Result<_, _>>()?;

@@ -23,11 +23,11 @@ use sqlx::postgres::PgRow;
 
 use super::message::Label;
 use super::{Postgres, column, error, grant};
-use crate::database::{ApplyError, Database, DatabaseError, DatabaseErrorKind, Locked};
+use crate::database::{ApplyError, DatabaseError, DatabaseErrorKind};
 use crate::revision::render::OWN_PATH;
 use crate::sql::literal;
 use crate::transfer::target::TargetTable;
-use catalog::TargetCatalog;
+pub(crate) use catalog::TargetCatalog;
 pub(crate) use copy::CopyIn;
 use detached::DetachedObjects;
 pub(crate) use orphan::{Orphan, Removal};
@@ -60,19 +60,6 @@ pub struct BulkLoad<'a> {
 pub struct CompletedLoad<'a> {
     session: &'a mut Postgres,
     copy_state: CopyState,
-}
-
-impl Locked {
-    /// Begins to load tables, in a transaction that is committed only if this run still holds the lock.
-    ///
-    /// # Errors
-    /// A table is in use, a privilege is missing, or the database is SQLite, which is never the target of a load.
-    pub async fn load(&mut self, tables: &[TargetTable]) -> Result<BulkLoad<'_>, DatabaseError> {
-        match &mut self.database {
-            Database::Postgres(session) => BulkLoad::open(session, tables).await,
-            Database::Sqlite(_) => Err(no_target()),
-        }
-    }
 }
 
 impl<'a> BulkLoad<'a> {
@@ -251,13 +238,6 @@ async fn check_still_tables(session: &mut Postgres, tables: &[TargetTable]) -> R
 
 fn given_up() -> DatabaseError {
     DatabaseError::new(DatabaseErrorKind::Cancelled, "a COPY was given up")
-}
-
-fn no_target() -> DatabaseError {
-    DatabaseError::new(
-        DatabaseErrorKind::Setting,
-        "rows are loaded into PostgreSQL alone: DATABASE_URL names an SQLite database",
-    )
 }
 
 /// Rolls the transaction back. A session that is out of step gets no statement: its end rolls back.

@@ -8,7 +8,7 @@ use super::rows::CopyRow;
 use super::{CopyState, copy, execute, fetch, roll_back};
 use crate::database::postgres::rows::REFUSE_VIEWS;
 use crate::database::postgres::{Postgres, column};
-use crate::database::{Database, DatabaseError, DatabaseErrorKind};
+use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::revision::render::OWN_PATH;
 use crate::transfer::target::{TargetColumn, TargetTable};
 
@@ -16,19 +16,6 @@ use crate::transfer::target::{TargetColumn, TargetTable};
 pub(crate) struct Snapshot<'a> {
     session: &'a mut Postgres,
     copy_state: CopyState,
-}
-
-impl Database {
-    /// Begins to read tables that were listed before, in one snapshot.
-    ///
-    /// # Errors
-    /// Fails as [`Database::target_tables`] does, if a table has changed since it was listed, or without a privilege.
-    pub(crate) async fn snapshot(&mut self, tables: &[TargetTable]) -> Result<Snapshot<'_>, DatabaseError> {
-        match self {
-            Database::Postgres(session) => Snapshot::open(session, tables).await,
-            Database::Sqlite(_) => Err(super::no_target()),
-        }
-    }
 }
 
 impl<'a> Snapshot<'a> {

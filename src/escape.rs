@@ -12,7 +12,7 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
 
 /// Returns a text of several lines, which consists of escaped parts, with all other control characters escaped. Line
 /// feeds and the colours of tables are kept.
-pub(super) fn escape_page(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape_page(text: &str) -> Cow<'_, str> {
     let mut pieces = COLOURS.iter().fold(vec![text], |pieces, colour| {
         pieces.into_iter().flat_map(|piece| piece.split_inclusive(colour)).collect()
     });
@@ -34,7 +34,7 @@ fn escape_piece(piece: &str) -> String {
 
 /// Returns JSON in which the control characters are escaped that JSON permits within strings. The meaning does not
 /// change.
-pub(super) fn escape_json(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape_json(text: &str) -> Cow<'_, str> {
     escape_all_but(text, &['\n'])
 }
 
