@@ -94,7 +94,7 @@ fn every_image_has_labels_and_a_numeric_user() {
 }
 
 #[test]
-fn an_image_without_migrations_says_where_it_looked() {
+fn an_image_without_migrations_names_the_directory() {
     for image in [MINIMAL, TOOLS] {
         run_client(&["run", "--rm", "--network=none", ON_SQLITE, image])
             .expect_code(66)
@@ -119,7 +119,7 @@ fn migrating_needs_nothing_but_the_volumes() {
 }
 
 #[test]
-fn a_backup_that_goes_with_its_container_is_warned_about() {
+fn a_backup_that_is_deleted_with_its_container_is_warned_about() {
     const WARNING: &str = "/backups is in the container's own layer and goes with it: mount a volume there";
     let database = Database::new();
     database.value("CREATE TABLE before (a int)");
@@ -154,7 +154,7 @@ fn migrating_sqlite_needs_nothing_but_the_volume() {
 }
 
 #[test]
-fn minimal_does_the_main_job_on_sqlite_and_asks_for_pg_dump_on_postgresql() {
+fn the_minimal_image_migrates_sqlite_and_asks_for_pg_dump_on_postgresql() {
     let migrations = format!("--volume={}/migrations:/migrations:ro", env!("CARGO_MANIFEST_DIR"));
     let mut sqlite = vec!["run", "--rm", "--network=none", "--tmpfs=/data:mode=1777", &migrations];
     sqlite.push(ON_SQLITE);

@@ -196,7 +196,7 @@ fn a_resumed_file_has_the_databases_that_its_first_statements_attached() {
 /// SQLite answers a check of such a key with an error although no row is wrong; the rows of other keys are checked all
 /// the same.
 #[test]
-fn a_key_that_fits_no_parent_is_warned_about_by_the_file_that_makes_it() {
+fn a_foreign_key_to_no_unique_column_is_warned_about_when_it_is_created() {
     let misfit = "create table p (a); create table c (x references p (a)); insert into c values (1);";
     let (run, file) = run(&[("0001_mend.sql", "create table other (id int);")]);
     sqlite::query(&file, misfit);

@@ -33,7 +33,7 @@ fn expect_refused_by_sqlite(files: &[(&str, &str)], parts: &[&str]) {
 
 /// Statements that PostgreSQL refuses inside of a transaction need `-- no-transaction`.
 #[test]
-fn what_no_transaction_can_hold_is_found_before_anything_runs() {
+fn statements_that_cannot_run_in_a_transaction_are_found_before_anything_runs() {
     let database = Postgres::shared().database("alone");
     let files = [
         ("0002_a.sql", "-- why\n\ncreate index concurrently i on good (id);"),

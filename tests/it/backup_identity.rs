@@ -40,7 +40,7 @@ fn id(backup: &Path) -> String {
 /// `app@db:5432` in two namespaces: the manifests differ only in the id. Both servers are copies of one, so that even
 /// the server's system identifier is the same.
 #[test]
-fn servers_of_one_name_with_databases_of_one_name_keep_each_others_backups() {
+fn servers_with_equal_host_and_database_names_keep_each_others_backups() {
     let (one, two) = (Postgres::start(Setup::default()), Postgres::start(Setup::default()));
     let directory = temporary_directory("shared");
     let mut first: Option<PathBuf> = None;
@@ -133,7 +133,7 @@ fn a_restored_database_is_the_same_as_before() {
 
 /// A role that may not read the server's identifier, and manifests that are older than ids.
 #[test]
-fn what_has_no_id_is_never_retired_and_can_be_restored() {
+fn backups_without_an_id_are_never_deleted_and_can_be_restored() {
     let server = Postgres::start(Setup::default());
     let database = server.database("identity");
     let directory = temporary_directory("shared");
@@ -166,7 +166,7 @@ fn what_has_no_id_is_never_retired_and_can_be_restored() {
 
 /// Two containers have the same path, and one volume for the backups.
 #[test]
-fn files_of_one_path_keep_each_others_backups_and_a_restored_one_is_the_same() {
+fn files_with_equal_paths_keep_each_others_backups_and_a_restored_file_counts_as_the_same() {
     let (database, directory) = (SqliteFile::create("identity"), temporary_directory("shared"));
     let run = keeping_one(run_on(&database, &[ONE]), directory.path());
     let take = || {

@@ -131,7 +131,7 @@ fn waiting_tool(run: &Run) -> (Run, PathBuf, PathBuf) {
 
 /// The files of a run that was killed with SIGKILL during its backup are removed by the next run.
 #[test]
-fn what_a_killed_run_left_is_removed_by_the_next() {
+fn the_files_of_a_killed_run_are_removed_by_the_next_one() {
     let (_database, run) = with_data("backup_killed");
     let directory = run.dir().join("backups");
     let (patient, started, _) = waiting_tool(&run);

@@ -77,7 +77,7 @@ fn a_pg_dump_that_does_not_do_its_work_stops_the_run_before_any_change() {
 
 /// The lost connection is recognized however much pg_dump writes after the line that reports it.
 #[test]
-fn a_server_that_is_lost_during_pg_dump_is_worth_another_run() {
+fn a_server_that_is_lost_during_pg_dump_is_a_transient_failure() {
     let (database, run) = with_data("backup_lost");
     let pg_dump = postgres_program("pg_dump").display().to_string();
     let tool = run.dir().join("tool");
@@ -96,7 +96,7 @@ fn a_server_that_is_lost_during_pg_dump_is_worth_another_run() {
 
 /// The snapshot that pg_dump uses ends with the session that exported it.
 #[test]
-fn a_snapshot_whose_session_was_ended_is_worth_another_run() {
+fn a_snapshot_whose_session_was_ended_is_a_transient_failure() {
     let (database, run) = with_data("backup_snapshot");
     let pg_dump = postgres_program("pg_dump").display().to_string();
     let (tool, gate) = (run.dir().join("tool"), run.dir().join("gate"));
@@ -151,7 +151,7 @@ fn a_pg_dump_that_hangs_is_ended_with_all_its_children_at_the_timeout() {
 
 /// A table that pg_dump may not read is named, and no backup without it is taken.
 #[test]
-fn what_pg_dump_may_not_read_is_named_and_never_left_out() {
+fn tables_that_pg_dump_may_not_read_are_named_and_never_left_out() {
     let server = Postgres::shared();
     for (name, sql, words) in [
         ("backup_denied", "create table secret (id int);", "permission denied for table secret"),
@@ -225,7 +225,7 @@ fn pg_dump_gets_the_password_only_in_its_environment() {
 
 /// The output and the run time of a tool that is asked for its version are limited.
 #[test]
-fn a_pg_dump_that_does_not_stop_telling_its_version_ends_the_run() {
+fn a_pg_dump_whose_version_output_does_not_end_ends_the_run() {
     let (database, run) = with_data("backup_version");
     let tool = run.dir().join("tool");
     let with_tool = run.clone().env("LOCKKEEPER_PG_DUMP", tool.display().to_string());

@@ -78,7 +78,7 @@ fn a_statement_that_never_ran_is_run() {
 
 /// A change by others in between counts as the statement's only if the result is what the statement asks for.
 #[test]
-fn what_somebody_else_has_done_meanwhile_is_compared() {
+fn changes_of_other_sessions_are_compared_with_the_statement() {
     for (statement, meanwhile) in [
         // The index of that name has another definition.
         ("create index concurrently j on t (b)", "create index j on t (a)"),
@@ -125,7 +125,7 @@ fn what_somebody_else_has_done_meanwhile_is_compared() {
 
 /// An object that is exactly as the statement asks for counts as done, however it is written.
 #[test]
-fn what_is_as_the_statement_asks_for_is_done() {
+fn an_object_that_matches_its_statement_counts_as_done() {
     for (statement, meanwhile) in [
         ("create index concurrently j on t (b)", "create index j on public.t using btree (b asc nulls last)"),
         (

@@ -157,7 +157,7 @@ fn a_host_name_that_does_not_resolve_times_out() {
 
 /// Within a second only one line is logged, so the line that ends the wait names every reason.
 #[test]
-fn each_answer_of_a_server_on_its_bad_days_is_named() {
+fn each_answer_of_a_server_that_is_not_ready_is_named() {
     let database = Postgres::shared().database("bad_days");
     let real_server = (Ipv4Addr::LOCALHOST, Postgres::shared().port()).into();
     let answers = [
@@ -189,7 +189,7 @@ fn earlier_reasons_are_named_when_giving_up() {
 
 /// A silent host costs no more than the connect timeout of one attempt.
 #[test]
-fn a_silent_host_is_left_after_each_attempts_time() {
+fn a_silent_host_is_given_up_after_the_time_of_each_attempt() {
     let server = Scripted::start(vec![Answer::Silent]);
     let run =
         upgrade(&server.url("d")).env("LOCKKEEPER_CONNECT_TIMEOUT", "200ms").env("LOCKKEEPER_WAIT_TIMEOUT", "1500ms");

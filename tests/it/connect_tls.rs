@@ -105,7 +105,7 @@ fn a_missing_root_certificate_is_named() {
 
 /// A server that speaks first, such as SSH or MySQL, is recognized and not waited for.
 #[test]
-fn another_protocol_on_the_port_is_told_as_such() {
+fn another_protocol_on_the_port_is_reported() {
     let http = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n".to_vec();
     let mysql = b"\x4a\0\0\0\x0a8.0.36\0\x08\0\0\0".to_vec();
     let rows = [

@@ -75,7 +75,7 @@ fn a_migration_that_is_no_regular_file_is_invalid() {
 
 /// In the volume of a ConfigMap or Secret, names are links to a directory behind another link.
 #[test]
-fn what_users_provide_is_read_through_links() {
+fn files_that_users_provide_are_read_through_links() {
     let database = Postgres::shared().database("links");
     let url = database.url();
     let run = Run::new().file("volume/..one/0001_t.sql", GOOD.1).file("volume/..one/url", &url);

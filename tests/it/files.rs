@@ -89,7 +89,7 @@ fn invalid_names_are_refused_and_not_ignored() {
 }
 
 #[test]
-fn names_that_cannot_be_read_say_why() {
+fn file_names_that_cannot_be_parsed_are_reported_with_the_reason() {
     let name = "20220217152313000000_x.up.sql";
     let files = [("0001_a.sql", SQL), (name, SQL)];
     let why = "its version number has 20 digits and is larger than 18446744073709551615";
@@ -121,7 +121,7 @@ fn a_down_file_needs_its_up_file() {
 
 /// One message names everything that is wrong with the directory.
 #[test]
-fn everything_wrong_with_a_directory_is_said_at_once() {
+fn all_problems_of_a_directory_are_reported_at_once() {
     let files = [
         ("0001_a.sql", SQL),
         ("0001_b.sql", SQL),
@@ -226,7 +226,7 @@ fn a_config_map_volume_is_read_once() {
 }
 
 #[test]
-fn a_link_that_leads_nowhere_and_a_directory_called_sql_are_refused() {
+fn a_dangling_link_and_a_directory_named_like_a_migration_are_refused() {
     let run = run(&[("0001_a.sql", SQL)]);
     symlink("gone.sql", run.dir().join("migrations/0002_b.sql")).expect("a link");
     fs::create_dir(run.dir().join("migrations/0003_c.sql")).expect("a directory");

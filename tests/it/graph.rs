@@ -75,7 +75,7 @@ fn all_errors_of_a_graph_and_its_files_are_named_at_once_without_a_server() {
 
 /// A cycle is named with its members, and not with revisions that only depend on it.
 #[test]
-fn every_circle_is_named_and_what_merely_rests_on_one_is_not() {
+fn every_cycle_is_named_without_the_revisions_that_only_depend_on_it() {
     let files = [
         ("0001_a.sql", "-- depends: 0002\n"),
         ("0002_b.sql", "-- depends: 0001\n"),

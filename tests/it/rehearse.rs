@@ -122,7 +122,7 @@ fn slow<D: Database>() -> (&'static str, String) {
     ("0003_slow.up.sql", statement.to_owned())
 }
 
-fn a_signal_or_a_kill_in_a_rehearsal_leaves_production_as_it_was<D: Database + Scratch>() {
+fn a_signal_or_a_kill_in_a_rehearsal_leaves_production_unchanged<D: Database + Scratch>() {
     let (database, run) = at_one::<D>();
     let (name, statement) = slow::<D>();
     let stuck = run.clone().migrations(&[TWO, (name, &statement)]);
@@ -153,7 +153,7 @@ on_either!(
     a_downgrade_is_rehearsed_as_well,
     an_empty_database_and_one_with_nothing_pending_are_not_rehearsed,
     without_a_backup_there_is_nothing_to_rehearse_on,
-    a_signal_or_a_kill_in_a_rehearsal_leaves_production_as_it_was,
+    a_signal_or_a_kill_in_a_rehearsal_leaves_production_unchanged,
 );
 
 #[test]

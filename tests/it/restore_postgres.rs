@@ -276,7 +276,7 @@ fn an_archive_that_cannot_be_restored_changes_nothing() {
 
 /// A server that goes away during the restore does not make the backup invalid.
 #[test]
-fn a_server_that_is_lost_during_pg_restore_is_worth_another_run() {
+fn a_server_that_is_lost_during_pg_restore_is_a_transient_failure() {
     let (database, run, backup) = backed_up();
     let _relatives = KeptDatabases(&database);
     let tool = run.dir().join("pg_dump");

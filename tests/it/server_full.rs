@@ -17,7 +17,7 @@ fn run_on(database: &PgDatabase<'_>) -> Run {
 /// A real disk is full: in a transaction everything is rolled back and a rerun succeeds; without one, completed
 /// statements stay and the rerun continues.
 #[test]
-fn a_full_disk_of_the_server_is_no_failing_migration() {
+fn a_full_disk_of_the_server_is_not_reported_as_a_failed_migration() {
     let server = Postgres::start(Setup::default().small_disk(10 << 20));
     server.execute(&format!("create tablespace small location '{}'", server.small_disk().display()));
     let rows = "select repeat(md5(i::text), 20) as text from generate_series(1, 10000) i";

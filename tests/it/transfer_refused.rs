@@ -245,7 +245,7 @@ fn a_source_with_an_exclusive_lock_is_waited_for() {
 }
 
 #[test]
-fn everything_that_the_other_side_lacks_is_named_at_once() {
+fn all_tables_and_columns_that_cannot_be_mapped_are_named_at_once() {
     let database = database();
     let from = "create table gone (id int); create table t (id integer primary key, extra text, made int, place text); create view v as select 1;";
     let to = "create table t (id int primary key, needed text not null, made int generated always as (id * 2) stored, place point);";

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_the_session_is_the_sessions_end() {
+    fn an_error_that_ends_the_session_is_a_lost_session() {
         for state in ["57P01", "57P05", "25P03", "08006", "XX000", "58000", "53200", "42601"] {
             assert_eq!(in_session(state, "x", PgSeverity::Fatal), DatabaseErrorKind::Lost, "{state}");
             assert_ne!(in_session(state, "x", PgSeverity::Error), DatabaseErrorKind::Lost, "{state}");
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn poolers_are_told_by_their_text() {
+    fn poolers_are_recognized_by_their_messages() {
         for (message, kind) in [
             ("transaction blocks not allowed in statement pooling mode", DatabaseErrorKind::TransactionPooler),
             ("no such database: x", DatabaseErrorKind::NoDatabase),
