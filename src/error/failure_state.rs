@@ -134,6 +134,7 @@ impl Failure {
             BackupDisposition::Kept(backup) | BackupDisposition::NotPutBack { backup, .. } => {
                 format!("{advice}; or go back: lockkeeper restore {}", shell_quoted(backup))
             }
+            BackupDisposition::PutBack { .. } if matches!(self.cause, Cause::Guard(_)) => advice,
             // The database is as before the run: only the file is left to correct.
             BackupDisposition::PutBack { .. } => {
                 self.baseline.clone().unwrap_or_else(|| "correct the file and run again".into())

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::support::binary::{Run, Running};
 use crate::support::database::PgDatabase;
 use crate::support::either::{Database, SqliteFile};
-use crate::support::guarded::{guard, is_alive, sql};
+use crate::support::guarded::{alembic_at, guard, guard_with, is_alive, sql};
 use crate::support::postgres::Postgres;
 use crate::support::process::{postgres_program, send_signal};
 use crate::support::{DEFAULT_TIMEOUT, wait_until};
@@ -17,6 +17,7 @@ use crate::support::{DEFAULT_TIMEOUT, wait_until};
 on_either!(
     a_command_that_ignores_sigterm_is_killed_within_the_grace_period,
     a_command_that_ends_by_sigterm_may_clean_up,
+    a_check_is_ended_like_a_command,
     the_deadline_ends_a_command,
     what_a_command_leaves_running_is_ended_and_named,
     what_ends_soon_after_the_command_is_waited_for,
@@ -83,6 +84,17 @@ fn a_command_that_ends_by_sigterm_may_clean_up<D: Database>() {
     running.signal(Signal::TERM);
     running.finish().expect_code(143).says("cleaning up").does_not_say("is killed");
     assert!(run.dir().join("cleaned").exists());
+}
+
+fn a_check_is_ended_like_a_command<D: Database>() {
+    let database = D::create("guard_check");
+    let run = guard_with(&database, &["--pending-command", "sh check.sh"], "touch ran").file("check.sh", stubborn());
+    let running = run.clone().env("LOCKKEEPER_SHUTDOWN_GRACE", "2s").spawn();
+    let files = started(&run);
+    running.signal(Signal::TERM);
+    running.finish().expect_code(143).says("plan: the check sh: stopped by SIGTERM").says("nothing was changed; try: ");
+    expect_gone(&files);
+    assert!(!run.dir().join("ran").exists());
 }
 
 fn the_deadline_ends_a_command<D: Database>() {
@@ -274,4 +286,28 @@ fn a_lock_file_that_is_removed_is_a_lost_lock() {
     fs::remove_file(format!("{}.lockkeeper.lock", database.path.display())).expect("the lock file");
     running.finish().expect_code(83).says("the lock was lost while it ran").says("was removed or replaced");
     expect_gone(&files);
+}
+
+/// With LOCKKEEPER_ON_FAILURE=restore nothing of a failed command stays in a SQLite file; after a signal nobody waits for
+/// that, and the backup is named.
+#[test]
+fn a_failed_command_is_undone_when_that_is_asked_for() {
+    let database = SqliteFile::create("guard_undo");
+    database.feed(&alembic_at("a1")).expect("a history");
+    let migrate = sql::<SqliteFile>("update alembic_version set version_num = 'b2'");
+    let run = guard(&database, &format!("{migrate}; exit 1")).env("LOCKKEEPER_ON_FAILURE", "restore");
+    let finished = run.output();
+    finished.expect_code(80).says("was put back: the database is as it was before this run");
+    finished.says("try: read its output above, correct what it names, and run again code=80");
+    assert_eq!(database.query("select version_num from alembic_version"), "a1\n");
+    let script = format!("{migrate}; touch command; exec sleep 600");
+    let run = guard(&database, &script).env("LOCKKEEPER_ON_FAILURE", "restore");
+    let running = run.spawn();
+    wait_until("the command has migrated", DEFAULT_TIMEOUT, || run.dir().join("command").exists());
+    running.signal(Signal::TERM);
+    running
+        .finish()
+        .expect_code(143)
+        .says("its history has moved from a1 to b2")
+        .says("or go back: lockkeeper restore ");
 }
