@@ -99,7 +99,7 @@ impl Failure {
             Cause::Transfer(TransferError::Uncommitted(ApplyError::Unknown(_))) => {
                 "either all rows were transferred or none"
             }
-            Cause::Transfer(TransferError::LeftOut { .. }) => "all that was transferred stands",
+            Cause::Transfer(TransferError::LeftOut { .. }) => "all that was transferred is kept",
             Cause::Unrecorded(ApplyError::Unknown(_)) => "whether the history was changed is not known",
             // No script ran, and the history was written.
             Cause::Database(_) | Cause::Mismatch(_)

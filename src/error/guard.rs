@@ -91,10 +91,10 @@ impl GuardFailure {
     pub(super) fn state(&self) -> String {
         match &self.effect {
             CommandEffect::Nothing => "nothing was changed".into(),
-            CommandEffect::Unknown => "what it has committed stands".into(),
-            CommandEffect::NotMoved { at } => format!("its history is still at {at}; what it has committed stands"),
+            CommandEffect::Unknown => "what it has committed is kept".into(),
+            CommandEffect::NotMoved { at } => format!("its history is still at {at}; what it has committed is kept"),
             CommandEffect::Moved { from, to } => {
-                format!("its history has moved from {from} to {to}; what it has committed stands")
+                format!("its history has moved from {from} to {to}; what it has committed is kept")
             }
         }
     }

@@ -99,7 +99,7 @@ fn a_command_that_fails_ends_the_run_with_80_and_names_the_backup<D: Database>()
         finished.expect_code(80).says("it is broken"),
         &[
             "sh: it ended with the exit code 7",
-            "its history has moved from a1 to b2; what it has committed stands",
+            "its history has moved from a1 to b2; what it has committed is kept",
             "lockkeeper restore ",
         ],
     );

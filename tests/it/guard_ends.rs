@@ -70,7 +70,7 @@ fn a_command_that_ignores_sigterm_is_killed_within_the_grace_period<D: Database>
         running.signal(signal);
         let finished = running.finish();
         finished.expect_code(code).says("sh does not end by SIGTERM, and is killed").says(reason);
-        finished.says("and the command was ended; what it has committed stands; try: run again to go on");
+        finished.says("and the command was ended; what it has committed is kept; try: run again to go on");
         expect_gone(&files);
     }
 }

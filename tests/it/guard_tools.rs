@@ -97,7 +97,7 @@ fn a_failing_migration_of_alembic_is_rolled_back_and_its_output_is_logged<D: Dat
                   op.execute('create table half (a int)')\n    op.execute('insert into nosuch values (1)')\n";
     let finished = run.file("alembic/versions/d4.py", broken).output();
     finished.expect_code(80).says("nosuch").says("alembic upgrade head: it ended with the exit code 1");
-    finished.says("its history has moved from base to c3; what it has committed stands").says("lockkeeper restore ");
+    finished.says("its history has moved from base to c3; what it has committed is kept").says("lockkeeper restore ");
     assert!(!database.has_table("half"));
 }
 
