@@ -153,6 +153,43 @@ fn a_history_that_may_not_be_altered_names_its_owner() {
     expect_end(&run, 0, &["up to date at 0002"]);
 }
 
+/// A script without a transaction needs the journal. Without it, nothing of the script runs.
+#[test]
+fn a_journal_that_may_not_be_created_names_the_grant_or_the_owner() {
+    let denied = Denied::new();
+    let (database, role) = (&denied.database, &denied.role);
+    let run = denied.run().migrations(&[("0001_one.sql", "create table one ();")]);
+    expect_end(&run.clone().url(&database.url()), 0, &["up to date at 0001"]);
+    database.execute(&format!(
+        "grant all on lockkeeper_history to {role}; revoke create on schema public from {role}; create sequence calls;
+         grant all on sequence calls to {role}"
+    ));
+    let run = run.migrations(&[("0002_two.sql", "-- no-transaction\nselect nextval('calls');\n")]);
+    let finished = expect_end(&run, 77, &["permission denied for schema public", "SQLSTATE 42501"]);
+    assert_eq!(database.value("select is_called from calls"), "f");
+    assert_eq!(denied.grant(&finished), "GRANT USAGE, CREATE ON SCHEMA \"public\" TO \"denied\"");
+    expect_end(&run, 0, &["up to date at 0002"]);
+
+    // The history of an earlier release has to be altered, which only its owner may do.
+    database.execute(
+        "alter table lockkeeper_history drop constraint unfinished_revisions_are_in_the_journal;
+         drop table lockkeeper_history_journal; select setval('calls', 1, false)",
+    );
+    let run = run.migrations(&[("0003_three.sql", "-- no-transaction\nselect nextval('calls');\n")]);
+    let finished = expect_end(&run, 77, &["must be owner of table lockkeeper_history", "SQLSTATE 42501"]);
+    assert_eq!(database.value("select is_called from calls"), "f");
+    let statements = last_line(&finished).split("let the table's owner run ").nth(1).expect("a hint");
+    let statements = &statements[..statements.find("COMMIT").expect("an end")];
+    database.execute(&format!("{statements}COMMIT"));
+    let finished = expect_end(&run, 77, &["permission denied for table lockkeeper_history_journal"]);
+    let granted = denied.grant(&finished);
+    assert_eq!(
+        granted,
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON \"public\".\"lockkeeper_history_journal\" TO \"denied\""
+    );
+    expect_end(&run, 0, &["up to date at 0003"]);
+}
+
 /// The functions for advisory locks may be called by every role, until somebody revokes that.
 #[test]
 fn a_lock_that_may_not_be_taken_names_its_grant() {

@@ -71,8 +71,9 @@ impl Migrator<'_> {
         Err(match (fault.kind, label) {
             (DatabaseErrorKind::NoPrivilege, Label::CreateJournal) => fault.with_hint(self.session.grant()),
             (DatabaseErrorKind::NoPrivilege, Label::ReferToJournal) => {
-                let statements = self.refer_to_journal().replace('\n', " ");
-                fault.with_hint(format!("let the table's owner run {}", statements.trim_end().trim_end_matches(';')))
+                let statements = [self.history.journal().create(), self.refer_to_journal()].concat();
+                let statements = statements.split_whitespace().collect::<Vec<_>>().join(" ");
+                fault.with_hint(format!("let the table's owner run BEGIN; {statements} COMMIT"))
             }
             _ => fault,
         })
