@@ -393,10 +393,10 @@ fn a_standby_is_waited_for_until_it_is_promoted() {
     let running = upgrade(&url).spawn();
     running.wait_for("the server is a standby");
     let before = sessions(&standby, &promoted);
-    assert!(
-        before.iter().all(|(_, statement)| statement.starts_with("SELECT") || statement.starts_with("connection")),
-        "more than questions: {before:?}"
-    );
+    // A session that is closed at once makes the server report that the client is gone.
+    let harmless = ["SELECT", "connection", "could not receive data from client"];
+    let is_harmless = |text: &str| harmless.iter().any(|start| text.starts_with(start));
+    assert!(before.iter().all(|(_, text)| is_harmless(text)), "more than questions: {before:?}");
     standby.promote();
     expect_end(&running.finish(), 0, &["up to date at 0001"]);
     expect_upgraded(&PgDatabase::new(&standby, promoted.name()));

@@ -29,6 +29,7 @@ fn project(codes: &str) -> TempDir {
     script("tests/run", &read("tests/run"));
     script("tests/install", "#!/bin/sh\nexit 0\n");
     script("tests/tools/install", "#!/bin/sh\nexit 0\n");
+    script("tests/previous/install", "#!/bin/sh\nexit 0\n");
     script("tests/containers/run", &(says("containers") + "exit 7\n"));
     let facts = "env | grep -E '^(DATABASE|LOCKKEEPER|PG)' | sort >>\"$SAYS\"; umask >>\"$SAYS\"; cat >>\"$SAYS\"\n";
     script("bin/cargo", &(says("cargo") + facts + codes));

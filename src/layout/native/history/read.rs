@@ -16,26 +16,25 @@ const RECORD_COLUMNS: usize = 12;
 
 /// Returns the query for the columns that plans need. A table of a release before `down_checksum` lacks that column.
 pub(super) fn select(table: &ExistingHistory<'_>) -> String {
-    let down = down_checksum(table);
-    from(table, &format!("h.revision, h.checksum, h.state, h.statements_done, {down}"))
+    from(table, "")
 }
 
 /// Returns the query for all columns, which begin with those of [`select`].
 pub(super) fn select_records(table: &ExistingHistory<'_>) -> String {
-    let (down, applied_at) = (down_checksum(table), applied_at(table.dialect));
-    from(
-        table,
-        &format!(
-            "h.revision, h.checksum, h.state, h.statements_done, {down}, h.description, {applied_at}, h.duration_ms, h.statements_total, h.applied_by, h.lockkeeper_version, h.backup"
-        ),
-    )
+    let of = qualifier(table);
+    let applied_at = applied_at(table.dialect, of);
+    let more = format!(
+        ", {of}description, {applied_at}, {of}duration_ms, {of}statements_total, {of}applied_by, {of}lockkeeper_version, {of}backup"
+    );
+    from(table, &more)
 }
 
-/// Returns the query for these columns, joined with the journal if the table is read with it.
-fn from(table: &ExistingHistory<'_>, columns: &str) -> String {
-    let history = table.table;
+/// Returns the query for the columns that plans need and more, joined with the journal if the table is read with it.
+fn from(table: &ExistingHistory<'_>, more: &str) -> String {
+    let (history, of, down) = (table.table, qualifier(table), down_checksum(table, qualifier(table)));
+    let columns = format!("{of}revision, {of}checksum, {of}state, {of}statements_done, {down}{more}");
     match table.journal {
-        None => format!("SELECT {columns} FROM {history} AS h"),
+        None => format!("SELECT {columns} FROM {history}"),
         Some(journal) => format!(
             "SELECT {columns}, {} FROM {history} AS h LEFT JOIN {journal} AS j ON j.revision {} h.revision",
             JOINED_COLUMNS.join(", "),
@@ -44,19 +43,26 @@ fn from(table: &ExistingHistory<'_>, columns: &str) -> String {
     }
 }
 
-fn down_checksum(table: &ExistingHistory<'_>) -> &'static str {
+/// Returns the text before the name of a column of the history.
+fn qualifier(table: &ExistingHistory<'_>) -> &'static str {
+    if table.journal.is_some() { "h." } else { "" }
+}
+
+fn down_checksum(table: &ExistingHistory<'_>, of: &str) -> String {
     match (table.lacks.contains(&"down_checksum"), table.dialect) {
-        (false, _) => "h.down_checksum",
-        (true, Dialect::Postgres) => "NULL::text",
-        (true, Dialect::Sqlite) => "NULL",
+        (false, _) => format!("{of}down_checksum"),
+        (true, Dialect::Postgres) => "NULL::text".into(),
+        (true, Dialect::Sqlite) => "NULL".into(),
     }
 }
 
 /// Returns the expression for the time of application, in RFC 3339 and UTC.
-fn applied_at(dialect: Dialect) -> &'static str {
+fn applied_at(dialect: Dialect, of: &str) -> String {
     match dialect {
-        Dialect::Postgres => "pg_catalog.to_char(h.applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
-        Dialect::Sqlite => "h.applied_at",
+        Dialect::Postgres => {
+            format!("pg_catalog.to_char({of}applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')")
+        }
+        Dialect::Sqlite => format!("{of}applied_at"),
     }
 }
 
