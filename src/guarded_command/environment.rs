@@ -46,7 +46,7 @@ fn is_own_setting(name: &OsStr) -> bool {
 
 /// Masks in all output the secrets that the environment has for other programs, which a command may print: the values of
 /// variables whose names say so, and the passwords of URLs. `words` are those of the command line, in which URLs may be.
-/// What is a part of `shown`, the name of the database, is no secret: `POSTGRES_PASSWORD=postgres` is common.
+/// A value that is a part of `shown`, the name of the database, is no secret: `POSTGRES_PASSWORD=postgres` is common.
 pub(crate) fn hide_secrets(words: &[OsString], shown: &str) {
     for (name, value) in std::env::vars_os() {
         let (name, value) = (name.to_string_lossy().to_uppercase(), value.to_string_lossy());

@@ -1,7 +1,7 @@
 //! The question whether anything is pending: which command answers it, and how its answer is read.
 //!
 //! A check only saves work: where it says that something is pending, the command itself runs and decides. So an answer
-//! that cannot be told from a failure (Django ends with 1 for both) counts as pending.
+//! that looks like a failure (Django ends with 1 for both) counts as pending.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;

@@ -13,7 +13,7 @@ use crate::dialect::Dialect;
 /// The format of a history table: its columns, and the statements that read and write them.
 pub trait HistoryFormat: Debug + Send + Sync {
     /// Returns the columns that tables of earlier releases may lack.
-    fn later_columns(&self, dialect: Dialect) -> &'static [&'static str];
+    fn later_columns(&self) -> &'static [&'static str];
 
     /// Returns the statement that creates the table if it does not exist.
     fn create(&self, table: &HistoryTable) -> String;

@@ -4,7 +4,6 @@ use super::readiness::ServerReadiness;
 use super::stall::STARTED;
 use super::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind, HistoryName};
-use crate::dialect::Dialect;
 use crate::revision::Backslash;
 use crate::revision::backslash::EscapeReason;
 use crate::revision::history::HistoryFormat;
@@ -135,7 +134,7 @@ fn question(name: &HistoryName) -> String {
 
 /// Returns an expression for the columns of later releases that a table has, by its OID, with line feeds between them.
 pub(super) fn later_columns(format: &dyn HistoryFormat, oid: &str) -> String {
-    let names: Vec<String> = format.later_columns(Dialect::Postgres).iter().map(|name| literal(name)).collect();
+    let names: Vec<String> = format.later_columns().iter().map(|name| literal(name)).collect();
     format!(
         "(SELECT pg_catalog.string_agg(attname::pg_catalog.text, pg_catalog.chr(10)) FROM pg_catalog.pg_attribute \
          WHERE attrelid = {oid} AND attname IN ({}))",
@@ -148,5 +147,5 @@ pub(super) fn later_columns(format: &dyn HistoryFormat, oid: &str) -> String {
 pub(super) fn lacking(format: &dyn HistoryFormat, table: Option<&str>, present: Option<&str>) -> Vec<&'static str> {
     let is_lacking =
         |name: &&'static str| table.is_some() && !present.unwrap_or_default().lines().any(|it| it == *name);
-    format.later_columns(Dialect::Postgres).iter().copied().filter(is_lacking).collect()
+    format.later_columns().iter().copied().filter(is_lacking).collect()
 }

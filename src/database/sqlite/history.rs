@@ -93,7 +93,7 @@ impl Sqlite {
 
     /// Returns the columns of later releases that a table lacks; `made_by` is the statement that has created it.
     pub(super) fn lacking(&self, made_by: &str) -> Vec<&'static str> {
-        let later = self.format.later_columns(Dialect::Sqlite).iter().copied();
+        let later = self.format.later_columns().iter().copied();
         later.filter(|column| !made_by.contains(column)).collect()
     }
 

@@ -88,7 +88,7 @@ impl<'a> ActiveRun<'a> {
             Ok(end) => end,
             Err(interruption) => return Err(self.interrupt(running, interruption).await),
         };
-        // What it has started may need a moment longer: a helper that reports the use of the tool, for example.
+        // Processes that the command has started may need a moment longer: one that reports the use of the tool, for example.
         let patience = if end == CommandEnd::Exited(0) { self.grace } else { Duration::ZERO };
         let mut left = match self.watch(tree, timeout(patience, running.all_ended())).await {
             Ok(Ok(_)) => self.running_sessions().await,

@@ -20,10 +20,8 @@ use crate::revision::{Applied, Version};
 pub(super) struct NativeHistory;
 
 impl HistoryFormat for NativeHistory {
-    fn later_columns(&self, dialect: Dialect) -> &'static [&'static str] {
-        match dialect {
-            Dialect::Postgres | Dialect::Sqlite => &["down_checksum"],
-        }
+    fn later_columns(&self) -> &'static [&'static str] {
+        &["down_checksum"]
     }
 
     fn create(&self, table: &HistoryTable) -> String {

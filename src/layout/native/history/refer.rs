@@ -36,9 +36,7 @@ pub(super) fn extend(table: &HistoryTable, name: &str) -> String {
             table.table,
             identifier(&earlier_constraint(name))
         ),
-        Dialect::Sqlite => {
-            table.journal().create() + &refer_to_journal(table, name, table.format.later_columns(Dialect::Sqlite))
-        }
+        Dialect::Sqlite => table.journal().create() + &refer_to_journal(table, name, table.format.later_columns()),
     }
 }
 
@@ -71,7 +69,7 @@ fn alter(table: &HistoryTable, name: &str) -> String {
 fn rebuild(table: &HistoryTable, lacks: &[&'static str]) -> String {
     const COPY: &str = "temp.lockkeeper_rows";
     let history = &table.table;
-    let later = table.format.later_columns(Dialect::Sqlite).iter().copied().filter(|column| !lacks.contains(column));
+    let later = table.format.later_columns().iter().copied().filter(|column| !lacks.contains(column));
     let columns: Vec<&str> = COLUMNS.into_iter().chain(later).collect();
     let values: Vec<String> = columns
         .iter()
