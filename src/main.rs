@@ -206,7 +206,8 @@ fn database_config(cli: &Cli, environment: Environment, shared: &Mutex<RunReport
     if let Some(database) = database {
         tracing::info!("using the database {database}");
     }
-    if let Some(notice) = notice {
+    let layout = config.as_ref().ok().and_then(DatabaseConfig::layout_note);
+    for notice in notice.into_iter().chain(layout) {
         tracing::info!("{notice}");
     }
     for name in unknown {

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use crate::config::{AheadPolicy, DatabaseConfig};
 use crate::directory::MigrationDir;
 use crate::error::{Cause, Failure, Stage};
-use crate::revision::plan::{self, DowngradeError, PlanError, ResolvedTarget, StatementOutcome};
+use crate::revision::plan::{self, DowngradeError, PlanError, ResolvedTarget};
 use crate::revision::target::RevisionName;
-use crate::revision::{Applied, Backslash, Direction, Goal, Migration, Plan, RecordedState, Target, Version};
+use crate::revision::{Applied, Backslash, Direction, Goal, Migration, Plan, Target, Version};
 use crate::stage::migrate::{InspectedDir, Inspection};
 
 /// A loaded migration directory, a direction, and the target.
@@ -33,7 +33,7 @@ impl MigrationRequest {
         direction: Direction,
     ) -> Result<MigrationRequest, Failure> {
         let failed = |cause| Failure::new(Stage::Load, cause);
-        let directory = MigrationDir::load(&config.dir, config.dialect).map_err(failed)?;
+        let directory = MigrationDir::load(&config.dir, config.dialect, config.layout_choice).map_err(failed)?;
         let resolved = plan::find(&directory.graph, &directory.migrations, target, direction)
             .map_err(|error| failed(name_setting(config, target, Cause::from_plan_errors(&[error]))))?;
         // A downgrade is the usual remedy for a database that is ahead, so it only warns.
@@ -75,12 +75,8 @@ impl MigrationRequest {
         };
         let is_applied = graph.with_ancestors(&positions);
         let row = |migration: &Migration| Applied {
-            id: migration.version.clone(),
-            checksum: Some(migration.up.checksum),
-            executed: None,
-            down: None,
-            state: RecordedState::Applied,
-            outcome: StatementOutcome::Known,
+            checksum: migration.up.checksum,
+            ..Applied::new(migration.version.clone())
         };
         Ok(migrations
             .iter()

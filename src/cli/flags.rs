@@ -62,9 +62,12 @@ pub struct Flags {
     /// The pg_dump to use [env: LOCKKEEPER_PG_DUMP]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) pg_dump: Option<String>,
-    /// The history table, may be schema.table [env: LOCKKEEPER_HISTORY_TABLE] [default: lockkeeper_history]
+    /// The history table, may be schema.table [env: LOCKKEEPER_HISTORY_TABLE] [default: that of the layout, lockkeeper_history]
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) history_table: Option<String>,
+    /// Layout of the migrations and of the history: auto or the name of a tool [env: LOCKKEEPER_LAYOUT] [default: auto]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) layout: Option<String>,
     /// Run the plan on a copy made of the backup first, and say what each step does there [env: LOCKKEEPER_REHEARSE]
     #[arg(long, global = true)]
     pub(crate) rehearse: bool,

@@ -43,7 +43,7 @@ pub(crate) fn offline(config: &DatabaseConfig) -> Result<String, Failure> {
 
 /// Checks one dialect's directory, and returns a summary of its revisions and heads if all its files are valid.
 fn check_offline(config: &DatabaseConfig, dialect: Dialect) -> Result<String, Cause> {
-    let directory = MigrationDir::load(&config.dir, dialect)?;
+    let directory = MigrationDir::load(&config.dir, dialect, config.layout_choice)?;
     let MigrationDir { graph, migrations, .. } = &directory;
     let mut backslash = Backslash::Ordinary;
     let inspect_both = |migration| inspect_both_directions(&directory, migration, &mut backslash);

@@ -39,8 +39,9 @@ use crate::config::DatabaseConfig;
 use crate::context::RunContext;
 use crate::entrypoint::{self, MigratedDatabase};
 use crate::error::{Cause, Failure, Stage};
-use crate::layout::NATIVE;
+use crate::layout::{self, NATIVE};
 use crate::request::MigrationRequest;
+use crate::revision::other_tools::LayoutByTable;
 use crate::revision::{Direction, Target};
 
 /// The result of a command.
@@ -80,7 +81,20 @@ pub(crate) enum OutputFormat {
 /// Fails as the command does, and when `--create-database` is given with a command that only reads.
 pub async fn run(cli: &Cli, config: &DatabaseConfig, context: &RunContext) -> Result<CommandOutput, Failure> {
     // Boxed, because the compiler gives up on the layout of futures that are nested too deeply.
-    Box::pin(dispatch(cli, config, context)).instrument(context.span.clone()).await
+    let result = Box::pin(dispatch(cli, config, context)).instrument(context.span.clone()).await;
+    let found = match result {
+        Err(Failure { cause: Cause::Layout(found), .. }) if found.len() == 1 => found,
+        result => return result,
+    };
+    let config = with_layout_of(config, &found[0])?;
+    Box::pin(dispatch(cli, &config, context)).instrument(context.span.clone()).await
+}
+
+/// Returns the settings with the layout of the tool whose history table the database has.
+fn with_layout_of(config: &DatabaseConfig, found: &LayoutByTable) -> Result<DatabaseConfig, Failure> {
+    let layout = layout::by_name(found.layout).unwrap_or(NATIVE);
+    tracing::info!("the layout is {}: the database has its table {}", found.layout, found.table);
+    config.with_layout(layout).map_err(|cause| Failure::new(Stage::Configure, cause))
 }
 
 /// Runs the command in the span of the run.
@@ -110,7 +124,7 @@ async fn dispatch(cli: &Cli, config: &DatabaseConfig, context: &RunContext) -> R
         Command::Revision { message } => revision::revision(config, message).map(CommandOutput::Text),
         Command::Merge { message } => revision::merge(config, message.as_deref()).map(CommandOutput::Text),
         Command::Stamp { target: text } => {
-            stamp::stamp(config, &target(text)?, context).await.map(CommandOutput::Changed)
+            stamp::stamp(config, &target(config, text)?, context).await.map(CommandOutput::Changed)
         }
         Command::Compare(args) => compare::compare(config, args, context).await.map(CommandOutput::Text),
         Command::Transfer(args) if args.write_revision => {
@@ -164,8 +178,8 @@ fn only_reads(command: &Command) -> bool {
 }
 
 /// Parses the target of an upgrade, a downgrade or a stamp.
-fn target(text: &str) -> Result<Target, Failure> {
-    Target::parse(text, |text| NATIVE.version(text))
+fn target(config: &DatabaseConfig, text: &str) -> Result<Target, Failure> {
+    Target::parse(text, |text| config.layout.version(text))
         .map_err(|reason| Failure::new(Stage::Configure, Cause::Usage(reason)))
 }
 
@@ -181,7 +195,7 @@ async fn run_command(
     if preview_flags != PreviewFlags::default() {
         return preview::preview(config, text, direction, preview_flags, format, &context.cancel).await;
     }
-    let target = text.map_or(Ok(config.target.clone()), target)?;
+    let target = text.map_or_else(|| Ok(config.target.clone()), |text| target(config, text))?;
     let request = MigrationRequest::new(config, &target, direction)?;
     entrypoint::run(config, &request, context).await.map(CommandOutput::Migrated)
 }

@@ -105,7 +105,7 @@ async fn run_locked(
         .edited
         .iter()
         .map(EditedFile::accept)
-        .chain(repairs.untouched.iter().map(HistoryChange::GiveUp))
+        .chain(repairs.untouched.iter().map(|id| HistoryChange::GiveUp { id, previous: directory.previous(id) }))
         .collect();
     rewrite_history(locked, &mut canceller, &changes, cancel).await?;
     let remaining = compare(&directory, &history(locked, Stage::Verify).await?)?.repairs;
@@ -117,7 +117,8 @@ async fn run_locked(
 
 /// Loads the migration directory.
 pub(super) fn load(config: &DatabaseConfig) -> Result<MigrationDir, Failure> {
-    MigrationDir::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))
+    MigrationDir::load(&config.dir, config.dialect, config.layout_choice)
+        .map_err(|cause| Failure::new(Stage::Load, cause))
 }
 
 /// Reads the history under the lock; `stage` is the stage to which a failure belongs.
@@ -189,6 +190,7 @@ fn files(count: usize) -> String {
 /// # Errors
 /// Fails when files cannot be read.
 fn compare(directory: &MigrationDir, applied: &[Applied]) -> Result<RepairComparison, Failure> {
+    let applied = &plan::each_revision(&directory.migrations, applied);
     let mut rows: Vec<&Applied> = applied.iter().collect();
     rows.sort_by_key(|row| &row.id);
     let mut comparison = RepairComparison::default();
@@ -208,7 +210,7 @@ fn compare(directory: &MigrationDir, applied: &[Applied]) -> Result<RepairCompar
                 comparison.not_repairable.extend(unfinished.map(|error| error.to_string()));
             }
             (Err(_), _) if plan::is_untouched(row) => comparison.repairs.untouched.push(id),
-            (Err(_), RecordedState::Partial { .. } | RecordedState::Undoing { .. }) => {}
+            (Err(_), RecordedState::Partial { .. } | RecordedState::Undoing { .. } | RecordedState::Failed) => {}
             (Err(index), RecordedState::Applied) if index == directory.migrations.len() => {
                 comparison.not_repairable.push(format!("revision {id} is newer than this directory"));
             }
@@ -231,18 +233,19 @@ impl RepairComparison {
             recorded,
             current,
         };
-        if row.checksum != Some(migration.up.checksum) {
-            self.repairs.edited.push(edited(Direction::Up, &migration.up.file, row.checksum, migration.up.checksum));
+        if let Some(now) = migration.up.changed_from(row.checksum) {
+            self.repairs.edited.push(edited(Direction::Up, &migration.up.file, row.checksum, now));
         }
         // A row without a down checksum is left alone: the down migration may have been added since.
         let Some(recorded) = row.down else {
             return Ok(());
         };
         match directory.load_down(migration)? {
-            Some(down) if down.checksum != recorded => {
-                self.repairs.edited.push(edited(Direction::Down, &down.file, Some(recorded), down.checksum));
+            Some(down) => {
+                let now = down.changed_from(Some(recorded));
+                let change = now.map(|now| edited(Direction::Down, &down.file, Some(recorded), now));
+                self.repairs.edited.extend(change);
             }
-            Some(_) => {}
             None => self.not_repairable.push(format!(
                 "the down migration of {} was there when it was applied (checksum {recorded}); put the file back",
                 migration.up.file

@@ -76,7 +76,7 @@ fn open(applied: &[Applied]) -> Option<(&Applied, Direction, Resume)> {
     let row = applied.iter().find(|row| row.outcome == StatementOutcome::Open)?;
     let direction = match row.state {
         RecordedState::Undoing { .. } => Direction::Down,
-        RecordedState::Partial { .. } | RecordedState::Applied => Direction::Up,
+        RecordedState::Partial { .. } | RecordedState::Applied | RecordedState::Failed => Direction::Up,
     };
     Some((row, direction, Resume::from_row(row, direction)?))
 }

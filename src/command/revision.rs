@@ -29,7 +29,7 @@ fn add(config: &DatabaseConfig, content: NewContent<'_>, message: Option<&str>) 
     let dir = &config.dir;
     let _turn = write::lock_directory(dir)?;
     let directories = dialects::for_each_dialect(dir, config.dialect, |dialect| {
-        MigrationDir::load_or_empty(dir, dialect).map(RevisionBase::from_dir)
+        MigrationDir::load_or_empty(dir, dialect, config.layout_choice).map(RevisionBase::from_dir)
     })?;
     let mut joined_heads: Vec<&Version> =
         directories.iter().filter(|base| base.heads.len() > 1).flat_map(|base| &base.heads).collect();
@@ -97,7 +97,8 @@ pub(super) fn next_version(directories: &[RevisionBase]) -> Result<Version, Caus
         .map(|migration| &migration.version)
         .max();
     let timestamp: String = clock::now().chars().filter(char::is_ascii_digit).collect();
-    NATIVE
+    let layout = directories.first().map_or(NATIVE, |base| base.directory.layout);
+    layout
         .next_version(newest, &timestamp)
         .ok_or_else(|| Cause::Invalid(vec!["no number is left above the newest revision's".into()]))
 }

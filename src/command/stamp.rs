@@ -29,7 +29,7 @@ pub(crate) async fn stamp(
     context: &RunContext,
 ) -> Result<ChangeSummary, Failure> {
     let failed = |cause| Failure::new(Stage::Load, cause);
-    let directory = MigrationDir::load(&config.dir, config.dialect).map_err(failed)?;
+    let directory = MigrationDir::load(&config.dir, config.dialect, config.layout_choice).map_err(failed)?;
     let positions = plan::resolve(&directory.graph, &directory.migrations, target)
         .map_err(|error| failed(Cause::from_plan_errors(&[error])))?;
     let work = StampWork { config, directory, positions };
@@ -67,7 +67,7 @@ struct StampWork<'a> {
 
 impl StampWork<'_> {
     /// Compares the history with the target, and returns the rows to record and to remove.
-    fn plan<'a>(&self, applied: &'a [Applied]) -> Result<Stamp<'a>, Failure> {
+    fn plan(&self, applied: &[Applied]) -> Result<Stamp, Failure> {
         plan::stamp(&self.directory.graph, &self.directory.migrations, applied, &self.positions)
             .map_err(|errors| Failure::new(Stage::Plan, Cause::from_plan_errors(&errors)))
     }
@@ -95,8 +95,8 @@ impl StampWork<'_> {
         rewrite_history(locked, &mut canceller, &self.changes(&stamp, &down_scripts, &safety), &context.cancel).await?;
         self.verify(locked).await?;
         for (index, unfinished) in &stamp.record {
-            let extent = match unfinished.map(|row| row.state) {
-                Some(RecordedState::Partial { .. }) => "the rest of it",
+            let extent = match unfinished.as_ref().map(|row| row.state) {
+                Some(RecordedState::Partial { .. } | RecordedState::Failed) => "the rest of it",
                 Some(RecordedState::Undoing { .. }) => "what was undone of it",
                 Some(RecordedState::Applied) | None => "it",
             };
@@ -107,21 +107,22 @@ impl StampWork<'_> {
     }
 
     /// Reads the down script of each revision to record, because its checksum goes into the row; `None` without one.
-    fn down_scripts(&self, stamp: &Stamp<'_>) -> Result<Vec<Option<Section>>, Failure> {
+    fn down_scripts(&self, stamp: &Stamp) -> Result<Vec<Option<Section>>, Failure> {
         let sections =
             stamp.record.iter().map(|(index, _)| self.directory.load_down(&self.directory.migrations[*index]));
         sections.collect::<Result<_, _>>().map_err(|problem| Failure::new(Stage::Load, Cause::Invalid(vec![problem])))
     }
 
     /// Logs the content of each row that is removed or replaced, because it is lost afterwards.
-    fn log_removed_rows(&self, stamp: &Stamp<'_>) {
-        let replaced = stamp.record.iter().filter_map(|(_, row)| row.map(|row| ("replacing", row)));
-        let removed = stamp.remove.iter().map(|row| ("removing", *row));
+    fn log_removed_rows(&self, stamp: &Stamp) {
+        let replaced = stamp.record.iter().filter_map(|(_, row)| row.as_ref().map(|row| ("replacing", row)));
+        let removed = stamp.remove.iter().map(|row| ("removing", row));
         for (action, row) in removed.chain(replaced) {
             let state = match row.state {
                 RecordedState::Applied => "applied".to_owned(),
                 RecordedState::Partial { done } => format!("partial, statements done: {done}"),
                 RecordedState::Undoing { done } => format!("half undone, statements undone: {done}"),
+                RecordedState::Failed => "failed in another tool".to_owned(),
             };
             let executed = row.executed.map(|checksum| checksum.to_string());
             let checksum = row.checksum.map(|checksum| checksum.to_string()).or(executed).unwrap_or("none".into());
@@ -133,24 +134,30 @@ impl StampWork<'_> {
     /// Returns the changes of the history: first the removed rows, then the recorded ones.
     fn changes<'a>(
         &'a self,
-        stamp: &Stamp<'a>,
+        stamp: &'a Stamp,
         down_scripts: &[Option<Section>],
         safety: &'a Safety,
     ) -> Vec<HistoryChange<'a>> {
-        let unfinished = stamp.record.iter().filter_map(|(_, row)| *row);
-        let removals = stamp.remove.iter().copied().chain(unfinished).map(|row| match row.state {
-            RecordedState::Applied => HistoryChange::Remove(&row.id),
-            RecordedState::Partial { .. } | RecordedState::Undoing { .. } => HistoryChange::GiveUp(&row.id),
+        let unfinished = stamp.record.iter().filter_map(|(_, row)| row.as_ref());
+        let removals = stamp.remove.iter().chain(unfinished).map(|row| {
+            let (id, previous) = (&row.id, self.directory.previous(&row.id));
+            match row.state {
+                RecordedState::Applied => HistoryChange::Remove { id, previous },
+                RecordedState::Partial { .. } | RecordedState::Undoing { .. } | RecordedState::Failed => {
+                    HistoryChange::GiveUp { id, previous }
+                }
+            }
         });
         let records = stamp.record.iter().zip(down_scripts).map(|((index, _), down)| {
             let migration = &self.directory.migrations[*index];
             HistoryChange::Record(HistoryRow {
                 direction: Direction::Up,
                 id: &migration.version,
-                description: &migration.description,
+                previous: self.directory.previous(&migration.version),
+                migration,
                 checksum: migration.up.checksum,
                 executed: migration.up.fingerprint,
-                down: down.as_ref().map(|down| down.checksum),
+                down: down.as_ref().and_then(|down| down.checksum),
                 progress: RecordedProgress::Whole { statements: 0 },
                 // The row is inserted once, in whatever mode the script runs.
                 mode: TransactionMode::Transaction,
@@ -179,19 +186,19 @@ impl StampWork<'_> {
 }
 
 /// Returns the numbers of the target's revisions; `None` is base.
-fn revision(stamp: &Stamp<'_>) -> Option<String> {
+fn revision(stamp: &Stamp) -> Option<String> {
     (!stamp.at.is_empty()).then(|| list(&stamp.at))
 }
 
 /// Returns the summary for a history that is already at the target.
-fn nothing_to_record(stamp: &Stamp<'_>) -> ChangeSummary {
+fn nothing_to_record(stamp: &Stamp) -> ChangeSummary {
     let revision = revision(stamp);
     let current_revision = revision.as_deref().unwrap_or("base");
     ChangeSummary { message: format!("nothing to stamp, the history is at {current_revision}"), revision, backup: None }
 }
 
 /// Returns the last line, which states the assumption about the schema.
-fn message(stamp: &Stamp<'_>, backup: Option<&PathBuf>) -> String {
+fn message(stamp: &Stamp, backup: Option<&PathBuf>) -> String {
     let current_revision = revision(stamp);
     let mut parts = Vec::new();
     match (stamp.record.len(), stamp.remove.len()) {

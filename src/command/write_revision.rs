@@ -15,7 +15,7 @@ use crate::dialect::Dialect;
 use crate::directory::write as files;
 use crate::directory::{MigrationDir, dialects};
 use crate::error::{Cause, Failure, Stage, TransferError, counted};
-use crate::layout::NewContent;
+use crate::layout::{LayoutChoice, NewContent};
 use crate::progress::with_progress;
 use crate::signal::Cancel;
 use crate::stage::blocking;
@@ -95,7 +95,7 @@ fn save(config: &DatabaseConfig, revision: &DraftedRevision, about: &str) -> Res
     let dir = &config.dir;
     let _turn = files::lock_directory(dir)?;
     let created_dir = directory_of_postgres(dir)?;
-    let result = write_files(dir, revision, about);
+    let result = write_files(dir, config.layout_choice, revision, about);
     if let (true, Err(_)) = (created_dir.is_some(), &result) {
         // The directory is removed if it is empty.
         created_dir.iter().for_each(|path| drop(fs::remove_dir(path)));
@@ -115,9 +115,9 @@ fn directory_of_postgres(dir: &Path) -> Result<Option<std::path::PathBuf>, Cause
 }
 
 /// Numbers the revision and writes its files; returns the last line.
-fn write_files(dir: &Path, revision: &DraftedRevision, about: &str) -> Result<String, Cause> {
+fn write_files(dir: &Path, choice: LayoutChoice, revision: &DraftedRevision, about: &str) -> Result<String, Cause> {
     let directories = dialects::for_each_dialect(dir, Dialect::Postgres, |dialect| {
-        MigrationDir::load_or_empty(dir, dialect).map(RevisionBase::from_dir)
+        MigrationDir::load_or_empty(dir, dialect, choice).map(RevisionBase::from_dir)
     })?;
     let version = next_version(&directories)?;
     let base = directories.iter().find(|base| base.directory.dialect == Dialect::Postgres);

@@ -44,6 +44,7 @@ pub(super) struct RawEnvironment {
     pub(super) lockkeeper_pg_dump: Option<String>,
     pub(super) lockkeeper_strict: Option<String>,
     pub(super) lockkeeper_history_table: Option<String>,
+    pub(super) lockkeeper_layout: Option<String>,
     pub(super) lockkeeper_termination_log: Option<String>,
     pub(super) lockkeeper_log: Option<String>,
     pub(super) lockkeeper_log_format: Option<String>,

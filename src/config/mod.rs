@@ -4,6 +4,7 @@
 mod backup;
 mod env_file;
 mod environment;
+mod layout;
 mod missing;
 mod process;
 mod settings;
@@ -24,11 +25,11 @@ use crate::database::url::{DatabaseTarget as Url, SqliteLocation, SqliteTarget};
 use crate::database::{HistoryName, SessionLimits};
 use crate::dialect::Dialect;
 use crate::error::Cause;
-use crate::layout::NATIVE;
+use crate::layout::{Detected, Layout, LayoutChoice};
 use crate::revision::Target;
 
 /// The settings of one database and of the runs on it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DatabaseConfig {
     /// The source of the database URL and the password.
     pub database: DatabaseUrlSource,
@@ -56,8 +57,18 @@ pub struct DatabaseConfig {
     pub(crate) rehearse: RehearsalMode,
     /// The treatment of unknown revisions in the database.
     pub(crate) ahead: AheadPolicy,
+    /// The choice of the layout of the migration directory.
+    pub(crate) layout_choice: LayoutChoice,
+    /// The layout of the migration directory.
+    pub(crate) layout: &'static dyn Layout,
+    /// The reason why the directory is of that layout, if it is the directory that decides.
+    layout_reason: Option<String>,
     /// The name of the history table.
     pub history: HistoryName,
+    /// The name of the history table in the settings; `None` is the usual name of the layout.
+    history_setting: Option<layout::TableName>,
+    /// The target of an upgrade in the settings.
+    target_setting: Option<String>,
     /// The host or pod name, for the history.
     pub(crate) applied_by: String,
 }
@@ -167,13 +178,17 @@ impl DatabaseConfig {
             _ => database.resolve()?,
         };
         database.plan_for(url.dialect());
+        let layout_choice = layout::choice(flags, &raw)?;
+        let detected = layout::detect(&dir, url.dialect(), layout_choice, need)?;
+        let history_setting = layout::table_name(flags, &raw)?;
         let limits = limits(flags, &raw)?;
         let backup = backup::policy(flags, &raw, &url)?;
         Ok(DatabaseConfig {
             dialect: url.dialect(),
             shown: (need == DatabaseNeed::Url).then(|| url.place()),
             dir,
-            target: target(raw.lockkeeper_target.as_deref())?,
+            target: target(raw.lockkeeper_target.as_deref(), detected.layout)?,
+            target_setting: raw.lockkeeper_target.clone(),
             wait_policy: wait_policy(flags, &raw)?,
             lock_timeout: limits.busy,
             limits,
@@ -182,14 +197,36 @@ impl DatabaseConfig {
             rehearse: backup::rehearse(flags, &raw, backup.mode)?,
             backup,
             ahead: ahead(flags, &raw)?,
-            history: history_name(pick(
-                &flags.history_table,
-                "--history-table",
-                &raw.lockkeeper_history_table,
-                "LOCKKEEPER_HISTORY_TABLE",
-            ))?,
+            layout_choice,
+            layout: detected.layout,
+            layout_reason: detected.reason.clone(),
+            history: layout::history_name(history_setting.as_ref(), &detected),
+            history_setting,
             applied_by: host_name(),
             database,
+        })
+    }
+}
+
+impl DatabaseConfig {
+    /// Returns a line for the log that says which layout the directory has, if that is not Lockkeeper's own.
+    pub fn layout_note(&self) -> Option<String> {
+        let reason = self.layout_reason.as_ref()?;
+        Some(format!("the layout is {}: {reason}", self.layout.name()))
+    }
+
+    /// Returns the settings with the layout that the database has chosen by its tables.
+    ///
+    /// # Errors
+    /// Fails if the configured target is none in that layout.
+    pub(crate) fn with_layout(&self, layout: &'static dyn Layout) -> Result<DatabaseConfig, Cause> {
+        let detected = Detected { layout, others: Vec::new(), reason: None };
+        Ok(DatabaseConfig {
+            layout_choice: LayoutChoice::Named(layout),
+            layout,
+            history: layout::history_name(self.history_setting.as_ref(), &detected),
+            target: target(self.target_setting.as_deref(), layout)?,
+            ..self.clone()
         })
     }
 }
@@ -223,9 +260,9 @@ fn dir(setting: Option<Setting>) -> PathBuf {
 }
 
 /// Parses the configured target. A relative one is refused, because each restart would repeat it.
-fn target(variable: Option<&str>) -> Result<Target, Cause> {
+fn target(variable: Option<&str>, layout: &dyn Layout) -> Result<Target, Cause> {
     let invalid = |reason: String| Cause::Config(format!("LOCKKEEPER_TARGET: {reason}"));
-    match Target::parse(variable.unwrap_or("head"), |text| NATIVE.version(text)).map_err(invalid)? {
+    match Target::parse(variable.unwrap_or("head"), |text| layout.version(text)).map_err(invalid)? {
         Target::Relative(steps) => Err(invalid(format!(
             "{steps:+} would go further with each restart; write a revision here, or {steps:+} on the command line"
         ))),
@@ -265,24 +302,6 @@ fn parse_bool(value: Option<&str>, name: &str) -> Result<bool, Cause> {
         Some("true" | "1" | "yes" | "on") => Ok(true),
         Some(_) => Err(Cause::Config(format!("{name}: write true or false"))),
     }
-}
-
-/// Parses `table` or `schema.table`.
-fn history_name(setting: Option<Setting>) -> Result<HistoryName, Cause> {
-    let format = NATIVE.history();
-    let Some(setting) = setting else {
-        return Ok(HistoryName { schema: None, table: "lockkeeper_history".into(), format });
-    };
-    let (schema, table) = match setting.value.split_once('.') {
-        Some((schema, table)) => (Some(schema), table),
-        None => (None, setting.value.as_str()),
-    };
-    // PostgreSQL truncates longer names without an error (manual, 4.1.1).
-    let is_valid = |name: &str| (1..=63).contains(&name.len()) && !name.contains(['.', '\0']);
-    if !is_valid(table) || !schema.is_none_or(is_valid) {
-        return Err(setting.refused("write table or schema.table, each of 1 to 63 bytes"));
-    }
-    Ok(HistoryName { schema: schema.map(Into::into), table: table.into(), format })
 }
 
 /// Returns the host name, which is the pod's name on Kubernetes.

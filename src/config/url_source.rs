@@ -14,7 +14,7 @@ use crate::masking;
 use crate::safe_file;
 
 /// The source of the database URL. Files are read again at each attempt, because secrets rotate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DatabaseUrlSource {
     /// The location of the URL.
     url: UrlLocation,
@@ -30,7 +30,7 @@ pub struct DatabaseUrlSource {
 const SECRET_BYTES: u64 = 1 << 20;
 
 /// The location of a URL or password.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum UrlLocation {
     /// The value itself.
     Text {

@@ -5,13 +5,15 @@ use crate::revision::history::{Elapsed, HistoryRow};
 use crate::revision::journal::RecordedProgress;
 use crate::revision::plan::{Resume, StatementOutcome};
 use crate::revision::statements::Window;
-use crate::revision::{Batch, Batches, DirectedScript, Fingerprint, Migration, Version};
+use crate::revision::{Batch, Batches, DirectedScript, Fingerprint, Migration, Policy, Version};
 use crate::signal::Cancel;
 
 /// A script of a revision that is about to run.
 pub struct ApplyRequest<'a> {
     /// Revision of the script.
     pub(crate) migration: &'a Migration,
+    /// Revision before it in the directory; `None` for the first one.
+    pub(crate) previous: Option<&'a Version>,
     /// Revision identifier as the history spells it, or will spell it.
     pub(crate) id: &'a Version,
     /// Direction and section of the script.
@@ -22,6 +24,8 @@ pub struct ApplyRequest<'a> {
     pub(crate) resume: Option<Resume>,
     /// File name of the backup that was taken before the run.
     pub(crate) backup: Option<&'a str>,
+    /// Rules of the layout.
+    pub(crate) policy: &'a Policy,
     /// Request to end the run.
     pub(crate) cancel: &'a Cancel,
 }
@@ -42,7 +46,8 @@ impl ApplyRequest<'_> {
         HistoryRow {
             direction: self.script.direction,
             id: self.id,
-            description: &self.migration.description,
+            previous: self.previous,
+            migration: self.migration,
             checksum: self.script.section.checksum,
             executed,
             down: self.script.down,

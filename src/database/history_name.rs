@@ -2,6 +2,7 @@
 
 use crate::revision::history::HistoryFormat;
 use crate::sql::identifier;
+
 /// The history table as configured: its name and its format.
 #[derive(Clone, Debug)]
 pub struct HistoryName {
@@ -11,6 +12,8 @@ pub struct HistoryName {
     pub table: String,
     /// Format of the table.
     pub format: &'static dyn HistoryFormat,
+    /// Layouts that fit the directory as well: their history table decides if there is none of this name.
+    pub other_tools: Vec<&'static str>,
 }
 
 impl HistoryName {

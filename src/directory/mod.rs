@@ -4,18 +4,18 @@ pub(crate) mod dialects;
 mod listing;
 pub(crate) mod write;
 
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use crate::dialect::Dialect;
 use crate::error::Cause;
-use crate::layout::{Layout, NATIVE, TextFiles};
+use crate::layout::{Detected, Layout, LayoutChoice, Listing, TextFiles};
 use crate::revision::batch::{BatchError, Batches};
 use crate::revision::script_problem::ScriptProblem;
 use crate::revision::text::{SourceState, Text};
-use crate::revision::{Backslash, BatchLimit, Direction, Fingerprint, Graph, Migration, Section};
+use crate::revision::{Backslash, BatchLimit, Direction, Fingerprint, Graph, Migration, Section, Version};
 use crate::safe_file;
 
 /// A directory of migration scripts for one dialect.
@@ -38,8 +38,8 @@ impl MigrationDir {
     ///
     /// # Errors
     /// Fails if there is no directory or no migration in it, or with all problems of the directory at once.
-    pub(crate) fn load(path: &Path, dialect: Dialect) -> Result<MigrationDir, Cause> {
-        let directory = MigrationDir::load_or_empty(path, dialect)?;
+    pub(crate) fn load(path: &Path, dialect: Dialect, choice: LayoutChoice) -> Result<MigrationDir, Cause> {
+        let directory = MigrationDir::load_or_empty(path, dialect, choice)?;
         if directory.migrations.is_empty() {
             let reason = directory.layout.describe_empty(&listing::subdirectories(&directory.path));
             return Err(Cause::NoMigrations(format!("{} {reason}", directory.path.display())));
@@ -52,12 +52,19 @@ impl MigrationDir {
     ///
     /// # Errors
     /// Fails if there is no directory, or with all problems of the directory at once.
-    pub(crate) fn load_or_empty(path: &Path, dialect: Dialect) -> Result<MigrationDir, Cause> {
-        let (path, layout) = (dialects::dialect_dir(path, dialect)?, NATIVE);
-        let names = listing::names(&path)?;
-        let contents = layout.read(names, &mut FilesOfDir { path: &path, buffer: String::new() });
-        let (migrations, graph) = contents.connect().map_err(Cause::Invalid)?;
+    pub(crate) fn load_or_empty(path: &Path, dialect: Dialect, choice: LayoutChoice) -> Result<MigrationDir, Cause> {
+        let path = dialects::dialect_dir(path, dialect)?;
+        let listing = listing::list(&path)?;
+        let layout = layout_of(&path, &listing, choice)?.layout;
+        let contents = layout.read(listing, dialect, &mut FilesOfDir { path: &path, buffer: String::new() });
+        let (migrations, graph) = contents.connect(layout.policy().late).map_err(Cause::Invalid)?;
         Ok(MigrationDir { path, dialect, layout, migrations, graph })
+    }
+
+    /// Returns the version before another one; `None` if it has no earlier one.
+    pub(crate) fn previous(&self, version: &Version) -> Option<&Version> {
+        let at = self.migrations.partition_point(|migration| migration.version < *version);
+        at.checked_sub(1).map(|at| &self.migrations[at].version)
     }
 
     /// Opens a section that is read in batches.
@@ -67,7 +74,12 @@ impl MigrationDir {
     pub(crate) fn open(&self, section: &Section) -> Result<Batches, BatchError> {
         let file = safe_file::open(&self.path.join(&*section.file))
             .map_err(|error| BatchError::Text(crate::revision::text::TextError::Io(error)))?;
-        Ok(Batches::new(Box::new(file), self.dialect, section.options.mode))
+        let batches = Batches::new(Box::new(file), self.dialect, section.options.mode);
+        let batches = batches.with_policy(self.layout.policy());
+        Ok(match &section.part {
+            Some(part) => batches.with_part(part),
+            None => batches,
+        })
     }
 
     /// Reads the down script of a revision. Returns `None` if there is no down script.
@@ -75,7 +87,7 @@ impl MigrationDir {
     /// # Errors
     /// Fails with a line that describes the problem of the file.
     pub(crate) fn load_down(&self, migration: &Migration) -> Result<Option<Section>, String> {
-        self.layout.read_down(migration, &mut FilesOfDir { path: &self.path, buffer: String::new() })
+        self.layout.read_down(migration, self.dialect, &mut FilesOfDir { path: &self.path, buffer: String::new() })
     }
 
     /// Reads a section to its end without running it, and returns the number of its statements. `reading` is how the
@@ -90,8 +102,8 @@ impl MigrationDir {
         reading: &mut Backslash,
     ) -> Result<usize, Vec<String>> {
         let file = &section.file;
-        let mut problems = Vec::new();
-        let mut count = 0;
+        section.check_supported()?;
+        let (mut problems, mut count) = (Vec::new(), 0);
         let describe = |error: &BatchError| vec![format!("{file}{error}")];
         let mut batches = self.open(section).map_err(|error| describe(&error))?.with_backslash(*reading);
         if direction == Direction::Down {
@@ -112,7 +124,7 @@ impl MigrationDir {
             }
             for (place, objection) in &batch.objections {
                 let index = batch.starts.iter().position(|&start| batch.place(start) == *place).unwrap_or(0);
-                let advice = objection.advice(self.dialect, batch.statement(index));
+                let advice = objection.advice(self.dialect, batch.statement(index), self.layout.policy());
                 problems.push(format!("{file}:{place}: {advice}"));
                 if matches!(objection, ScriptProblem::CopyFromStdin | ScriptProblem::Backslash(_)) {
                     // The text behind it is data, or was not read as the server would read it.
@@ -134,6 +146,43 @@ fn read_error(path: &Path, error: &io::Error) -> Cause {
     Cause::NoMigrations(format!("{} cannot be read (uid {uid}): {error}", path.display()))
 }
 
+/// Returns the layout of the directory of a dialect.
+///
+/// # Errors
+/// Fails if there is no directory, or if several layouts claim it.
+pub(crate) fn detect(path: &Path, dialect: Dialect, choice: LayoutChoice) -> Result<Detected, Cause> {
+    let path = dialects::dialect_dir(path, dialect)?;
+    layout_of(&path, &listing::list(&path)?, choice)
+}
+
+fn layout_of(path: &Path, listing: &Listing, choice: LayoutChoice) -> Result<Detected, Cause> {
+    let head = |file: &str| read_head(&path.join(file));
+    choice.resolve(listing, head).map_err(|problem| Cause::Config(format!("{}: {problem}", path.display())))
+}
+
+/// Returns the beginning of a file, or nothing of a file that cannot be read: whoever reads all of it reports that.
+fn read_head(path: &Path) -> String {
+    /// The number of bytes in which tools expect their first mark.
+    const HEAD: u64 = 4096;
+    let mut head = Vec::new();
+    let read = safe_file::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+    read.map_or_else(|_| String::new(), |_| String::from_utf8_lossy(&head).into_owned())
+}
+
+/// A reader that shows everything that is read to an observer.
+struct ObservedReader<'a, R> {
+    source: R,
+    observer: &'a mut dyn FnMut(&[u8]),
+}
+
+impl<R: Read> Read for ObservedReader<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(into)?;
+        (self.observer)(&into[..read]);
+        Ok(read)
+    }
+}
+
 /// The files of a directory, which are read one after the other.
 struct FilesOfDir<'a> {
     path: &'a Path,
@@ -141,13 +190,18 @@ struct FilesOfDir<'a> {
 }
 
 impl TextFiles for FilesOfDir<'_> {
-    fn read(&mut self, file: &str, piece: &mut dyn FnMut(&str) -> Result<(), String>) -> Result<Fingerprint, String> {
+    fn read(
+        &mut self,
+        file: &str,
+        bytes: &mut dyn FnMut(&[u8]),
+        piece: &mut dyn FnMut(&str) -> Result<(), String>,
+    ) -> Result<Fingerprint, String> {
         let describe = |error| BatchError::Text(error).to_string();
         let file = safe_file::open(&self.path.join(file)).map_err(|error| {
             let uid = rustix::process::geteuid().as_raw();
             format!(": cannot be read (uid {uid}): {error}")
         })?;
-        let mut text = Text::new(file);
+        let mut text = Text::new(ObservedReader { source: file, observer: bytes });
         let mut sum = Sha256::new();
         loop {
             self.buffer.clear();

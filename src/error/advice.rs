@@ -7,6 +7,7 @@ use super::{BackupError, Cause, RestoreError, TransferError};
 use crate::database::postgres::dump::ToolError;
 use crate::database::{ApplyError, DatabaseErrorKind};
 use crate::escape::escape;
+use crate::revision::other_tools::LayoutByTable;
 use crate::signal::CancelReason;
 use crate::transfer::plan::ErrorScope;
 
@@ -46,6 +47,7 @@ impl Cause {
             Cause::Guard(failure) => failure.advice().into(),
             Cause::Step { error, .. } => step_advice(error).into(),
             Cause::Unrecorded(error) => unrecorded_advice(error).into(),
+            Cause::Layout(found) => layout_advice(found),
             Cause::Declined { instead, .. } => (*instead).into(),
             Cause::Ahead(_) => "deploy the newer image, or unset LOCKKEEPER_STRICT".into(),
             Cause::Mismatch(_) => "fix the differences above, then run again".into(),
@@ -65,6 +67,15 @@ impl Cause {
             }
         }
     }
+}
+
+/// Returns the advice for a database with the histories of several tools.
+fn layout_advice(found: &[LayoutByTable]) -> String {
+    let names: Vec<&str> = found.iter().map(|found| found.layout).collect();
+    format!(
+        "set LOCKKEEPER_LAYOUT to the one in use: {}, or native for a history of Lockkeeper's own",
+        names.join(", ")
+    )
 }
 
 fn stopped_advice(reason: CancelReason) -> &'static str {

@@ -8,6 +8,7 @@ use super::Cause;
 use crate::database::ApplyError;
 use crate::escape::escape;
 use crate::revision::batch::{BatchError, SourcePosition};
+use crate::revision::other_tools::LayoutByTable;
 use crate::revision::text::TextError;
 use crate::signal::CancelReason;
 
@@ -40,6 +41,7 @@ impl fmt::Display for Cause {
             Cause::Guard(failure) => failure.fmt(f),
             Cause::Step { file, error } => step(f, file, error),
             Cause::Unrecorded(error) => unrecorded(f, error),
+            Cause::Layout(found) => several_layouts(f, found),
             Cause::Declined { reason, .. } => write!(f, "not accepted: {reason}"),
             Cause::Ahead(ids) => ahead(f, ids),
             Cause::NotMigrated { steps, waited } => {
@@ -56,6 +58,13 @@ impl fmt::Display for Cause {
             Cause::Exec { program, error } => write!(f, "{program}: {error}"),
         }
     }
+}
+
+/// Writes the error of a database that has the histories of several tools.
+fn several_layouts(f: &mut fmt::Formatter<'_>, found: &[LayoutByTable]) -> fmt::Result {
+    let found: Vec<String> = found.iter().map(|found| format!("{} ({})", found.layout, found.table)).collect();
+    let found = found.join(", ");
+    write!(f, "the files may be those of several tools, whose histories the database has: {}", escape(&found))
 }
 
 /// Writes the error of a database that has revisions which the directory does not have.

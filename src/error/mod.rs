@@ -20,7 +20,7 @@ pub(crate) use transfer::{TransferError, counted};
 
 use crate::database::{ApplyError, DatabaseError};
 use crate::revision::Completed;
-use crate::revision::other_tools::Adoption;
+use crate::revision::other_tools::{Adoption, LayoutByTable};
 use crate::revision::plan::PlanError;
 use crate::signal::CancelReason;
 
@@ -170,6 +170,9 @@ pub enum Cause {
     Guard(Box<GuardFailure>),
     /// The history could not be changed by a command that runs no migration.
     Unrecorded(ApplyError),
+    /// The database has the history tables of these tools, whose layouts fit the directory. A single one is no failure:
+    /// the run begins again with that layout.
+    Layout(Vec<LayoutByTable>),
     /// The user has not agreed.
     Declined {
         /// The reason.

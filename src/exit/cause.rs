@@ -15,7 +15,7 @@ impl Exit {
     pub(crate) fn from_cause(stage: Stage, cause: &Cause) -> Exit {
         match cause {
             Cause::Usage(_) | Cause::Target(_) | Cause::Declined { .. } => Exit::Usage,
-            Cause::Config(_) | Cause::Foreign(_) => Exit::Config,
+            Cause::Layout(_) | Cause::Config(_) | Cause::Foreign(_) => Exit::Config,
             Cause::Secret(_) => Exit::Denied,
             Cause::NoMigrations(_) | Cause::NoDirectory(_) => Exit::NoMigrations,
             Cause::Unwritten { error, .. } => match error.kind() {

@@ -2,6 +2,7 @@
 
 use crate::revision::graph::GraphError;
 use crate::revision::plan::PlanError;
+use crate::revision::policy::LateRevisions;
 use crate::revision::{Graph, Migration, Version};
 
 /// The migrations that a layout has found in a directory, and the problems of its files.
@@ -21,11 +22,11 @@ impl DirectoryContents {
     ///
     /// # Errors
     /// Fails with all problems at once.
-    pub(crate) fn connect(self) -> Result<(Vec<Migration>, Graph), Vec<String>> {
+    pub(crate) fn connect(self, late: LateRevisions) -> Result<(Vec<Migration>, Graph), Vec<String>> {
         let DirectoryContents { migrations, unread, mut problems } = self;
         let nodes: Vec<_> = migrations.iter().map(|it| (&it.version, it.parents.as_deref())).collect();
         match Graph::new(&nodes) {
-            Ok(graph) if problems.is_empty() => return Ok((migrations, graph)),
+            Ok(graph) if problems.is_empty() => return Ok((migrations, graph.with_late_revisions(late))),
             Ok(graph) => {
                 let heads = graph.heads();
                 if heads.len() > 1 && unread.is_empty() {

@@ -5,33 +5,70 @@
 //! layout knows how versions are written and ordered, and how files are named.
 
 mod contents;
+mod detect;
+mod golang_migrate;
+mod goose;
+mod line_sections;
 pub mod native;
+mod number;
+mod script_files;
+mod slug;
+mod sqlx_migrate;
+mod tool_history;
 
 use std::ffi::OsString;
 use std::fmt::Debug;
 
 pub(crate) use contents::DirectoryContents;
+pub(crate) use detect::{Detected, LayoutChoice};
 
+use crate::dialect::Dialect;
 use crate::revision::history::HistoryFormat;
-use crate::revision::{Fingerprint, Migration, Section, Version};
+use crate::revision::{Fingerprint, Migration, Policy, Section, Version};
 
 /// Lockkeeper's own layout: `NNNN_description.up.sql` and `NNNN_description.down.sql`.
 pub const NATIVE: &dyn Layout = &native::Native;
 
+/// All layouts. Of those that fit a directory alike, the first one is used for a database without a history.
+pub(crate) const LAYOUTS: [&dyn Layout; 4] =
+    [NATIVE, &golang_migrate::GolangMigrate, &sqlx_migrate::SqlxMigrate, &goose::Goose];
+
+/// Returns the reason why a directory has no migrations; `form` is the form of their names.
+fn describe_empty(form: &str) -> String {
+    format!("holds no migrations ({form})")
+}
+
+/// Returns the layout of this name.
+pub(crate) fn by_name(name: &str) -> Option<&'static dyn Layout> {
+    LAYOUTS.into_iter().find(|layout| layout.name() == name)
+}
+
 /// The rules by which a directory is read as migrations.
 pub trait Layout: Debug + Sync {
+    /// Returns the name of the layout in the settings.
+    fn name(&self) -> &'static str;
+
+    /// Returns how well the layout fits a directory. `head` is the beginning of its first file of SQL.
+    fn fit(&self, listing: &Listing, head: &str) -> Fit;
+
+    /// Returns the name that the history table has unless the settings name another.
+    fn history_table(&self) -> &'static str;
+
+    /// Returns the rules by which scripts run.
+    fn policy(&self) -> &'static Policy;
+
     /// Parses the text of a version. Returns `None` for a text that is no version in this layout.
     fn version(&self, text: &str) -> Option<Version>;
 
-    /// Finds the migrations among the names of the directory's entries and reads their files, except for those files
-    /// that only undo a migration.
-    fn read(&self, names: Vec<OsString>, files: &mut dyn TextFiles) -> DirectoryContents;
+    /// Finds the migrations among the entries of a directory and reads their files, except for those files that only
+    /// undo a migration.
+    fn read(&self, listing: Listing, dialect: Dialect, files: &mut dyn TextFiles) -> DirectoryContents;
 
     /// Reads the section that undoes a migration. Returns `None` if there is none.
     ///
     /// # Errors
     /// Fails with a line that describes the problem of the file.
-    fn read_down(&self, migration: &Migration, files: &mut dyn TextFiles) -> Result<Option<Section>, String>;
+    fn read_down(&self, migration: &Migration, dialect: Dialect, files: &mut dyn TextFiles) -> DownSection;
 
     /// Returns the reason why a directory has no migrations. `directories` are its subdirectories.
     fn describe_empty(&self, directories: &[Subdirectory]) -> String;
@@ -48,14 +85,50 @@ pub trait Layout: Debug + Sync {
     fn scaffold(&self, revision: &NewRevision<'_>) -> Option<Vec<NewScript>>;
 }
 
+/// The section that undoes a migration, or a line that describes the problem of its file.
+pub type DownSection = Result<Option<Section>, String>;
+
 /// The files of a directory, by their names.
 pub trait TextFiles {
-    /// Reads a file to its end, passes its text to `piece` part by part, and returns the fingerprint of the text.
+    /// Reads a file to its end, passes its bytes to `bytes` and its text to `piece`, part by part, and returns the
+    /// fingerprint of the text.
     ///
     /// # Errors
     /// Fails if the file cannot be read, and with the error that `piece` returns. The error is the rest of a line that
     /// begins with the name of the file.
-    fn read(&mut self, file: &str, piece: &mut dyn FnMut(&str) -> Result<(), String>) -> Result<Fingerprint, String>;
+    fn read(
+        &mut self,
+        file: &str,
+        bytes: &mut dyn FnMut(&[u8]),
+        piece: &mut dyn FnMut(&str) -> Result<(), String>,
+    ) -> Result<Fingerprint, String>;
+}
+
+/// The entries of a directory.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The names of all entries, in no order.
+    pub(crate) names: Vec<OsString>,
+    /// The subdirectories that are not hidden, in no order.
+    pub(crate) directories: Vec<Subdirectory>,
+}
+
+impl Listing {
+    /// Returns the names that are UTF-8 and not hidden, in no order.
+    pub(crate) fn plain_names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().filter_map(|name| name.to_str()).filter(|name| !name.starts_with('.'))
+    }
+}
+
+/// The degree to which a layout fits a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// The directory is none of the layout.
+    No,
+    /// The directory may be one of the layout.
+    Possible,
+    /// The directory is one of the layout, for the reason in the sentence.
+    Certain(String),
 }
 
 /// A subdirectory and the names of its files.

@@ -1,20 +1,24 @@
 //! Cuts a script into batches of whole statements, so that memory stays bounded for a file of any size.
 
 use std::io::Read;
+use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 
 use super::backslash::Backslash;
 use super::classify::Classified;
 use super::literals::Literals;
+pub use super::statement_batch::Batch;
 use crate::dialect::Dialect;
 
+use super::migration::FilePart;
 pub(crate) use super::place::SourcePosition;
-use super::script_problem::ScriptProblem;
-use super::sections::{FilePart, SectionMarker, SectionMarkers};
+use super::policy::{BracketPolicy, MarkerPolicy};
+use super::script_problem::switches_foreign_keys;
+use super::sections::{SectionMarkers, TextPart};
 use super::statements::{Statement, Window, WindowScan, scan};
 use super::text::{SourceState, Text, TextError};
-use super::{Fingerprint, TransactionMode};
+use super::{Fingerprint, Policy, TransactionMode};
 
 /// The place where a batch may end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,27 +27,6 @@ pub enum BatchLimit {
     Statement,
     /// After the first statement that ends at or behind this number of bytes.
     Bytes(usize),
-}
-
-/// Whole statements and the comments between them, as the file has them.
-#[derive(Debug)]
-pub struct Batch {
-    /// The statements and comments.
-    pub text: String,
-    /// The bytes of `text` at which the statements begin.
-    pub starts: Vec<usize>,
-    /// The classes of these statements.
-    pub(crate) classes: Vec<Classified>,
-    /// The position in the file at which `text` begins.
-    pub(crate) origin: SourcePosition,
-    /// [`Window::Last`] if nothing follows this batch.
-    pub(crate) window: Window,
-    /// The statements that cannot run where they are, each by its position in the file.
-    pub(crate) objections: Vec<(SourcePosition, ScriptProblem)>,
-    /// The first directive of another migration tool in the file, if it is in this batch.
-    pub(crate) marker: Option<(SourcePosition, SectionMarker)>,
-    /// True if PostgreSQL would read a string literal differently with `standard_conforming_strings` off.
-    pub(crate) has_backslash: bool,
 }
 
 /// The space that a batch has for another statement.
@@ -90,41 +73,12 @@ pub struct Batches {
     consumed: Sha256,
     markers: SectionMarkers,
     literals: Literals,
+    brackets: BracketPolicy,
+    /// The statements of the next batch that are left out, by their bytes in the pending text.
+    left_out: Vec<Range<usize>>,
     /// The number of problems that batches have listed so far, and the number of those left out after them.
     objected: usize,
     unlisted: usize,
-}
-
-impl Batch {
-    fn beginning_at(origin: SourcePosition) -> Batch {
-        Batch {
-            text: String::new(),
-            starts: Vec::new(),
-            classes: Vec::new(),
-            origin,
-            window: Window::Partial,
-            objections: Vec::new(),
-            marker: None,
-            has_backslash: false,
-        }
-    }
-
-    /// Returns the position in the file of a byte of this batch.
-    pub(crate) fn place(&self, byte: usize) -> SourcePosition {
-        self.origin.after(&self.text[..byte])
-    }
-
-    /// Returns the position of the first statement, or that of the batch if it has none.
-    pub(crate) fn first(&self) -> SourcePosition {
-        self.place(self.starts.first().copied().unwrap_or(0))
-    }
-
-    /// Returns the text of one statement: up to the next one, without the ASCII white space at its end. Other white
-    /// space stays: both servers read it as a name.
-    pub fn statement(&self, index: usize) -> &str {
-        let end = self.starts.get(index + 1).copied().unwrap_or(self.text.len());
-        self.starts.get(index).map_or("", |&start| self.text[start..end].trim_ascii())
-    }
 }
 
 impl Batches {
@@ -144,7 +98,25 @@ impl Batches {
             unlisted: 0,
             markers: SectionMarkers::default(),
             literals: Literals::new(Backslash::Ordinary),
+            brackets: BracketPolicy::Refused,
+            left_out: Vec::new(),
         }
+    }
+
+    /// Sets the rules of the layout.
+    pub(crate) fn with_policy(mut self, policy: &Policy) -> Batches {
+        self.brackets = policy.brackets;
+        if policy.markers == MarkerPolicy::Comments {
+            self.markers = SectionMarkers::ignored();
+        }
+        self
+    }
+
+    /// Limits the reader to a part of the file.
+    pub(crate) fn with_part(mut self, part: &FilePart) -> Batches {
+        self.text = self.text.with_part(part.start..part.end);
+        self.place = SourcePosition { line: part.line, column: 1 };
+        self
     }
 
     /// Sets how the server reads the string literals at the beginning of the script.
@@ -155,7 +127,7 @@ impl Batches {
 
     /// Marks the script as a down script.
     pub(crate) fn for_down_script(mut self) -> Batches {
-        self.markers = SectionMarkers::for_down_script();
+        self.markers = std::mem::take(&mut self.markers).for_down_script();
         self
     }
 
@@ -227,7 +199,12 @@ impl Batches {
         let start = end + statement.start;
         let pending = &self.buffer[self.handed_out..];
         let place = |at: usize| self.place.after(&pending[..at]);
-        let class = Classified::new(&pending[start..end + statement.end], self.dialect);
+        let text = &pending[start..end + statement.end];
+        let class = Classified::new(text, self.dialect);
+        if self.is_left_out(&class, text) {
+            self.left_out.push(start..end + statement.end);
+            return BatchSpace::Room;
+        }
         let read = self.literals.follow(&class.literals, || place(start).line);
         let all = class.problem(self.mode).map(|problem| (start, problem));
         let all = all.into_iter().chain(read.objection.map(|(at, problem)| (start + at, problem)));
@@ -240,6 +217,14 @@ impl Batches {
         batch.starts.push(start);
         batch.classes.push(class);
         if read.ends_message { BatchSpace::Full } else { BatchSpace::Room }
+    }
+
+    /// Returns whether the layout leaves a statement out: the script is one transaction without it.
+    fn is_left_out(&self, class: &Classified, text: &str) -> bool {
+        let is_switch = || self.dialect == Dialect::Sqlite && switches_foreign_keys(text);
+        self.brackets == BracketPolicy::LeftOut
+            && self.mode == TransactionMode::Transaction
+            && (class.is_bracket() || is_switch())
     }
 
     /// Reads past the statements that an earlier run has executed. Returns, in their order, those that set up the
@@ -300,12 +285,18 @@ impl Batches {
     }
 
     fn hand_out(&mut self, end: usize, batch: Batch) -> Batch {
-        let text = self.take(end);
+        let mut text = self.take(end);
         let origin = self.place;
-        let part = FilePart { text: &text, dialect: self.dialect, column: origin.column, starts: &batch.starts };
+        let part = TextPart { text: &text, dialect: self.dialect, column: origin.column, starts: &batch.starts };
         let marker = self.markers.find(&part).map(|(at, marker)| (origin.after(&text[..at]), marker));
         self.consumed.update(text.as_bytes());
         self.place = origin.after(&text);
+        for bytes in self.left_out.drain(..) {
+            // Blanks of the same width keep the places of what follows.
+            let blanks: String =
+                text[bytes.clone()].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect();
+            text.replace_range(bytes, &blanks);
+        }
         Batch { text, marker, ..batch }
     }
 }
@@ -313,6 +304,7 @@ impl Batches {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::revision::script_problem::ScriptProblem;
 
     fn batches(text: &str, cut: BatchLimit) -> (Vec<Batch>, Fingerprint) {
         let source = Box::new(std::io::Cursor::new(text.as_bytes().to_vec()));

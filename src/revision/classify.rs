@@ -29,6 +29,8 @@ enum Restriction {
     None,
     /// It can run in none, for this reason.
     Always(ScriptProblem),
+    /// It is a BEGIN or COMMIT without options: a script that is one transaction does the same without it.
+    Bracket,
     /// It needs a transaction.
     NeedsTransaction,
     /// It refuses to run in a transaction.
@@ -59,10 +61,16 @@ impl Classified {
     pub(crate) fn problem(&self, mode: TransactionMode) -> Option<ScriptProblem> {
         match (self.restriction, mode) {
             (Restriction::Always(problem), _) => Some(problem),
+            (Restriction::Bracket, _) => Some(ScriptProblem::TransactionControl),
             (Restriction::NeedsTransaction, TransactionMode::NoTransaction) => Some(ScriptProblem::Savepoint),
             (Restriction::RefusesTransactions, TransactionMode::Transaction) => Some(ScriptProblem::NeedsNoTransaction),
             _ => None,
         }
+    }
+
+    /// Returns whether the statement is a BEGIN or COMMIT without options.
+    pub(super) fn is_bracket(&self) -> bool {
+        self.restriction == Restriction::Bracket
     }
 
     /// Returns whether the statement refuses to run in a transaction. On PostgreSQL such a statement waits for locks
@@ -78,6 +86,9 @@ impl Classified {
 /// The statements that refuse to run in a transaction are those of which the PostgreSQL manual says so in part VI "SQL
 /// Commands", and those of SQLite's "PRAGMA Statements" and "VACUUM".
 fn restriction(verb: &str, lexer: &Lexer) -> Restriction {
+    if is_bracket(verb, lexer) {
+        return Restriction::Bracket;
+    }
     if controls_transaction(verb, lexer) {
         return Restriction::Always(ScriptProblem::TransactionControl);
     }
@@ -93,6 +104,27 @@ fn restriction(verb: &str, lexer: &Lexer) -> Restriction {
         Dialect::Postgres => postgres_refuses(verb, lexer),
     };
     if refuses { Restriction::RefusesTransactions } else { Restriction::None }
+}
+
+fn is_bracket(verb: &str, lexer: &Lexer) -> bool {
+    let mut words = Keywords::after(lexer);
+    let begins = match verb {
+        "BEGIN" => true,
+        "START" if words.next_is("TRANSACTION") => true,
+        "COMMIT" | "END" => false,
+        _ => return false,
+    };
+    let is_option = |word: &&str| match lexer.dialect {
+        Dialect::Sqlite if begins => is_one(word, &["TRANSACTION", "DEFERRED", "IMMEDIATE", "EXCLUSIVE"]),
+        _ => is_one(word, &["TRANSACTION", "WORK"]),
+    };
+    loop {
+        match words.next() {
+            "" => return true,
+            word if is_option(&word) => {}
+            _ => return false,
+        }
+    }
 }
 
 fn controls_transaction(verb: &str, lexer: &Lexer) -> bool {

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
 use super::Version;
+use super::policy::LateRevisions;
 
 /// The revisions in ascending order of their numbers, each with the positions of its parents in that order.
 #[derive(Debug)]
@@ -11,6 +12,8 @@ pub(crate) struct Graph {
     parents: Vec<Box<[usize]>>,
     /// The positions with parents before children; where the graph leaves a choice, smaller numbers come first.
     order: Vec<usize>,
+    /// The treatment of revisions that come before an applied one and are not applied.
+    late: LateRevisions,
 }
 
 /// The reason why a set of revisions is not a valid graph. Revisions are given by position.
@@ -73,7 +76,17 @@ impl Graph {
         if order.len() < nodes.len() {
             problems.extend(cycles(&parents, &order));
         }
-        if problems.is_empty() { Ok(Graph { parents, order }) } else { Err(problems) }
+        if problems.is_empty() { Ok(Graph { parents, order, late: LateRevisions::Refused }) } else { Err(problems) }
+    }
+
+    /// Sets the treatment of revisions that come before an applied one and are not applied.
+    pub(crate) fn with_late_revisions(self, late: LateRevisions) -> Graph {
+        Graph { late, ..self }
+    }
+
+    /// Returns the treatment of revisions that come before an applied one and are not applied.
+    pub(crate) fn late_revisions(&self) -> LateRevisions {
+        self.late
     }
 
     /// Returns the positions that are not the parent of any revision, in ascending order.

@@ -7,29 +7,40 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use super::journal::{Journal, RecordedProgress};
-use super::{Applied, Checksum, Direction, Fingerprint, TransactionMode, Version};
+use super::{Applied, Checksum, Direction, Fingerprint, Migration, TransactionMode, Version};
 use crate::dialect::Dialect;
 
 /// The format of a history table: its columns, and the statements that read and write them.
 pub trait HistoryFormat: Debug + Send + Sync {
     /// Returns the columns that tables of earlier releases may lack.
-    fn later_columns(&self) -> &'static [&'static str];
+    fn later_columns(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Returns the key of the advisory lock that the tool of the history takes on PostgreSQL. Returns `None` if it takes
+    /// none, or if the history is Lockkeeper's own.
+    fn tool_lock(&self, _database: &str, _schema: &str, _table: &str) -> Option<i64> {
+        None
+    }
 
     /// Returns the statement that creates the table if it does not exist.
     fn create(&self, table: &HistoryTable) -> String;
 
     /// Returns the statements that give an existing table the columns that it lacks, for use in a transaction. `name`
     /// is the name of the table without quotes and schema.
-    fn extend(&self, table: &HistoryTable, name: &str) -> String;
+    fn extend(&self, _table: &HistoryTable, _name: &str) -> String {
+        String::new()
+    }
 
     /// Returns the query for the columns that plans need.
     fn select(&self, table: &ExistingHistory<'_>) -> String;
 
-    /// Reads a row of [`HistoryFormat::select`]; `None` is a NULL.
+    /// Reads a row of [`HistoryFormat::select`]; `None` is a NULL. Returns `None` for a row that says nothing of the
+    /// revisions.
     ///
     /// # Errors
     /// Fails if Lockkeeper does not write such a row, or if the query has to join the journal.
-    fn decode(&self, row: &[Option<&str>]) -> Result<Applied, HistoryRowError>;
+    fn decode(&self, row: &[Option<&str>]) -> Result<Option<Applied>, HistoryRowError>;
 
     /// Returns the query for all columns.
     fn select_records(&self, table: &ExistingHistory<'_>) -> String;
@@ -38,16 +49,23 @@ pub trait HistoryFormat: Debug + Send + Sync {
     ///
     /// # Errors
     /// Fails as [`HistoryFormat::decode`] does.
-    fn decode_record(&self, row: &[Option<&str>]) -> Result<HistoryRecord, HistoryRowError>;
+    fn decode_record(&self, row: &[Option<&str>]) -> Result<Option<HistoryRecord>, HistoryRowError>;
 
-    /// Returns the name of the constraint that the table has if its rows refer to the journal.
-    fn journal_constraint(&self) -> &'static str;
+    /// Returns when the history is read together with the journal.
+    fn journal_use(&self) -> JournalUse;
+
+    /// Returns the name of the constraint that the table has if its rows refer to the journal; empty if it has none.
+    fn journal_constraint(&self) -> &'static str {
+        ""
+    }
 
     /// Returns the statements that make an existing table refer to the journal, which exists, and that move to the
     /// journal the progress that an earlier release has recorded in the table. They are for use in a transaction, and do
     /// no harm to a table that refers to the journal already. `name` is the name of the table without quotes and schema,
     /// `lacks` has the columns that it lacks.
-    fn refer_to_journal(&self, table: &HistoryTable, name: &str, lacks: &[&'static str]) -> String;
+    fn refer_to_journal(&self, _table: &HistoryTable, _name: &str, _lacks: &[&'static str]) -> String {
+        String::new()
+    }
 
     /// Returns the statement that records the progress of a revision, up or down.
     fn record(&self, table: &HistoryTable, row: &HistoryRow<'_>) -> String;
@@ -57,10 +75,19 @@ pub trait HistoryFormat: Debug + Send + Sync {
 
     /// Returns an expression over all rows: whether exactly these revisions are recorded, the newest of them (`from`)
     /// among them.
-    fn has_exactly(&self, dialect: Dialect, applied: &[Applied], from: &[Version]) -> String;
+    fn has_exactly(&self, table: &HistoryTable, applied: &[Applied], from: &[Version]) -> String;
 
     /// Returns an expression over all rows: whether each of these versions has a row that spells it so.
-    fn has_each(&self, dialect: Dialect, versions: &[&Version]) -> String;
+    fn has_each(&self, table: &HistoryTable, versions: &[&Version]) -> String;
+}
+
+/// When a history is read together with the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalUse {
+    /// Once a row refers to it.
+    WhenReferred,
+    /// Whenever it exists: the history is the table of another tool, whose rows cannot refer to it.
+    WhenPresent,
 }
 
 /// The reason why a row of a history cannot be read.
@@ -126,8 +153,8 @@ impl HistoryTable {
     pub(crate) fn change(&self, change: &HistoryChange<'_>) -> String {
         let journal = match *change {
             HistoryChange::Record(ref row) => return self.record(row),
-            HistoryChange::Remove(_) | HistoryChange::Accept { .. } => String::new(),
-            HistoryChange::GiveUp(id) => self.journal().remove(id),
+            HistoryChange::Remove { .. } | HistoryChange::Accept { .. } => String::new(),
+            HistoryChange::GiveUp { id, .. } => self.journal().remove(id),
             HistoryChange::Decide { id, done, executed } => self.journal().decide(id, done, executed),
         };
         journal + &self.format.change(self, change)
@@ -142,22 +169,40 @@ pub struct HistoryRecord {
     /// The description of the revision.
     pub(crate) description: String,
     /// The text of the column `checksum`, which may not be a checksum. For an unfinished script: the fingerprint of the
-    /// statements that are done.
-    pub(crate) checksum: String,
+    /// statements that are done. This and the following values are `None` where the table has no such column.
+    pub(crate) checksum: Option<String>,
     /// The time at which the row was written, in UTC, as RFC 3339.
-    pub(crate) applied_at: String,
+    pub(crate) applied_at: Option<String>,
     /// The duration in milliseconds; the sum over all runs of a script without a transaction.
-    pub(crate) duration_ms: i64,
+    pub(crate) duration_ms: Option<i64>,
     /// The number of statements done.
-    pub(crate) statements_done: i64,
+    pub(crate) statements_done: Option<i64>,
     /// The number of statements in the script.
-    pub(crate) statements_total: i64,
+    pub(crate) statements_total: Option<i64>,
     /// The host or pod that applied the revision.
-    pub(crate) applied_by: String,
+    pub(crate) applied_by: Option<String>,
     /// The version of Lockkeeper that applied the revision.
-    pub(crate) lockkeeper_version: String,
+    pub(crate) lockkeeper_version: Option<String>,
     /// The file name of the backup taken before; `None` if there was none.
     pub(crate) backup: Option<String>,
+}
+
+impl HistoryRecord {
+    /// Returns the record of a revision of which the history has no further values.
+    pub(crate) fn new(row: Applied) -> HistoryRecord {
+        HistoryRecord {
+            row,
+            description: String::new(),
+            checksum: None,
+            applied_at: None,
+            duration_ms: None,
+            statements_done: None,
+            statements_total: None,
+            applied_by: None,
+            lockkeeper_version: None,
+            backup: None,
+        }
+    }
 }
 
 /// The values of the row of a revision.
@@ -167,10 +212,12 @@ pub struct HistoryRow<'a> {
     pub(crate) direction: Direction,
     /// The revision.
     pub(crate) id: &'a Version,
-    /// The description in the file's name.
-    pub(crate) description: &'a str,
-    /// The checksum of the script.
-    pub(crate) checksum: Checksum,
+    /// The revision before it in the directory; `None` for the first one.
+    pub(crate) previous: Option<&'a Version>,
+    /// The migration of the revision.
+    pub(crate) migration: &'a Migration,
+    /// The checksum of the script; `None` if the layout records none.
+    pub(crate) checksum: Option<Checksum>,
     /// The fingerprint of the part of the script that was executed.
     pub(crate) executed: Fingerprint,
     /// For an upgrade: the checksum of the down script.
@@ -191,9 +238,19 @@ pub enum HistoryChange<'a> {
     /// Writes this row.
     Record(HistoryRow<'a>),
     /// Removes the row of an applied revision.
-    Remove(&'a Version),
+    Remove {
+        /// The revision.
+        id: &'a Version,
+        /// The revision before it in the directory; `None` for the first one.
+        previous: Option<&'a Version>,
+    },
     /// Removes the row of an unfinished revision.
-    GiveUp(&'a Version),
+    GiveUp {
+        /// The revision.
+        id: &'a Version,
+        /// The revision before it in the directory; `None` for the first one.
+        previous: Option<&'a Version>,
+    },
     /// Records statements of a script without a transaction as executed, and the next one as not begun.
     Decide {
         /// The revision.
@@ -219,7 +276,7 @@ pub enum HistoryChange<'a> {
 impl HistoryChange<'_> {
     /// Reports whether the change needs the journal.
     pub(crate) fn needs_journal(&self) -> bool {
-        matches!(self, HistoryChange::GiveUp(_) | HistoryChange::Decide { .. })
+        matches!(self, HistoryChange::GiveUp { .. } | HistoryChange::Decide { .. })
     }
 }
 

@@ -30,8 +30,41 @@ pub struct Section {
     pub(crate) options: Arc<SectionOptions>,
     /// The fingerprint of the text.
     pub(crate) fingerprint: Fingerprint,
-    /// The checksum of the section in the history.
-    pub(crate) checksum: Checksum,
+    /// The checksum of the section in the history; `None` if the layout records none.
+    pub(crate) checksum: Option<Checksum>,
+    /// The part of the file that is the section; `None` is the whole file.
+    pub(crate) part: Option<Box<FilePart>>,
+}
+
+impl Section {
+    /// Returns the checksum of the section if it differs from the recorded one. A section without a checksum is taken
+    /// for unchanged.
+    pub(crate) fn changed_from(&self, recorded: Option<Checksum>) -> Option<Checksum> {
+        self.checksum.filter(|&now| recorded != Some(now))
+    }
+
+    /// Checks that the section can be run.
+    ///
+    /// # Errors
+    /// Fails with a line that says why only another tool can run it.
+    pub(crate) fn check_supported(&self) -> Result<(), Vec<String>> {
+        match &self.options.unsupported {
+            Some(reason) => Err(vec![format!("{}: {reason}", self.file)]),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The lines of a file that are a section. The offsets count bytes of the text as it is read: without the byte order
+/// mark, and with LF as line end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FilePart {
+    /// The offset of the first byte, which begins a line.
+    pub(crate) start: u64,
+    /// The offset behind the last byte.
+    pub(crate) end: u64,
+    /// The number of the first line, counted from 1.
+    pub(crate) line: usize,
 }
 
 /// The options with which a section is run.
@@ -45,6 +78,8 @@ pub(crate) struct SectionOptions {
     pub(crate) statement_timeout: Option<Duration>,
     /// The reason why the revision cannot be undone; `None` means that it may be undone.
     pub(crate) irreversible: Option<String>,
+    /// The reason why only another tool can run the section; `None` means that it can be run.
+    pub(crate) unsupported: Option<String>,
 }
 
 /// One section of a migration that is about to run.

@@ -1,5 +1,6 @@
 //! The reasons why statements of a script cannot run where they are, and the remedies.
 
+use super::Policy;
 use super::backslash::EscapeReason;
 use super::keywords::pragma;
 use super::lexer::Lexer;
@@ -36,7 +37,7 @@ pub enum TransactionMode {
 
 impl ScriptProblem {
     /// Returns a sentence for the log that describes the problem of a statement and its remedy.
-    pub(crate) fn advice(self, dialect: Dialect, statement: &str) -> String {
+    pub(crate) fn advice(self, dialect: Dialect, statement: &str, policy: &Policy) -> String {
         let advice = match (self, dialect) {
             (ScriptProblem::TransactionControl, _) => {
                 "the runner makes the transaction itself: remove BEGIN, COMMIT and ROLLBACK"
@@ -49,8 +50,7 @@ impl ScriptProblem {
                  it commits"
             }
             (ScriptProblem::NeedsNoTransaction, _) => {
-                "this statement cannot run inside a transaction: add the line `-- no-transaction` at the \
-                 top of the file (best in a file of its own)"
+                return format!("this statement cannot run inside a transaction: {}", policy.without_transaction);
             }
             (ScriptProblem::CopyFromStdin, _) => {
                 "COPY data blocks cannot be run: use INSERT statements (pg_dump --inserts)"
@@ -72,7 +72,8 @@ impl ScriptProblem {
     }
 }
 
-fn switches_foreign_keys(statement: &str) -> bool {
+/// Returns whether a statement is SQLite's pragma that switches foreign keys.
+pub(super) fn switches_foreign_keys(statement: &str) -> bool {
     let mut lexer = Lexer::new(statement, Dialect::Sqlite);
     lexer.next();
     lexer.is("PRAGMA") && pragma(lexer).0.eq_ignore_ascii_case("foreign_keys")
@@ -82,6 +83,7 @@ fn switches_foreign_keys(statement: &str) -> bool {
 mod tests {
     use super::Dialect::{Postgres, Sqlite};
     use super::*;
+    use crate::layout::NATIVE;
 
     #[test]
     fn advises_in_a_sentence() {
@@ -98,7 +100,7 @@ mod tests {
             (MetaCommand, Postgres, "\\connect a", "psql, not SQL: remove the line (pg_dump's \\restrict and"),
             (MetaCommand, Sqlite, ".mode csv", "sqlite3 shell, not SQL: remove the line"),
         ] {
-            let advice = objection.advice(dialect, statement);
+            let advice = objection.advice(dialect, statement, NATIVE.policy());
             assert!(advice.contains(part) && !advice.contains("  "), "{statement}: {advice}");
         }
     }

@@ -57,7 +57,7 @@ pub(super) struct SectionMarkers {
 }
 
 /// One part of a file, which begins outside of every literal and comment.
-pub(super) struct FilePart<'t> {
+pub(super) struct TextPart<'t> {
     /// The text of the part.
     pub(crate) text: &'t str,
     /// The dialect of the file.
@@ -69,21 +69,26 @@ pub(super) struct FilePart<'t> {
 }
 
 impl SectionMarkers {
-    /// Creates a search in a down script.
-    pub(super) fn for_down_script() -> SectionMarkers {
-        SectionMarkers { undoes: true, ..SectionMarkers::default() }
+    /// Returns the search for a down script.
+    pub(super) fn for_down_script(self) -> SectionMarkers {
+        SectionMarkers { undoes: true, ..self }
+    }
+
+    /// Creates a search that finds nothing: such lines are comments, or the layout of the directory has read them.
+    pub(super) fn ignored() -> SectionMarkers {
+        SectionMarkers { is_done: true, ..SectionMarkers::default() }
     }
 
     /// Returns the byte of the part at which the first marker of the file begins, and the marker. Returns `None` for
     /// every later part.
-    pub(super) fn find(&mut self, part: &FilePart<'_>) -> Option<(usize, SectionMarker)> {
+    pub(super) fn find(&mut self, part: &TextPart<'_>) -> Option<(usize, SectionMarker)> {
         let found = if self.is_done { None } else { self.first(part) };
         self.is_done |= found.is_some();
         self.has_statements |= !part.starts.is_empty();
         found
     }
 
-    fn first(&mut self, part: &FilePart<'_>) -> Option<(usize, SectionMarker)> {
+    fn first(&mut self, part: &TextPart<'_>) -> Option<(usize, SectionMarker)> {
         let text = part.text;
         let comment = |at: usize| text[at..].lines().next().unwrap_or_default().trim_end();
         let begins_line = |at: usize| {
@@ -179,7 +184,7 @@ mod tests {
     /// Returns the line (counted from 1) and the tool of the first marker of a text that is passed in one part.
     fn find(text: &str) -> Option<(usize, &'static str)> {
         let starts: Vec<usize> = text.find("create").into_iter().collect();
-        let part = FilePart { text, dialect: Dialect::Postgres, column: 1, starts: &starts };
+        let part = TextPart { text, dialect: Dialect::Postgres, column: 1, starts: &starts };
         let found = SectionMarkers::default().find(&part);
         found.map(|(at, marker)| (text[..at].matches('\n').count() + 1, marker.tool))
     }
@@ -230,8 +235,8 @@ mod tests {
     #[test]
     fn a_heading_in_a_file_that_undoes_a_revision_divides_it_only_when_both_directions_have_one() {
         let find = |text: &str| {
-            let part = FilePart { text, dialect: Dialect::Postgres, column: 1, starts: &[0] };
-            SectionMarkers::for_down_script().find(&part).map(|(_, marker)| marker.line)
+            let part = TextPart { text, dialect: Dialect::Postgres, column: 1, starts: &[0] };
+            SectionMarkers::default().for_down_script().find(&part).map(|(_, marker)| marker.line)
         };
         assert_eq!(find("drop table t;\n-- Down\ndrop table u;"), None);
         assert_eq!(find("drop table t;\n-- Down\ndrop table u;\n-- Up\n"), Some("-- Up".into()));
@@ -265,7 +270,7 @@ mod tests {
     fn the_first_marker_is_found_across_parts() {
         let mut markers = SectionMarkers::default();
         let mut find = |text, column, starts: &[usize]| {
-            let part = FilePart { text, dialect: Dialect::Sqlite, column, starts };
+            let part = TextPart { text, dialect: Dialect::Sqlite, column, starts };
             markers.find(&part).map(|(at, marker)| (at, marker.line))
         };
         assert_eq!(find("create table t (a);", 1, &[0]), None);

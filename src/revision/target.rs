@@ -54,13 +54,13 @@ impl Target {
                 "\"{text}\" is not a target; write head, heads, base, a revision or the beginning of one, +N, -N, REV+N or REV-N"
             )
         };
-        let Some(at) = text.find(['+', '-']) else {
+        let is_number = |steps: &str| !steps.is_empty() && steps.bytes().all(|byte| byte.is_ascii_digit());
+        // A version may have such a sign, too, where it is the name of a file.
+        let Some(at) = text.rfind(['+', '-']).filter(|at| is_number(&text[at + 1..])) else {
             return RevisionName::parse(text, version).map(Target::At).ok_or_else(wrong);
         };
         let (name, steps) = text.split_at(at);
-        let digits = &steps[1..];
-        let steps = steps.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
-        let steps = steps.filter(|&steps: &i64| steps != 0).ok_or_else(wrong)?;
+        let steps = steps.parse().ok().filter(|&steps: &i64| steps != 0).ok_or_else(wrong)?;
         match name {
             "" => Ok(Target::Relative(steps)),
             name => RevisionName::parse(name, version).map(|name| Target::From(name, steps)).ok_or_else(wrong),

@@ -2,6 +2,7 @@
 //! bounded size.
 
 use std::io::{self, Read};
+use std::ops::Range;
 
 /// The number of bytes that one read asks of the source.
 const PIECE: usize = 64 * 1024;
@@ -37,12 +38,21 @@ pub(crate) struct Text<R> {
     carried: usize,
     line: usize,
     begun: bool,
+    /// The bytes of the normalised text that are returned, counted from the beginning of the source.
+    part: Range<u64>,
+    /// The number of bytes of the normalised text that were read so far.
+    offset: u64,
 }
 
 impl<R: Read> Text<R> {
     /// Creates a reader of the bytes of `source`.
     pub(crate) fn new(source: R) -> Self {
-        Text { source, piece: Vec::new(), carried: 0, line: 1, begun: false }
+        Text { source, piece: Vec::new(), carried: 0, line: 1, begun: false, part: 0..u64::MAX, offset: 0 }
+    }
+
+    /// Limits the reader to a part of the normalised text, which begins and ends at a line.
+    pub(crate) fn with_part(self, part: Range<u64>) -> Self {
+        Text { part, ..self }
     }
 
     /// Appends the next piece of text to `into`. Returns whether more text may follow.
@@ -65,12 +75,23 @@ impl<R: Read> Text<R> {
         let whole =
             complete(bytes, supply).map_err(|at| self.unfit(self.line + newlines(&bytes[..at]), "it is not UTF-8"))?;
         let text = std::str::from_utf8(&bytes[..whole]).expect("complete() has checked it");
+        let had = into.len();
         self.line += normalise(text, into)
             .map_err(|(at, what)| self.unfit(self.line + newlines(&text.as_bytes()[..at]), what))?;
         let rest = filled - (bytes.len() - whole);
         self.carried = bytes.len() - whole;
         self.piece.copy_within(rest..filled, 0);
-        Ok(supply)
+        self.cut(into, had);
+        Ok(if self.offset >= self.part.end { SourceState::End } else { supply })
+    }
+
+    /// Removes what does not belong to the part from the text that was appended behind the first `had` bytes.
+    fn cut(&mut self, into: &mut String, had: usize) {
+        let from = self.offset;
+        self.offset += (into.len() - had) as u64;
+        let at = |offset: u64| had + usize::try_from(offset.saturating_sub(from)).unwrap_or(usize::MAX);
+        into.truncate(at(self.part.end).min(into.len()));
+        into.drain(had..at(self.part.start).min(into.len()));
     }
 
     /// Reads until at least four bytes are there (a byte order mark, a character) or the source ends. Returns the
@@ -161,6 +182,21 @@ mod tests {
             assert_eq!(read(bytes, step).unwrap(), "a\nbä€𝄞\n\nc", "step {step}");
         }
         assert_eq!(read(b"", 1).unwrap(), "");
+    }
+
+    #[test]
+    fn a_part_is_returned_whatever_the_pieces_are() {
+        let bytes = "\u{feff}up\r\nä\r\ndown\n".as_bytes();
+        for (part, expected) in
+            [(0..u64::MAX, "up\nä\ndown\n"), (0..3, "up\n"), (3..6, "ä\n"), (6..11, "down\n"), (11..11, "")]
+        {
+            for step in 1..bytes.len() + 1 {
+                let mut text = Text::new(Drip(bytes, step)).with_part(part.clone());
+                let mut all = String::new();
+                while text.fill(&mut all).unwrap() == SourceState::More {}
+                assert_eq!(all, expected, "{part:?}, step {step}");
+            }
+        }
     }
 
     #[test]

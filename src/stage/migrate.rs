@@ -60,7 +60,7 @@ impl InspectedDir<'_> {
         let (statements, down) = (inspection.statements, inspection.down.as_ref());
         match direction {
             Direction::Up => {
-                let down = down.map(|down| down.checksum);
+                let down = down.and_then(|down| down.checksum);
                 DirectedScript { direction, section: &migration.up, statements, down }
             }
             Direction::Down => {
@@ -173,11 +173,13 @@ impl StepRun<'_> {
     ) -> Result<(), ApplyError> {
         let mut request = ApplyRequest {
             migration: self.migration,
+            previous: self.inspected.directory.previous(&self.migration.version),
             id: self.step.id(self.migration),
             script: self.script,
             batches: self.inspected.directory.open(self.script.section)?,
             resume: *resume,
             backup: self.safety.name(),
+            policy: self.inspected.directory.layout.policy(),
             cancel: self.cancel,
         };
         let result = run_cancellable(locked.apply(&mut request), canceller, blocker, self.cancel).await;

@@ -258,7 +258,8 @@ fn is_sqlite(database: &impl Database) -> bool {
 
 /// Runs on three files, two of which the tools above have applied.
 fn run_on(database: &impl Database) -> Run {
-    Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off").migrations(&[
+    let run = Run::new().url(&database.url()).env("LOCKKEEPER_BACKUP", "off").env("LOCKKEEPER_LAYOUT", "native");
+    run.migrations(&[
         ("0001_baseline.sql", "create table ours (id integer);"),
         ("0002_two.sql", "select 2;"),
         ("20260112093000_three.sql", "select 3;"),

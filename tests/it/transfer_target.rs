@@ -171,7 +171,12 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 /// Opens a session with the lock.
 async fn locked(url: &str) -> Locked {
     let target = url::parse(url, &|_| None).expect("a URL");
-    let history = HistoryName { schema: None, table: "lockkeeper_history".into(), format: NATIVE.history() };
+    let history = HistoryName {
+        schema: None,
+        table: "lockkeeper_history".into(),
+        format: NATIVE.history(),
+        other_tools: Vec::new(),
+    };
     let database = database::open(&target, &history, DEFAULT_TIMEOUT).await.expect("a session");
     let limits = SessionLimits { lock: Duration::from_millis(300), statement: Duration::ZERO, busy: Duration::ZERO };
     let Ok(LockAttempt::Taken(mut locked)) = database.try_lock("test", limits).await else {

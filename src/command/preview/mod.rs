@@ -8,7 +8,6 @@ use crate::cli::PreviewFlags;
 use crate::config::{BackupMode, DatabaseConfig};
 use crate::database::Database;
 use crate::error::{Cause, Failure, Stage};
-use crate::layout::NATIVE;
 use crate::request::MigrationRequest;
 use crate::revision::target::TargetRange;
 use crate::revision::{Applied, Backslash, Direction, Plan, Target};
@@ -29,19 +28,21 @@ pub(crate) async fn preview(
     cancel: &Cancel,
 ) -> Result<CommandOutput, Failure> {
     let usage = |reason| Failure::new(Stage::Configure, Cause::Usage(reason));
-    let result = if let Some(range) = target.and_then(|text| TargetRange::parse(text, |text| NATIVE.version(text))) {
-        if !flags.sql {
-            return Err(usage("FROM:TO goes with --sql".into()));
-        }
-        offline(config, &range.map_err(usage)?, direction, cancel)
-    } else {
-        let target = target.map_or(Ok(config.target.clone()), super::target)?;
-        let listing = online(config, &target, direction, flags, format, cancel).await;
-        match (listing, flags.plan) {
-            (Err(failure), true) => Err(list::refused(failure, format, cancel).await),
-            (listing, _) => listing,
-        }
-    };
+    let result =
+        if let Some(range) = target.and_then(|text| TargetRange::parse(text, |text| config.layout.version(text))) {
+            if !flags.sql {
+                return Err(usage("FROM:TO goes with --sql".into()));
+            }
+            offline(config, &range.map_err(usage)?, direction, cancel)
+        } else {
+            let target = target.map_or_else(|| Ok(config.target.clone()), |text| super::target(config, text))?;
+            let listing = online(config, &target, direction, flags, format, cancel).await;
+            match (listing, flags.plan) {
+                (Err(failure), _) if matches!(failure.cause, Cause::Layout(_)) => Err(failure),
+                (Err(failure), true) => Err(list::refused(failure, format, cancel).await),
+                (listing, _) => listing,
+            }
+        };
     result.map(CommandOutput::Printed)
 }
 

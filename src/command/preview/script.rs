@@ -18,15 +18,10 @@ impl PreviewContext<'_> {
     pub(super) fn print(&self, plan: &Plan, cancel: &Cancel) -> Result<String, Failure> {
         let inspected = self.request.inspect(plan, self.applied, self.backslash)?;
         let config = self.config;
-        let history = HistoryTable {
-            format: config.history.format,
-            dialect: config.dialect,
-            table: self.table.clone(),
-            journal: journal::quoted_name(config.dialect, self.schema.as_deref(), &config.history.table),
-            applied_by: config.applied_by.clone(),
-        };
+        let history = self.history_table();
         let mut printer = Printer {
             out: BufWriter::new(DocumentOutput(cancel)),
+            policy: self.request.directory.layout.policy(),
             history: &history,
             session: SessionSettings {
                 lock: config.limits.lock,
@@ -49,15 +44,29 @@ impl PreviewContext<'_> {
         let print_failure = |error| print_failure("", error, cancel);
         printer.opening(&summary).map_err(|error| print_failure(error.into()))?;
         for step in &plan.steps {
-            let migration = &self.request.directory.migrations[step.migration];
+            let directory = &self.request.directory;
+            let migration = &directory.migrations[step.migration];
+            let previous = directory.previous(&migration.version);
             let script = inspected.script(step, plan.direction);
-            let batches = self.request.directory.open(script.section).map_err(PrintError::Text);
-            let result = batches.and_then(|batches| printer.step((step, migration), &script, batches));
+            let batches = directory.open(script.section).map_err(PrintError::Text);
+            let result = batches.and_then(|batches| printer.step((step, migration, previous), &script, batches));
             result.map_err(|error| self::print_failure(&script.section.file, error, cancel))?;
         }
         printer.closing(&summary).map_err(|error| print_failure(error.into()))?;
         let [from, to] = [&plan.current, &plan.goal].map(|ids| describe_heads(ids));
         Ok(format!("printed revisions: {}, from {from} to {to}; nothing was changed", plan.steps.len()))
+    }
+
+    /// Returns the history table to which the script writes.
+    fn history_table(&self) -> HistoryTable {
+        let config = self.config;
+        HistoryTable {
+            format: config.history.format,
+            dialect: config.dialect,
+            table: self.table.clone(),
+            journal: journal::quoted_name(config.dialect, self.schema.as_deref(), &config.history.table),
+            applied_by: config.applied_by.clone(),
+        }
     }
 
     /// Returns the numbers of the revisions whose rows a downgrade removes from the history.

@@ -18,6 +18,8 @@ pub(crate) enum RevisionState {
     Partial,
     /// The down migration stopped part way.
     Undoing,
+    /// The tool of the history has recorded that the revision failed.
+    Failed,
     /// The revision is recorded, but its file has another checksum than the applied one.
     Edited,
     /// The revision is recorded, but the directory has no file of it, though the directory has newer revisions.
@@ -32,9 +34,11 @@ impl RevisionState {
         match self {
             RevisionState::Applied => CellTone::Good,
             RevisionState::Pending | RevisionState::Ahead => CellTone::Open,
-            RevisionState::Partial | RevisionState::Undoing | RevisionState::Edited | RevisionState::Missing => {
-                CellTone::Bad
-            }
+            RevisionState::Partial
+            | RevisionState::Undoing
+            | RevisionState::Failed
+            | RevisionState::Edited
+            | RevisionState::Missing => CellTone::Bad,
         }
     }
 
@@ -50,6 +54,7 @@ impl RevisionState {
             RevisionState::Pending => "pending",
             RevisionState::Partial => "partial",
             RevisionState::Undoing => "undoing",
+            RevisionState::Failed => "failed",
             RevisionState::Edited => "edited",
             RevisionState::Missing => "missing",
             RevisionState::Ahead => "ahead",
@@ -85,6 +90,7 @@ pub(crate) struct RevisionEntry<'a> {
     /// The description from the file name; without a file, from the history.
     pub(crate) description: &'a str,
     /// The state: `applied`, `pending`, `partial` (stopped part way), `undoing` (its down migration stopped part way),
+    /// `failed` (the tool of the history has recorded that),
     /// `edited` (applied, but the file has changed), `missing` (applied, but the file is gone) or `ahead` (newer than
     /// the whole directory).
     pub(crate) state: RevisionState,
@@ -123,17 +129,18 @@ impl<'a> RevisionEntry<'a> {
             RecordedState::Applied => whole,
             RecordedState::Partial { .. } => RevisionState::Partial,
             RecordedState::Undoing { .. } => RevisionState::Undoing,
+            RecordedState::Failed => RevisionState::Failed,
         };
         RevisionEntry {
             state,
-            applied_at: Some(&record.applied_at),
-            duration_ms: Some(record.duration_ms),
-            applied_by: Some(&record.applied_by),
-            statements_done: Some(record.statements_done),
-            statements_total: Some(record.statements_total),
-            checksum: Some(&record.checksum),
+            applied_at: record.applied_at.as_deref(),
+            duration_ms: record.duration_ms,
+            applied_by: record.applied_by.as_deref(),
+            statements_done: record.statements_done,
+            statements_total: record.statements_total,
+            checksum: record.checksum.as_deref(),
             backup: record.backup.as_deref(),
-            lockkeeper_version: Some(&record.lockkeeper_version),
+            lockkeeper_version: record.lockkeeper_version.as_deref(),
             ..self
         }
     }

@@ -15,12 +15,22 @@ use crate::directory::MigrationDir;
 use crate::duration::describe_milliseconds;
 use crate::error::{Cause, Failure, Stage};
 use crate::report::{self, Colour};
-use crate::revision::Version;
 use crate::revision::history::HistoryRecord;
+use crate::revision::plan::{self, Applied};
+use crate::revision::{Migration, Version};
 use crate::signal::Cancel;
 use crate::stage::backup::kind;
 use crate::stage::wait::wait;
 use crate::table::{Cell, TextTable};
+
+/// Returns a row for each applied revision of the directory, also where the history records the newest one only.
+fn each_record(migrations: &[Migration], records: Vec<HistoryRecord>) -> Vec<HistoryRecord> {
+    let rows: Vec<Applied> = records.iter().map(|record| record.row.clone()).collect();
+    let mut known: HashMap<Version, HistoryRecord> =
+        records.into_iter().map(|record| (record.row.id.clone(), record)).collect();
+    let all = plan::each_revision(migrations, &rows).into_owned();
+    all.into_iter().map(|row| known.remove(&row.id).unwrap_or_else(|| HistoryRecord::new(row))).collect()
+}
 
 /// The migration directory and the history of the database.
 pub(crate) struct StatusReport {
@@ -39,14 +49,15 @@ impl StatusReport {
     /// # Errors
     /// Fails as [`MigrationDir::load`] and the wait stage do, or when the session is lost.
     pub(crate) async fn take(config: &DatabaseConfig, cancel: &Cancel) -> Result<StatusReport, Failure> {
-        let directory =
-            MigrationDir::load(&config.dir, config.dialect).map_err(|cause| Failure::new(Stage::Load, cause))?;
+        let directory = MigrationDir::load(&config.dir, config.dialect, config.layout_choice)
+            .map_err(|cause| Failure::new(Stage::Load, cause))?;
         let (mut database, _) = wait(&config.database, &config.history, &config.wait_policy, cancel).await?;
         let records = tokio::select! {
             records = database.records() => records.map_err(Cause::Database),
             reason = cancel.cancelled() => Err(Cause::Stopped(reason)),
         };
         let records = records.map_err(|cause| Failure::new(Stage::Plan, cause))?;
+        let records = each_record(&directory.migrations, records);
         Ok(StatusReport { directory, identity: database.identity(), records })
     }
 
@@ -88,7 +99,7 @@ impl StatusReport {
             ..RevisionEntry::default()
         };
         let Some(record) = record else { return entry };
-        let is_edited = record.row.checksum != Some(migration.up.checksum);
+        let is_edited = migration.up.changed_from(record.row.checksum).is_some();
         entry.recorded(record, if is_edited { RevisionState::Edited } else { RevisionState::Applied })
     }
 
@@ -107,11 +118,11 @@ impl StatusReport {
     /// directory knows.
     pub(crate) fn current<'a>(&self, entries: Vec<RevisionEntry<'a>>) -> Vec<RevisionEntry<'a>> {
         let heads = self.heads(&entries);
-        let last = entries.iter().rposition(|entry| entry.file.is_some() && entry.checksum.is_some());
+        let last = entries.iter().rposition(|entry| entry.file.is_some() && entry.state != RevisionState::Pending);
         let is_current = |(index, entry): &(usize, RevisionEntry<'_>)| match entry.state {
             RevisionState::Pending => false,
             RevisionState::Applied | RevisionState::Edited => entry.at.is_some_and(|at| heads.contains(&at)),
-            RevisionState::Partial | RevisionState::Undoing | RevisionState::Ahead => true,
+            RevisionState::Partial | RevisionState::Undoing | RevisionState::Failed | RevisionState::Ahead => true,
             // Without its file, every recorded revision that follows may depend on it.
             RevisionState::Missing => last.is_none_or(|last| *index > last),
         };
@@ -139,8 +150,8 @@ impl StatusReport {
             1 => format!("the database is at {position}: {applied} of 1 revision is applied"),
             _ => format!("the database is at {position}: {applied} of {total} revisions are applied"),
         };
-        use RevisionState::{Ahead, Edited, Missing, Partial, Undoing};
-        for state in [Partial, Undoing, Edited, Missing, Ahead] {
+        use RevisionState::{Ahead, Edited, Failed, Missing, Partial, Undoing};
+        for state in [Partial, Undoing, Failed, Edited, Missing, Ahead] {
             match count(state) {
                 0 => {}
                 count => summary += &format!(", {count} {}", state.word()),

@@ -11,6 +11,7 @@ use crate::masking::excerpt;
 use crate::revision::catalog_effect::CatalogEffect;
 use crate::revision::history::Elapsed;
 use crate::revision::journal::RecordedProgress;
+use crate::revision::policy::SessionPolicy;
 use crate::revision::render::{COMMIT, begin};
 use crate::revision::statements::Window;
 use crate::revision::{Batch, BatchLimit, SectionOptions, TransactionMode};
@@ -185,7 +186,10 @@ impl Migrator<'_> {
         parts.push(MessagePart::new(Label::Record, row));
         parts.extend(literals);
         parts.push(MessagePart::new(Label::Commit, COMMIT));
-        parts.push(MessagePart::new(Label::ResetSession, self.session.session_reset(&SectionOptions::default())));
+        if request.policy.session == SessionPolicy::Reset {
+            let reset = self.session.session_reset(&SectionOptions::default());
+            parts.push(MessagePart::new(Label::ResetSession, reset));
+        }
         parts
     }
 

@@ -4,9 +4,11 @@ use super::readiness::ServerReadiness;
 use super::stall::STARTED;
 use super::{Postgres, column};
 use crate::database::{DatabaseError, DatabaseErrorKind, HistoryName};
+use crate::dialect::Dialect;
 use crate::revision::Backslash;
 use crate::revision::backslash::EscapeReason;
-use crate::revision::history::HistoryFormat;
+use crate::revision::history::{HistoryFormat, JournalUse};
+use crate::revision::journal;
 use crate::revision::render::OWN_PATH;
 use crate::revision::render::trust::trusted_roles;
 use crate::sql::literal;
@@ -102,7 +104,7 @@ impl Postgres {
             schema: existing.or_else(|| name.schema.clone()).or(column(found, 0)?),
             table: name.table.clone(),
             has_journal: false,
-            reads_journal: false,
+            reads_journal: column(row, 14)?,
             history_is_plain: false,
             has_remote_apply: column(row, 13)?,
             backslash: match column::<bool>(row, 11)? {
@@ -125,16 +127,32 @@ fn question(name: &HistoryName) -> String {
          current_setting('listen_addresses') = '' AND clock_timestamp() - pg_postmaster_start_time() < interval '5 s', \
          current_user::text, \
          {}, ({})::text, \
-         current_setting('standard_conforming_strings')::boolean, {STARTED}, current_setting('synchronous_commit') = 'remote_apply'",
+         current_setting('standard_conforming_strings')::boolean, {STARTED}, current_setting('synchronous_commit') = 'remote_apply', {}",
         literal(&name.quoted()),
         later_columns(name.format, OID),
-        trusted_roles()
+        trusted_roles(),
+        has_journal(name, OID)
     )
+}
+
+/// Returns an expression for whether a history, given by its OID, is read together with a journal in its schema.
+fn has_journal(name: &HistoryName, oid: &str) -> String {
+    match name.format.journal_use() {
+        JournalUse::WhenReferred => "false".into(),
+        JournalUse::WhenPresent => format!(
+            "EXISTS (SELECT 1 FROM pg_class c WHERE c.relname = {} \
+             AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = {oid}))",
+            literal(&journal::name(Dialect::Postgres, &name.table))
+        ),
+    }
 }
 
 /// Returns an expression for the columns of later releases that a table has, by its OID, with line feeds between them.
 pub(super) fn later_columns(format: &dyn HistoryFormat, oid: &str) -> String {
     let names: Vec<String> = format.later_columns().iter().map(|name| literal(name)).collect();
+    if names.is_empty() {
+        return "NULL".into();
+    }
     format!(
         "(SELECT pg_catalog.string_agg(attname::pg_catalog.text, pg_catalog.chr(10)) FROM pg_catalog.pg_attribute \
          WHERE attrelid = {oid} AND attname IN ({}))",

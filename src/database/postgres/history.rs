@@ -64,7 +64,7 @@ impl Postgres {
     async fn read<T>(
         &mut self,
         select: impl Fn(&ExistingHistory<'_>) -> String,
-        decode: impl Fn(&[Option<&str>]) -> Result<T, HistoryRowError>,
+        decode: impl Fn(&[Option<&str>]) -> Result<Option<T>, HistoryRowError>,
     ) -> Result<Vec<T>, DatabaseError> {
         let (table, journal) = (self.table(), self.journal_table());
         let fault = loop {
@@ -114,7 +114,7 @@ impl Postgres {
         &mut self,
         [table, journal]: [&str; 2],
         select: impl Fn(&ExistingHistory<'_>) -> String,
-        decode: impl Fn(&[Option<&str>]) -> Result<T, HistoryRowError>,
+        decode: impl Fn(&[Option<&str>]) -> Result<Option<T>, HistoryRowError>,
     ) -> Result<ReadHistory<T>, DatabaseError> {
         let facts = &self.facts;
         let joined = facts.reads_journal.then_some(journal);
@@ -126,7 +126,7 @@ impl Postgres {
         let (mut found, mut is_in_journal) = (Vec::new(), false);
         let read = |row: &PgRow| {
             match decode(&texts(row)?) {
-                Ok(row) => found.push(row),
+                Ok(row) => found.extend(row),
                 Err(HistoryRowError::InJournal) => is_in_journal = true,
                 Err(HistoryRowError::Foreign(sentence)) => {
                     return Err(DatabaseError::new(DatabaseErrorKind::Setting, sentence));

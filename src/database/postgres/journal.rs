@@ -14,14 +14,12 @@ use crate::revision::catalog_effect::CatalogEffect;
 use crate::revision::history::{Elapsed, HistoryRow};
 use crate::revision::journal::RecordedProgress;
 use crate::revision::plan::StatementOutcome;
+use crate::revision::policy::SessionPolicy;
 use crate::revision::{Batch, BatchLimit, Direction, Fingerprint, SectionOptions};
 
 impl Migrator<'_> {
     pub(super) async fn run_non_transactional(&mut self, request: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
-        self.session
-            .run(self.session.session_reset(&request.script.section.options))
-            .await
-            .map_err(ApplyError::Bookkeeping)?;
+        self.set_up_session(request).await?;
         self.create_journal().await.map_err(ApplyError::NotBegun)?;
         let mut earlier = request.resume;
         let ResumePoint { mut done, settings } = request.skip_done()?;
@@ -59,7 +57,21 @@ impl Migrator<'_> {
             written.map_err(|broken| broken.after_statement(&batch, done))?;
             request.advance(done);
         }
-        self.clean().await
+        match request.policy.session {
+            SessionPolicy::Reset => self.clean().await,
+            SessionPolicy::Kept => Ok(()),
+        }
+    }
+
+    /// Resets the session before a script, unless the settings of earlier scripts hold for it.
+    async fn set_up_session(&mut self, request: &ApplyRequest<'_>) -> Result<(), ApplyError> {
+        match request.policy.session {
+            SessionPolicy::Reset => {
+                let reset = self.session.session_reset(&request.script.section.options);
+                self.session.run(reset).await.map_err(ApplyError::Bookkeeping)
+            }
+            SessionPolicy::Kept => Ok(()),
+        }
     }
 
     /// Runs those settings again that statements of an earlier run have made for the remaining statements.

@@ -5,6 +5,7 @@ use super::migrator::Migrator;
 use super::trust::{TrustCheck, before_writing_journal};
 use super::{column, no_answer_error};
 use crate::database::{DatabaseError, DatabaseErrorKind};
+use crate::revision::history::JournalUse;
 use crate::sql::{EQUALS, literal};
 
 /// The parts of the journal that a database has.
@@ -35,6 +36,7 @@ impl Migrator<'_> {
             self.make_journal(&present).await?;
         }
         self.session.facts.has_journal = true;
+        self.session.facts.reads_journal |= self.history.format.journal_use() == JournalUse::WhenPresent;
         Ok(())
     }
 
@@ -45,7 +47,9 @@ impl Migrator<'_> {
             literal(self.history.format.journal_constraint())
         ));
         let row = row.await?;
-        Ok(JournalPresence { exists: column(&row, 0)?, is_referred_to: column(&row, 1)? })
+        // The table of another tool cannot refer to the journal.
+        let refers = self.history.format.journal_use() == JournalUse::WhenPresent || column(&row, 1)?;
+        Ok(JournalPresence { exists: column(&row, 0)?, is_referred_to: refers })
     }
 
     async fn make_journal(&mut self, present: &JournalPresence) -> Result<(), DatabaseError> {

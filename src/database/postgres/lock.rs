@@ -5,11 +5,13 @@ use sha2::{Digest, Sha256};
 use sqlx::Connection;
 
 use super::error::is_division_by_zero;
+use super::facts::SessionFacts;
 use super::message::{Label, Message, MessagePart};
 use super::{MonitorSession, Postgres, column, no_answer_error};
 use crate::database::{DatabaseError, DatabaseErrorKind, SessionLimits, UnlockResult};
 use crate::masking::mask_query;
 use crate::revision::SectionOptions;
+use crate::revision::history::JournalUse;
 use crate::revision::render::session::COMMIT_TO_DISK;
 use crate::revision::render::{COMMIT, SessionSettings};
 
@@ -61,14 +63,16 @@ impl Postgres {
             return Err(DatabaseError::new(DatabaseErrorKind::Setting, message).with_hint(elsewhere));
         };
         let sql = format!(
-            "SELECT pg_catalog.to_regclass({}) IS NOT NULL, n.oid IS NOT NULL, pg_catalog.has_schema_privilege(n.oid, 'CREATE'), {} \
+            "SELECT pg_catalog.to_regclass({}) IS NOT NULL, n.oid IS NOT NULL, pg_catalog.has_schema_privilege(n.oid, 'CREATE'), {}, {} \
              FROM (SELECT 1) one LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = {}",
             literal(&self.table()),
             self.is_plain(),
+            self.journal_is_read(),
             literal(&schema)
         );
         let row = self.row(sql).await?;
         self.facts.history_is_plain = column(&row, 3)?;
+        self.facts.reads_journal |= column::<bool>(&row, 4)?;
         if column::<bool>(&row, 0)? {
             return Ok(());
         }
@@ -81,6 +85,17 @@ impl Postgres {
             _ => {
                 let message = format!("permission denied for schema {}", identifier(&schema));
                 Err(DatabaseError::new(DatabaseErrorKind::NoPrivilege, message).with_hint(self.grant()))
+            }
+        }
+    }
+
+    /// Returns an expression for whether the history is read together with the journal since that exists: another run may
+    /// have made it while this one waited for the lock.
+    fn journal_is_read(&self) -> String {
+        match self.facts.format.journal_use() {
+            JournalUse::WhenReferred => "false".into(),
+            JournalUse::WhenPresent => {
+                format!("pg_catalog.to_regclass({}) IS NOT NULL", literal(&self.journal_table()))
             }
         }
     }
@@ -151,8 +166,28 @@ impl Postgres {
                 self.unlock_pooled_backend(backend).await?;
                 Err(self.transaction_pooler_error())
             }
-            _ => Ok(true),
+            _ => self.try_tool_lock().await,
         }
+    }
+
+    /// Returns the key of the lock that the tool of the history takes.
+    fn tool_key(&self) -> Option<i64> {
+        let SessionFacts { format, database, schema, table, .. } = &self.facts;
+        format.tool_lock(database, schema.as_deref().unwrap_or_default(), table)
+    }
+
+    /// Tries to take the lock of the tool of the history, after our own. Our own lock is released while that tool holds
+    /// its lock.
+    async fn try_tool_lock(&mut self) -> Result<bool, DatabaseError> {
+        let Some(tool_key) = self.tool_key() else {
+            return Ok(true);
+        };
+        let row = self.row(format!("SELECT pg_catalog.pg_try_advisory_lock({tool_key})")).await?;
+        let is_taken: bool = column(&row, 0)?;
+        if !is_taken {
+            self.rows(format!("SELECT pg_catalog.pg_advisory_unlock({})", self.key())).await?;
+        }
+        Ok(is_taken)
     }
 
     /// Opens the monitor session. On failure the lock is released: nothing was changed, and behind a pooler the lock
@@ -231,7 +266,8 @@ impl Postgres {
              coalesce(a.state, 'state unknown'), coalesce(pg_catalog.left(pg_catalog.split_part(a.query, E'\\n', 1), 80), '')) \
              FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid WHERE {} \
              AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())",
-            locks(self.key())
+            self.tool_key()
+                .map_or_else(|| locks(self.key()), |key| format!("({} OR {})", locks(self.key()), locks(key)))
         );
         let rows = self.rows(sql).await?;
         rows.first().map(|row| column(row, 0).map(|holder: String| mask_query(&holder))).transpose()
@@ -240,6 +276,10 @@ impl Postgres {
     /// Releases both holds of the lock and closes the session; returns whether the lock was still ours.
     pub(crate) async fn release(mut self) -> Result<UnlockResult, DatabaseError> {
         let unlock = format!("pg_catalog.pg_advisory_unlock({})", self.key());
+        // Before our own, so that nobody who has our lock waits for that of the tool.
+        if let Some(key) = self.tool_key() {
+            self.rows(format!("SELECT pg_catalog.pg_advisory_unlock({key})")).await?;
+        }
         let row = self.row(format!("SELECT {unlock} AND {unlock}")).await?;
         let ours: bool = column(&row, 0)?;
         // The lock is free and everything is committed: an error while the session is closed does not matter.

@@ -7,6 +7,7 @@ use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind
 use crate::masking::excerpt;
 use crate::revision::history::{Elapsed, HistoryTable};
 use crate::revision::journal::RecordedProgress;
+use crate::revision::policy::{ForeignKeyPolicy, SessionPolicy};
 use crate::revision::render::leaves_session_state;
 use crate::revision::{Batch, BatchLimit, TransactionMode};
 
@@ -64,6 +65,7 @@ impl Sqlite {
         request: &mut ApplyRequest<'_>,
     ) -> Result<(), ApplyError> {
         self.assert_lock_held()?;
+        self.switch_foreign_keys(request.policy.foreign_keys).await.map_err(ApplyError::NotBegun)?;
         let mut residue = SessionResidue::Clean;
         let result = match request.script.section.options.mode {
             TransactionMode::Transaction => {
@@ -76,11 +78,20 @@ impl Sqlite {
             }
             TransactionMode::NoTransaction => self.run_non_transactional(history, request, &mut residue).await,
         };
-        if residue == SessionResidue::Touched {
+        if residue == SessionResidue::Touched && request.policy.session == SessionPolicy::Reset {
             // The next query opens the file again; a failure then is not a failure of this script.
             self.close().await;
         }
         result
+    }
+
+    /// Switches foreign keys on once for a connection, if the layout has them on. Scripts may switch them off again.
+    async fn switch_foreign_keys(&mut self, policy: ForeignKeyPolicy) -> Result<(), DatabaseError> {
+        if policy == ForeignKeyPolicy::On && self.foreign_keys == ForeignKeyPolicy::Off {
+            self.retry_while_busy("PRAGMA foreign_keys = ON").await?;
+            self.foreign_keys = ForeignKeyPolicy::On;
+        }
+        Ok(())
     }
 
     async fn in_transaction(

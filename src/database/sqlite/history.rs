@@ -9,7 +9,7 @@ use super::{OpenMode, Sqlite, column, error, texts};
 use crate::database::{DatabaseError, DatabaseErrorKind, TableNames};
 use crate::dialect::Dialect;
 use crate::revision::Applied;
-use crate::revision::history::{ExistingHistory, HistoryFormat, HistoryRecord, HistoryRowError};
+use crate::revision::history::{ExistingHistory, HistoryFormat, HistoryRecord, HistoryRowError, JournalUse};
 use crate::revision::journal;
 use crate::revision::other_tools::{self, ForeignHistory, RecordedVersions};
 use crate::sql::{identifier, sqlite_literal};
@@ -147,7 +147,7 @@ impl Sqlite {
     async fn read<T>(
         &mut self,
         select: impl Fn(&ExistingHistory<'_>) -> String,
-        decode: impl Fn(&[Option<&str>]) -> Result<T, HistoryRowError>,
+        decode: impl Fn(&[Option<&str>]) -> Result<Option<T>, HistoryRowError>,
     ) -> Result<Vec<T>, DatabaseError> {
         let mut waiting_since = None;
         loop {
@@ -173,11 +173,15 @@ impl Sqlite {
     /// # Errors
     /// There is no such table, or it is not an ordinary one.
     async fn joined_journal(&mut self) -> Result<Option<String>, DatabaseError> {
-        if !self.reads_journal {
+        let is_optional = self.format.journal_use() == JournalUse::WhenPresent;
+        if !self.reads_journal && !is_optional {
             return Ok(None);
         }
         let name = journal::name(Dialect::Sqlite, &self.history);
         if self.table_made_by(&name).await?.is_none() {
+            if is_optional {
+                return Ok(None);
+            }
             let message = format!("the history refers to the journal {name}, and there is no such table");
             let hint = "restore that table from a backup: it has the progress of the unfinished revision";
             return Err(DatabaseError::new(DatabaseErrorKind::Setting, message).with_hint(hint));
@@ -189,7 +193,7 @@ impl Sqlite {
     async fn read_once<T>(
         &mut self,
         sql: &str,
-        decode: &impl Fn(&[Option<&str>]) -> Result<T, HistoryRowError>,
+        decode: &impl Fn(&[Option<&str>]) -> Result<Option<T>, HistoryRowError>,
     ) -> Result<Vec<T>, ReadError> {
         let path = self.path.clone();
         let unreadable = |fault: DatabaseError| match fault.kind {
@@ -199,7 +203,7 @@ impl Sqlite {
         let mut rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch(self.opened().await?);
         let mut found = Vec::new();
         while let Some(row) = rows.try_next().await.map_err(|error| unreadable(error::from_driver(error, &path)))? {
-            found.push(decode(&texts(&row)?)?);
+            found.extend(decode(&texts(&row)?)?);
         }
         Ok(found)
     }

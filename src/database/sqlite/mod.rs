@@ -12,6 +12,7 @@ mod interrupt;
 mod journal_table;
 mod lock;
 mod non_transactional;
+mod path;
 mod rehearsal;
 pub(crate) mod restore;
 mod rewrite_history;
@@ -34,10 +35,12 @@ use crate::sql::identifier;
 pub(crate) use interrupt::Interrupt;
 pub(crate) use lock::lock_path;
 
+use path::{check_file_types, resolved};
+
 use super::url::{self, SqliteLocation};
-use super::{DatabaseError, DatabaseErrorKind, DatabaseIdentity, HistoryName, ServerInfo, with_suffix};
+use super::{DatabaseError, DatabaseErrorKind, DatabaseIdentity, HistoryName, ServerInfo};
 use crate::revision::Backslash;
-use crate::safe_file;
+use crate::revision::policy::ForeignKeyPolicy;
 
 /// The time that SQLite itself waits for another connection before it answers `busy`. Lockkeeper does the longer
 /// waiting, so that a signal can end it.
@@ -64,6 +67,8 @@ pub struct Sqlite {
     busy_timeout: Duration,
     /// Violations before the next script.
     violations: Option<ForeignKeyViolations>,
+    /// The state of foreign keys in the connection as this run has set it.
+    foreign_keys: ForeignKeyPolicy,
     is_rehearsal: bool,
 }
 
@@ -95,6 +100,7 @@ impl Sqlite {
             interrupt: Interrupt::default(),
             busy_timeout: Duration::ZERO,
             violations: None,
+            foreign_keys: ForeignKeyPolicy::Off,
             is_rehearsal: false,
         };
         match std::fs::metadata(&database.path) {
@@ -113,6 +119,7 @@ impl Sqlite {
     /// children, and the pragma does nothing within a transaction (SQLite manual, "ALTER TABLE", section 7).
     async fn reopen(&mut self, creation: OpenMode) -> Result<(), DatabaseError> {
         self.connection = None;
+        self.foreign_keys = ForeignKeyPolicy::Off;
         check_file_types(&self.path)?;
         let mut connection = SqliteConnectOptions::new()
             .filename(&self.path)
@@ -271,31 +278,6 @@ impl Sqlite {
 enum OpenMode {
     Never,
     IfMissing,
-}
-
-/// Refuses a database, or a file that SQLite keeps beside it, that is not a regular file. SQLite opens them by their
-/// names and would wait for a named pipe.
-fn check_file_types(database: &Path) -> Result<(), DatabaseError> {
-    let companions = restore::COMPANIONS.map(|suffix| with_suffix(database, suffix));
-    let mut files = std::iter::once(database).chain(companions.iter().map(PathBuf::as_path));
-    files.try_for_each(|file| safe_file::check_regular_if_any(file).map_err(|error| error::file(file, &error)))
-}
-
-/// Returns the file that a path leads to, whether it exists or not: a link may lead to a file that does not exist.
-fn resolved(path: &Path) -> PathBuf {
-    /// The number of links that Linux follows (path_resolution(7)).
-    const LINKS: usize = 40;
-    let mut name = path.to_owned();
-    for _ in 0..LINKS {
-        if let Ok(existing) = name.canonicalize() {
-            return existing;
-        }
-        match std::fs::read_link(&name) {
-            Ok(target) => name = name.parent().unwrap_or(Path::new("")).join(target),
-            Err(_) => break,
-        }
-    }
-    name
 }
 
 fn inode(path: &Path) -> Option<(u64, u64)> {

@@ -16,14 +16,12 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags};
 
 use super::copy::{from_rusqlite, open};
-use super::{OpenMode, Sqlite, error, file_id};
+use super::{OpenMode, Sqlite, error, file_id, path};
 use crate::database::{DatabaseError, DatabaseErrorKind, with_suffix};
 use crate::safe_file;
 
 /// The pause between two attempts to open the file alone.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
-/// The suffixes of the files that SQLite keeps beside a database.
-pub(super) const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 impl Sqlite {
     /// Closes the file and keeps the lock.
@@ -63,7 +61,7 @@ pub(crate) fn remove(path: &Path) -> Result<(), DatabaseError> {
 /// # Errors
 /// The file system refuses it.
 pub(crate) fn remove_companions(path: &Path) -> Result<(), DatabaseError> {
-    COMPANIONS.iter().try_for_each(|suffix| remove_if_present(&with_suffix(path, suffix)))
+    path::COMPANIONS.iter().try_for_each(|suffix| remove_if_present(&with_suffix(path, suffix)))
 }
 
 fn remove_if_present(path: &Path) -> Result<(), DatabaseError> {

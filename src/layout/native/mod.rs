@@ -9,29 +9,57 @@ mod number;
 mod reader;
 mod scaffold;
 
-use std::ffi::OsString;
 use std::sync::Arc;
 
 use history::NativeHistory;
 use reader::{MigrationReader, checksum, read_section};
 
-use super::{DirectoryContents, Layout, NewRevision, NewScript, Subdirectory, TextFiles};
+use super::{DirectoryContents, DownSection, Fit, Layout, Listing, NewRevision, NewScript, Subdirectory, TextFiles};
+use crate::dialect::Dialect;
 use crate::revision::history::HistoryFormat;
-use crate::revision::{Migration, Section, Version};
+use crate::revision::policy::{BracketPolicy, ForeignKeyPolicy, LateRevisions, MarkerPolicy, SessionPolicy};
+use crate::revision::{Migration, Policy, Section, Version};
 
 /// Lockkeeper's own layout.
 #[derive(Debug)]
 pub(super) struct Native;
 
+/// The rules by which Lockkeeper's own scripts run.
+static POLICY: Policy = Policy {
+    session: SessionPolicy::Reset,
+    late: LateRevisions::Refused,
+    brackets: BracketPolicy::Refused,
+    markers: MarkerPolicy::Refused,
+    foreign_keys: ForeignKeyPolicy::Off,
+    without_transaction: "add the line `-- no-transaction` at the top of the file (best in a file of its own)",
+};
+
 impl Layout for Native {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn fit(&self, listing: &Listing, _: &str) -> Fit {
+        let is_ours = |name: &str| !file_name::description(name).is_empty();
+        if listing.plain_names().any(is_ours) { Fit::Possible } else { Fit::No }
+    }
+
+    fn history_table(&self) -> &'static str {
+        "lockkeeper_history"
+    }
+
+    fn policy(&self) -> &'static Policy {
+        &POLICY
+    }
+
     fn version(&self, text: &str) -> Option<Version> {
         number::parse(text)
     }
 
-    fn read(&self, names: Vec<OsString>, files: &mut dyn TextFiles) -> DirectoryContents {
+    fn read(&self, listing: Listing, _: Dialect, files: &mut dyn TextFiles) -> DirectoryContents {
         let mut contents = DirectoryContents::default();
         let mut reader = MigrationReader { files, plain: Arc::default(), problems: Vec::new() };
-        let mut listed = file_name::list(names, &mut reader.problems).into_iter().peekable();
+        let mut listed = file_name::list(listing.names, &mut reader.problems).into_iter().peekable();
         while let Some(file) = listed.next() {
             let mut of_one = vec![file];
             while let Some(next) = listed.next_if(|next| next.version == of_one[0].version) {
@@ -46,13 +74,13 @@ impl Layout for Native {
         DirectoryContents { problems: reader.problems, ..contents }
     }
 
-    fn read_down(&self, migration: &Migration, files: &mut dyn TextFiles) -> Result<Option<Section>, String> {
+    fn read_down(&self, migration: &Migration, _: Dialect, files: &mut dyn TextFiles) -> DownSection {
         let Some(file) = &migration.down else {
             return Ok(None);
         };
         let (directives, fingerprint) = read_section(files, file)?;
         let (options, checksum) = (Arc::new(directives.options), checksum(fingerprint));
-        Ok(Some(Section { file: file.clone(), options, fingerprint, checksum }))
+        Ok(Some(Section { file: file.clone(), options, fingerprint, checksum, part: None }))
     }
 
     fn describe_empty(&self, directories: &[Subdirectory]) -> String {

@@ -40,7 +40,7 @@ impl MigrationReader<'_> {
         let (Directives { depends, options }, fingerprint) =
             read_section(self.files, &up).map_err(|problem| self.problems.push(problem)).ok()?;
         let options = if options == *self.plain { Arc::clone(&self.plain) } else { Arc::new(options) };
-        let up = Section { file: up, options, fingerprint, checksum: checksum(fingerprint) };
+        let up = Section { file: up, options, fingerprint, checksum: checksum(fingerprint), part: None };
         Some(Migration { version, description: described.replace('_', " ").into(), parents: depends, up, down })
     }
 }
@@ -49,7 +49,7 @@ impl MigrationReader<'_> {
 /// name.
 pub(super) fn read_section(files: &mut dyn TextFiles, file: &str) -> Result<(Directives, Fingerprint), String> {
     let mut directives = None;
-    let fingerprint = files.read(file, &mut |piece| {
+    let fingerprint = files.read(file, &mut |_| {}, &mut |piece| {
         if directives.is_none() {
             let read = Directives::parse(piece).map_err(|bad| format!(":{}: {}", bad.line, bad.reason))?;
             directives = Some(read);
@@ -63,6 +63,6 @@ pub(super) fn read_section(files: &mut dyn TextFiles, file: &str) -> Result<(Dir
 }
 
 /// Returns the checksum of a file in the history, which is the SHA-256 of its text.
-pub(super) fn checksum(fingerprint: Fingerprint) -> Checksum {
-    Checksum::new(fingerprint.0)
+pub(super) fn checksum(fingerprint: Fingerprint) -> Option<Checksum> {
+    Some(Checksum::new(fingerprint.0))
 }

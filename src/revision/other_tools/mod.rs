@@ -26,6 +26,22 @@ pub(crate) struct ForeignHistory {
     pub(crate) recorded: RecordedVersions,
 }
 
+/// A layout that fits the directory, and the history table of its tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayoutByTable {
+    /// The name of the layout.
+    pub(crate) layout: &'static str,
+    /// The name of the table as people write it.
+    pub(crate) table: String,
+}
+
+impl ForeignHistory {
+    /// Returns whether the table is in a schema. On SQLite there are none.
+    pub(crate) fn is_in_schema(&self, schema: &str) -> bool {
+        self.table.strip_prefix(schema).is_some_and(|rest| rest.starts_with('.'))
+    }
+}
+
 /// The content of another tool's table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RecordedVersions {

@@ -8,6 +8,8 @@ use crate::revision::Version;
 pub(crate) struct Tool {
     /// The name of the tool.
     pub(crate) name: &'static str,
+    /// The name of the layout with which Lockkeeper reads and writes the table, if it does.
+    pub(crate) layout: Option<&'static str>,
     /// The name of the table, in lower case.
     table: &'static str,
     /// The columns that the table has.
@@ -52,6 +54,7 @@ pub(super) enum RowMeaning {
 impl Tool {
     const PLAIN: Tool = Tool {
         name: "",
+        layout: None,
         table: "",
         columns: &[],
         others: &[],
@@ -139,6 +142,7 @@ static TOOLS: [Tool; 17] = [
     },
     Tool {
         name: "sqlx",
+        layout: Some("sqlx"),
         table: "_sqlx_migrations",
         columns: &["version", "description", "success", "checksum", "execution_time"],
         description: "description",
@@ -147,6 +151,7 @@ static TOOLS: [Tool; 17] = [
     },
     Tool {
         name: "golang-migrate",
+        layout: Some("golang-migrate"),
         table: "schema_migrations",
         columns: &["version", "dirty"],
         unfinished: "dirty",
@@ -163,6 +168,7 @@ static TOOLS: [Tool; 17] = [
     },
     Tool {
         name: "goose",
+        layout: Some("goose"),
         table: "goose_db_version",
         columns: &["id", "version_id", "is_applied"],
         version: "version_id",

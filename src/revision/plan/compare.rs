@@ -7,11 +7,11 @@ use crate::revision::{Graph, Migration, Section, TransactionMode, Version};
 /// it is resumed.
 pub(super) fn changed(migration: &Migration, row: &Applied) -> Option<PlanError> {
     match row.state {
-        RecordedState::Applied if row.checksum != Some(migration.up.checksum) => Some(PlanError::Edited {
+        RecordedState::Applied => migration.up.changed_from(row.checksum).map(|now| PlanError::Edited {
             file: migration.up.file.clone(),
             id: migration.version.clone(),
             recorded: row.checksum,
-            now: migration.up.checksum,
+            now,
         }),
         RecordedState::Partial { .. } if migration.up.options.mode == TransactionMode::Transaction => {
             Some(PlanError::ModeChanged { file: migration.up.file.clone() })
@@ -36,6 +36,7 @@ pub(crate) fn unfinished(graph: &Graph, migrations: &[Migration], at: usize, row
         RecordedState::Applied => None,
         RecordedState::Partial { .. } => Some(PlanError::HalfDone { id, below }),
         RecordedState::Undoing { .. } => Some(PlanError::HalfUndone { id, below }),
+        RecordedState::Failed => Some(PlanError::FailedInTool { file: migrations[at].up.file.clone(), id }),
     }
 }
 
@@ -61,13 +62,10 @@ pub(crate) fn downgrade_errors(migration: &Migration, back: Option<&Section>, ro
     if unfinished && back.options.mode == TransactionMode::Transaction {
         objections.push(PlanError::ModeChanged { file: back.file.clone() });
     }
-    if let Some(recorded) = row.and_then(|row| row.down).filter(|&sum| !unfinished && sum != back.checksum) {
-        objections.push(PlanError::Edited {
-            file: back.file.clone(),
-            id: migration.version.clone(),
-            recorded: Some(recorded),
-            now: back.checksum,
-        });
+    let recorded = row.and_then(|row| row.down).filter(|_| !unfinished);
+    if let Some(now) = recorded.and_then(|_| back.changed_from(recorded)) {
+        let (file, id) = (back.file.clone(), migration.version.clone());
+        objections.push(PlanError::Edited { file, id, recorded, now });
     }
     objections
 }

@@ -1,6 +1,6 @@
 //! Unfinished revisions whose files are not in the directory: an image that was rolled back has begun them.
 
-use super::{Applied, PlanError, Recorded, RecordedState, StatementOutcome};
+use super::{Applied, PlanError, Recorded, RecordedState, StatementOutcome, each_revision};
 use crate::revision::{Graph, Migration};
 
 /// Returns whether a revision was begun and none of its statements has taken effect.
@@ -11,7 +11,7 @@ pub(crate) fn is_untouched(row: &Applied) -> bool {
 /// Returns an error for each unfinished revision without a file of which something is done. The error has its progress
 /// and the remedy.
 pub(crate) fn unfinished_without_file(graph: &Graph, migrations: &[Migration], applied: &[Applied]) -> Vec<PlanError> {
-    Recorded::new(migrations, applied).unfinished_without_file(graph, migrations)
+    Recorded::new(migrations, &each_revision(migrations, applied)).unfinished_without_file(graph, migrations)
 }
 
 impl Recorded<'_> {
@@ -38,6 +38,7 @@ fn missing_file_error(row: &Applied, target: Option<String>) -> PlanError {
     let (progress, next) = match row.state {
         RecordedState::Partial { done } => (format!("statements that are done: {done}"), done + 1),
         RecordedState::Undoing { done } => (format!("statements of its down script that are done: {done}"), done + 1),
+        RecordedState::Failed => ("another tool has recorded that it failed".to_owned(), 0),
         RecordedState::Applied => (String::new(), 0),
     };
     let progress = match row.outcome {

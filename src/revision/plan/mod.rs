@@ -2,23 +2,28 @@
 //! run.
 
 mod compare;
+mod each_revision;
 mod error;
 mod missing_files;
 mod resume;
 mod stamp;
 mod target;
+mod target_error;
 
 use std::collections::HashMap;
 
 use compare::{changed, out_of_order, overtaken};
 pub(crate) use compare::{downgrade_errors, unfinished};
-pub(crate) use error::{DowngradeError, PlanError, TargetError};
+pub(crate) use each_revision::each_revision;
+pub(crate) use error::{DowngradeError, PlanError};
 pub(crate) use missing_files::{is_untouched, unfinished_without_file};
 pub(crate) use resume::{Resume, StatementOutcome};
 pub(crate) use stamp::{Stamp, resolve, stamp};
 pub use target::Goal;
 pub(crate) use target::{ResolvedTarget, find};
+pub(crate) use target_error::TargetError;
 
+use super::policy::LateRevisions;
 use super::{Checksum, Direction, Fingerprint, Graph, Migration, Version};
 
 /// One row of the history table.
@@ -36,6 +41,8 @@ pub struct Applied {
     pub state: RecordedState,
     /// For an unfinished revision: the outcome of its next statement.
     pub(crate) outcome: StatementOutcome,
+    /// True if the row stands for the earlier revisions of the directory, too: the history records the newest only.
+    pub(crate) covers_earlier: bool,
 }
 
 /// The progress of a recorded revision.
@@ -53,6 +60,8 @@ pub enum RecordedState {
         /// The number of finished statements.
         done: usize,
     },
+    /// The tool to which the history belongs has recorded that the script failed. It does not say how far it came.
+    Failed,
 }
 
 /// The revisions that a run has completed.
@@ -123,7 +132,8 @@ pub(crate) fn plan_to(
     found: &ResolvedTarget,
     direction: Direction,
 ) -> Result<(Goal, Plan), Vec<PlanError>> {
-    let recorded = Recorded::new(migrations, applied);
+    let applied = each_revision(migrations, applied);
+    let recorded = Recorded::new(migrations, &applied);
     let present: Vec<bool> = recorded.rows.iter().map(Option::is_some).collect();
     match target::resolve_goal(graph, migrations, found, direction, &present, &recorded.done()) {
         Ok(goal) => Ok((goal.clone(), recorded.plan(graph, migrations, &goal)?)),
@@ -141,7 +151,7 @@ pub(crate) fn plan(
     applied: &[Applied],
     goal: &Goal,
 ) -> Result<Plan, Vec<PlanError>> {
-    Recorded::new(migrations, applied).plan(graph, migrations, goal)
+    Recorded::new(migrations, &each_revision(migrations, applied)).plan(graph, migrations, goal)
 }
 
 /// The rows of the history, assigned to the files of the directory.
@@ -220,14 +230,15 @@ impl<'a> Recorded<'a> {
         let wanted = graph.with_ancestors(goal);
         for (at, row) in self.rows.iter().enumerate() {
             self.objections.extend(row.and_then(|row| match row.state {
-                RecordedState::Undoing { .. } => unfinished(graph, migrations, at, row),
+                RecordedState::Undoing { .. } | RecordedState::Failed => unfinished(graph, migrations, at, row),
                 _ => changed(&migrations[at], row),
             }));
         }
-        self.objections.extend(out_of_order(graph, migrations, &done));
         let left: Vec<usize> = graph.order().iter().copied().filter(|&at| wanted[at] && !done[at]).collect();
-        if let Some(newer) = self.ahead.iter().min() {
-            self.objections.extend(overtaken(migrations, &left, newer));
+        if graph.late_revisions() == LateRevisions::Refused {
+            self.objections.extend(out_of_order(graph, migrations, &done));
+            let newer = self.ahead.iter().min();
+            self.objections.extend(newer.into_iter().flat_map(|newer| overtaken(migrations, &left, newer)));
         }
         left
     }
@@ -253,6 +264,7 @@ impl<'a> Recorded<'a> {
         for (at, row) in self.rows.iter().enumerate() {
             self.objections.extend(row.and_then(|row| match row.state {
                 RecordedState::Applied if goes[at] => changed(&migrations[at], row),
+                RecordedState::Failed => unfinished(graph, migrations, at, row),
                 RecordedState::Undoing { .. } | RecordedState::Partial { .. } if !goes[at] => {
                     unfinished(graph, migrations, at, row)
                 }
@@ -311,7 +323,13 @@ mod tests {
     }
 
     fn section(file: &str, sum_of: &Version) -> Section {
-        Section { file: file.into(), options: Arc::default(), fingerprint: fingerprint(sum_of), checksum: sum(sum_of) }
+        Section {
+            file: file.into(),
+            options: Arc::default(),
+            fingerprint: fingerprint(sum_of),
+            checksum: Some(sum(sum_of)),
+            part: None,
+        }
     }
 
     fn fingerprint(id: &Version) -> Fingerprint {
@@ -330,6 +348,7 @@ mod tests {
             down: None,
             state: RecordedState::Applied,
             outcome: StatementOutcome::Known,
+            covers_earlier: false,
         };
         text.split_whitespace().map(row).collect()
     }

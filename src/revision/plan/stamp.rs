@@ -2,21 +2,21 @@
 
 use std::collections::HashSet;
 
-use super::{Applied, Direction, PlanError, Recorded, RecordedState, ResolvedTarget, TargetError, find};
+use super::{Applied, Direction, PlanError, Recorded, RecordedState, ResolvedTarget, TargetError, each_revision, find};
 use crate::revision::{Graph, Migration, Target, Version};
 
 /// The changes that make a history record exactly the stamped revisions.
 #[derive(Debug)]
-pub(crate) struct Stamp<'a> {
+pub(crate) struct Stamp {
     /// The positions of the revisions to record, parents first, each with the unfinished row that it replaces.
-    pub(crate) record: Vec<(usize, Option<&'a Applied>)>,
+    pub(crate) record: Vec<(usize, Option<Applied>)>,
     /// The rows to remove, newest first.
-    pub(crate) remove: Vec<&'a Applied>,
+    pub(crate) remove: Vec<Applied>,
     /// The heads of the recorded revisions after the stamp.
     pub(crate) at: Vec<Version>,
 }
 
-impl Stamp<'_> {
+impl Stamp {
     /// Returns whether the history records these revisions already.
     pub(crate) fn is_empty(&self) -> bool {
         self.record.is_empty() && self.remove.is_empty()
@@ -47,12 +47,13 @@ pub(crate) fn resolve(graph: &Graph, migrations: &[Migration], target: &Target) 
 /// # Errors
 /// Fails with the applied revisions that the directory does not have: their parents are not known. Unfinished ones are
 /// removed instead.
-pub(crate) fn stamp<'a>(
+pub(crate) fn stamp(
     graph: &Graph,
     migrations: &[Migration],
-    applied: &'a [Applied],
+    applied: &[Applied],
     wanted: &[usize],
-) -> Result<Stamp<'a>, Vec<PlanError>> {
+) -> Result<Stamp, Vec<PlanError>> {
+    let applied = &each_revision(migrations, applied);
     let known: HashSet<&Version> = migrations.iter().map(|migration| &migration.version).collect();
     let (mut unfinished, unknown): (Vec<&Applied>, Vec<&Applied>) =
         applied.iter().filter(|row| !known.contains(&row.id)).partition(|row| row.state != RecordedState::Applied);
@@ -68,8 +69,8 @@ pub(crate) fn stamp<'a>(
     unfinished.sort_by(|one, other| other.id.cmp(&one.id));
     let others = order.clone().rev().filter(|&at| !stays[at]).filter_map(|at| rows[at]);
     Ok(Stamp {
-        record: order.filter(|&at| stays[at] && !whole(at)).map(|at| (at, rows[at])).collect(),
-        remove: unfinished.into_iter().chain(others).collect(),
+        record: order.filter(|&at| stays[at] && !whole(at)).map(|at| (at, rows[at].cloned())).collect(),
+        remove: unfinished.into_iter().chain(others).cloned().collect(),
         at: graph.heads_among(&stays).into_iter().map(|at| migrations[at].version.clone()).collect(),
     })
 }

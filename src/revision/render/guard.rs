@@ -29,17 +29,16 @@ impl<W> Printer<'_, W> {
 
     /// Returns the statements that stop the script if the database is not at the expected revisions.
     pub(super) fn guard(&self, summary: &ScriptSummary<'_>, from: &str) -> String {
-        let dialect = self.history.dialect;
         let not_there = self.stops(
             &format!("the database is not at {from}"),
-            &self.history.format.has_exactly(dialect, summary.applied, summary.from),
+            &self.history.format.has_exactly(self.history, summary.applied, summary.from),
         );
         if summary.undone.is_empty() {
             return not_there;
         }
         // The versions are as in the directory, unless the database was asked. A row with other zeros would not be
         // deleted.
-        let rows = self.history.format.has_each(dialect, &summary.undone);
+        let rows = self.history.format.has_each(self.history, &summary.undone);
         let otherwise =
             "the history writes these numbers otherwise; printed without FROM, the script writes them as it does";
         not_there + &self.stops(otherwise, &rows)

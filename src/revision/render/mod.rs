@@ -60,7 +60,8 @@ mod tests {
             file: "1_a\nb.sql".into(),
             options: Arc::new(options),
             fingerprint: Fingerprint([0; 32]),
-            checksum: Checksum::new([0; 32]),
+            checksum: Some(Checksum::new([0; 32])),
+            part: None,
         };
         let way = DirectedScript { direction: Direction::Up, section: &section, statements: 1, down: None };
         let begun = begin(Dialect::Postgres, &way);

@@ -14,9 +14,10 @@ use crate::revision::history::{Elapsed, HistoryRow, HistoryTable};
 use crate::revision::journal::RecordedProgress;
 use crate::revision::lexer::ends_in_comment;
 use crate::revision::plan::{Applied, describe_heads};
+use crate::revision::policy::{ForeignKeyPolicy, SessionPolicy};
 use crate::revision::statements::Window;
 use crate::revision::{
-    BatchLimit, Batches, DirectedScript, Direction, Fingerprint, Migration, Step, TransactionMode, Version,
+    BatchLimit, Batches, DirectedScript, Direction, Fingerprint, Migration, Policy, Step, TransactionMode, Version,
 };
 use crate::sql::comment_text;
 
@@ -27,6 +28,8 @@ const PIECE: usize = 64 * 1024;
 pub(crate) struct Printer<'a, W> {
     /// The output.
     pub(crate) out: W,
+    /// The rules of the layout.
+    pub(crate) policy: &'a Policy,
     /// The history table.
     pub(crate) history: &'a HistoryTable,
     /// The settings of a PostgreSQL session.
@@ -88,6 +91,9 @@ impl<W: Write> Printer<'_, W> {
             Dialect::Sqlite => {
                 self.out.write_all(sqlite_session::opening(self.busy.as_millis()).as_bytes())?;
                 self.out.write_all(note_missing().as_bytes())?;
+                if self.policy.foreign_keys == ForeignKeyPolicy::On {
+                    writeln!(self.out, "PRAGMA foreign_keys = ON;")?;
+                }
             }
         }
         if summary.direction == Direction::Up {
@@ -105,11 +111,11 @@ impl<W: Write> Printer<'_, W> {
     /// Fails if the output cannot be written, or if the file cannot be read or has changed.
     pub(crate) fn step(
         &mut self,
-        (step, migration): (&Step, &Migration),
+        (step, migration, previous): (&Step, &Migration, Option<&Version>),
         way: &DirectedScript<'_>,
         mut batches: Batches,
     ) -> Result<(), PrintError> {
-        let revision = PrintedRevision { id: step.id(migration), description: &migration.description, way };
+        let revision = PrintedRevision { id: step.id(migration), previous, migration, way };
         let resume = step.resume.as_deref().copied();
         writeln!(
             self.out,
@@ -126,6 +132,7 @@ impl<W: Write> Printer<'_, W> {
             }
         }?;
         match self.history.dialect {
+            _ if self.policy.session == SessionPolicy::Kept => {}
             Dialect::Postgres => {
                 writeln!(self.out, "-- Nothing that this file has set reaches the next.")?;
                 self.restore()?;
@@ -216,7 +223,8 @@ pub(super) fn unchanged(batches: &Batches, way: &DirectedScript<'_>) -> Result<(
 /// A revision that is being printed.
 pub(super) struct PrintedRevision<'a> {
     pub(super) id: &'a Version,
-    pub(super) description: &'a str,
+    pub(super) previous: Option<&'a Version>,
+    pub(super) migration: &'a Migration,
     pub(super) way: &'a DirectedScript<'a>,
 }
 
@@ -230,11 +238,12 @@ pub(super) fn row<'a>(
         Dialect::Postgres => Elapsed::SinceBegin,
         Dialect::Sqlite => Elapsed::Known(Duration::ZERO),
     };
-    let PrintedRevision { id, description, way } = *revision;
+    let PrintedRevision { id, previous, migration, way } = *revision;
     HistoryRow {
         direction: way.direction,
         id,
-        description,
+        previous,
+        migration,
         checksum: way.section.checksum,
         executed,
         down: way.down,

@@ -12,7 +12,7 @@ pub(super) fn has_exactly(dialect: Dialect, applied: &[Applied], from: &[Version
     let mut conditions = vec![format!("{}(*) {equals} {}", count_of(dialect), applied.len())];
     let mut count = |rows: String, wanted: usize| conditions.push(counted(dialect, &rows, wanted));
     let unfinished = applied.iter().filter_map(|row| match row.state {
-        RecordedState::Applied => None,
+        RecordedState::Applied | RecordedState::Failed => None,
         RecordedState::Partial { done } => Some((&row.id, [state::PARTIAL, state::EARLIER_PARTIAL], done)),
         RecordedState::Undoing { done } => Some((&row.id, [state::UNDOING, state::EARLIER_UNDOING], done)),
     });

@@ -9,9 +9,8 @@ mod write;
 
 use write::HistoryStatements;
 
-use crate::dialect::Dialect;
 use crate::revision::history::{
-    ExistingHistory, HistoryChange, HistoryFormat, HistoryRecord, HistoryRow, HistoryRowError, HistoryTable,
+    ExistingHistory, HistoryChange, HistoryFormat, HistoryRecord, HistoryRow, HistoryRowError, HistoryTable, JournalUse,
 };
 use crate::revision::{Applied, Version};
 
@@ -36,16 +35,16 @@ impl HistoryFormat for NativeHistory {
         read::select(table)
     }
 
-    fn decode(&self, row: &[Option<&str>]) -> Result<Applied, HistoryRowError> {
-        read::decode(row)
+    fn decode(&self, row: &[Option<&str>]) -> Result<Option<Applied>, HistoryRowError> {
+        read::decode(row).map(Some)
     }
 
     fn select_records(&self, table: &ExistingHistory<'_>) -> String {
         read::select_records(table)
     }
 
-    fn decode_record(&self, row: &[Option<&str>]) -> Result<HistoryRecord, HistoryRowError> {
-        read::decode_record(row)
+    fn decode_record(&self, row: &[Option<&str>]) -> Result<Option<HistoryRecord>, HistoryRowError> {
+        read::decode_record(row).map(Some)
     }
 
     fn record(&self, table: &HistoryTable, row: &HistoryRow<'_>) -> String {
@@ -56,6 +55,10 @@ impl HistoryFormat for NativeHistory {
         HistoryStatements(table).change(change)
     }
 
+    fn journal_use(&self) -> JournalUse {
+        JournalUse::WhenReferred
+    }
+
     fn journal_constraint(&self) -> &'static str {
         state::CONSTRAINT
     }
@@ -64,11 +67,11 @@ impl HistoryFormat for NativeHistory {
         refer::refer_to_journal(table, name, lacks)
     }
 
-    fn has_exactly(&self, dialect: Dialect, applied: &[Applied], from: &[Version]) -> String {
-        expected::has_exactly(dialect, applied, from)
+    fn has_exactly(&self, table: &HistoryTable, applied: &[Applied], from: &[Version]) -> String {
+        expected::has_exactly(table.dialect, applied, from)
     }
 
-    fn has_each(&self, dialect: Dialect, versions: &[&Version]) -> String {
-        expected::has_each(dialect, versions)
+    fn has_each(&self, table: &HistoryTable, versions: &[&Version]) -> String {
+        expected::has_each(table.dialect, versions)
     }
 }

@@ -97,18 +97,26 @@ fn decode_with(row: &[Option<&str>], journal: &[Option<&str>]) -> Result<Applied
         state::UNDOING => Some(entry(Direction::Down, &id, journal)?),
         _ => return Err(foreign()),
     };
-    let down = text(4).and_then(Checksum::parse);
+    let down = text(4).and_then(Checksum::parse::<32>);
     Ok(match progress {
         None => {
             let (state, outcome) = (RecordedState::Applied, StatementOutcome::Known);
-            Applied { id, checksum: Checksum::parse(sum), executed: None, down, state, outcome }
+            Applied {
+                id,
+                checksum: Checksum::parse::<32>(sum),
+                executed: None,
+                down,
+                state,
+                outcome,
+                covers_earlier: false,
+            }
         }
         Some(Progress { direction, done, outcome, executed }) => {
             let state = match direction {
                 Direction::Up => RecordedState::Partial { done },
                 Direction::Down => RecordedState::Undoing { done },
             };
-            Applied { id, checksum: None, executed, down, state, outcome }
+            Applied { id, checksum: None, executed, down, state, outcome, covers_earlier: false }
         }
     })
 }
@@ -153,18 +161,18 @@ pub(super) fn decode_record(row: &[Option<&str>]) -> Result<HistoryRecord, Histo
     let text = |column: usize| row.get(column).copied().flatten().map(str::to_owned).ok_or_else(foreign);
     let number = |column: usize| text(column)?.parse::<i64>().map_err(|_| foreign());
     let statements_done = match applied.state {
-        RecordedState::Applied => number(3)?,
+        RecordedState::Applied | RecordedState::Failed => number(3)?,
         RecordedState::Partial { done } | RecordedState::Undoing { done } => i64::try_from(done).unwrap_or(i64::MAX),
     };
     Ok(HistoryRecord {
-        checksum: applied.executed.map_or_else(|| text(1), |executed| Ok(executed.to_string()))?,
-        statements_done,
+        checksum: Some(applied.executed.map_or_else(|| text(1), |executed| Ok(executed.to_string()))?),
+        statements_done: Some(statements_done),
         description: text(5)?,
-        applied_at: text(6).unwrap_or_default(),
-        duration_ms: number(7)?,
-        statements_total: number(8)?,
-        applied_by: text(9)?,
-        lockkeeper_version: text(10)?,
+        applied_at: Some(text(6).unwrap_or_default()),
+        duration_ms: Some(number(7)?),
+        statements_total: Some(number(8)?),
+        applied_by: Some(text(9)?),
+        lockkeeper_version: Some(text(10)?),
         backup: text(11).ok(),
         row: applied.clone(),
     })

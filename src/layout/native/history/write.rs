@@ -50,7 +50,7 @@ impl HistoryStatements<'_> {
         let (table, equals) = (&self.0.table, self.operator("="));
         match change {
             HistoryChange::Record(row) => self.record(row),
-            HistoryChange::Remove(id) | HistoryChange::GiveUp(id) => {
+            HistoryChange::Remove { id, .. } | HistoryChange::GiveUp { id, .. } => {
                 format!("DELETE FROM {table} WHERE revision {equals} {};\n", literal(id.as_str()))
             }
             HistoryChange::Decide { id, done, .. } => format!(
@@ -77,10 +77,10 @@ impl HistoryStatements<'_> {
             RecordedProgress::Part { total, .. } | RecordedProgress::Begun { total, .. } => (state::PARTIAL, total),
         };
         let mut sql = format!(
-            "INSERT INTO {table} AS h (revision, description, checksum, applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup, down_checksum)\nVALUES ({id}, {description}, '{checksum}', {now}, {took}, '{state}', {done}, {total}, {by}, '{version}', {backup}, {down})",
+            "INSERT INTO {table} AS h (revision, description, checksum, applied_at, duration_ms, state, statements_done, statements_total, applied_by, lockkeeper_version, backup, down_checksum)\nVALUES ({id}, {description}, {checksum}, {now}, {took}, '{state}', {done}, {total}, {by}, '{version}', {backup}, {down})",
             table = self.0.table,
             id = literal(row.id.as_str()),
-            description = self.literal(row.description),
+            description = self.literal(&row.migration.description),
             now = self.now(),
             took = self.elapsed(row.elapsed),
             done = statements(row.progress),
@@ -88,7 +88,7 @@ impl HistoryStatements<'_> {
             version = env!("CARGO_PKG_VERSION"),
             backup = row.backup.map_or("NULL".into(), |file| self.literal(file)),
             down = optional(row.down),
-            checksum = row.checksum,
+            checksum = optional(row.checksum),
         );
         if row.mode == TransactionMode::NoTransaction {
             let (plus, equals) = (self.operator("+"), self.operator("="));
@@ -102,7 +102,9 @@ impl HistoryStatements<'_> {
     fn record_downgrade(&self, row: &HistoryRow<'_>) -> String {
         let (table, id) = (&self.0.table, literal(row.id.as_str()));
         match row.progress {
-            RecordedProgress::Whole { .. } => self.change(&HistoryChange::Remove(row.id)),
+            RecordedProgress::Whole { .. } => {
+                self.change(&HistoryChange::Remove { id: row.id, previous: row.previous })
+            }
             RecordedProgress::Part { total, .. } | RecordedProgress::Begun { total, .. } => format!(
                 "UPDATE {table} SET applied_at = {now}, state = '{state}', statements_done = {done}, statements_total = {total}, applied_by = {by}, lockkeeper_version = '{version}'{backup}\nWHERE revision {equals} {id};\n",
                 equals = self.operator("="),

@@ -1,0 +1,85 @@
+//! The layout of the migration directory, and the history table that goes with it.
+
+use std::path::Path;
+
+use super::DatabaseNeed;
+use super::environment::RawEnvironment;
+use super::settings::pick;
+use crate::cli::Flags;
+use crate::database::HistoryName;
+use crate::dialect::Dialect;
+use crate::directory;
+use crate::error::Cause;
+use crate::layout::{Detected, LayoutChoice, NATIVE};
+
+/// The name of a table as the settings have it.
+#[derive(Clone, Debug)]
+pub(super) struct TableName {
+    /// The schema, if the name has one.
+    schema: Option<String>,
+    /// The name without the schema.
+    table: String,
+}
+
+/// Reads the choice of the layout.
+pub(super) fn choice(flags: &Flags, raw: &RawEnvironment) -> Result<LayoutChoice, Cause> {
+    match pick(&flags.layout, "--layout", &raw.lockkeeper_layout, "LOCKKEEPER_LAYOUT") {
+        None => Ok(LayoutChoice::Auto),
+        Some(setting) => LayoutChoice::parse(&setting.value).map_err(|reason| setting.refused(&reason)),
+    }
+}
+
+/// Returns the layout of the migration directory. A directory that cannot be read counts as one of Lockkeeper's own:
+/// whoever loads it reports why.
+///
+/// # Errors
+/// Fails if several layouts claim the directory.
+pub(super) fn detect(
+    dir: &Path,
+    dialect: Dialect,
+    choice: LayoutChoice,
+    need: DatabaseNeed,
+) -> Result<Detected, Cause> {
+    let native = Detected { layout: NATIVE, others: Vec::new(), reason: None };
+    let detected = match (choice, need) {
+        (LayoutChoice::Named(layout), _) => Ok(Detected { layout, ..native.clone() }),
+        (LayoutChoice::Auto, DatabaseNeed::Url) => directory::detect(dir, dialect, choice),
+        (LayoutChoice::Auto, DatabaseNeed::Dialect | DatabaseNeed::Nothing) => Ok(native.clone()),
+    };
+    match detected {
+        Err(Cause::NoMigrations(_)) => Ok(native),
+        detected => detected,
+    }
+}
+
+/// Reads the name of the history table: `table` or `schema.table`.
+pub(super) fn table_name(flags: &Flags, raw: &RawEnvironment) -> Result<Option<TableName>, Cause> {
+    let (variable, flag) = ("LOCKKEEPER_HISTORY_TABLE", "--history-table");
+    let Some(setting) = pick(&flags.history_table, flag, &raw.lockkeeper_history_table, variable) else {
+        return Ok(None);
+    };
+    let (schema, table) = match setting.value.split_once('.') {
+        Some((schema, table)) => (Some(schema), table),
+        None => (None, setting.value.as_str()),
+    };
+    // PostgreSQL truncates longer names without an error (manual, 4.1.1).
+    let is_valid = |name: &str| (1..=63).contains(&name.len()) && !name.contains(['.', '\0']);
+    if !is_valid(table) || !schema.is_none_or(is_valid) {
+        return Err(setting.refused("write table or schema.table, each of 1 to 63 bytes"));
+    }
+    Ok(Some(TableName { schema: schema.map(Into::into), table: table.into() }))
+}
+
+/// Returns the history table of a layout.
+pub(super) fn history_name(setting: Option<&TableName>, detected: &Detected) -> HistoryName {
+    let (schema, table) = match setting {
+        Some(TableName { schema, table }) => (schema.clone(), table.clone()),
+        None => (None, detected.layout.history_table().to_owned()),
+    };
+    HistoryName {
+        schema,
+        table,
+        format: detected.layout.history(),
+        other_tools: detected.others.iter().map(|layout| layout.name()).collect(),
+    }
+}

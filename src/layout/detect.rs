@@ -1,0 +1,88 @@
+//! Finds out which layout a directory has.
+
+use super::{Fit, LAYOUTS, Layout, Listing, NATIVE, by_name};
+
+/// The choice of a layout in the settings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LayoutChoice {
+    /// The directory and the tables of the database decide.
+    Auto,
+    /// The settings name this one.
+    Named(&'static dyn Layout),
+}
+
+/// The layout of a directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Detected {
+    /// The layout.
+    pub(crate) layout: &'static dyn Layout,
+    /// The layouts that fit the directory as well: the database decides by its tables.
+    pub(crate) others: Vec<&'static dyn Layout>,
+    /// The reason why the directory is certainly of the layout, if there is one.
+    pub(crate) reason: Option<String>,
+}
+
+impl LayoutChoice {
+    /// Parses the value of the setting.
+    ///
+    /// # Errors
+    /// Fails with a sentence that lists the names of all layouts.
+    pub(crate) fn parse(text: &str) -> Result<LayoutChoice, String> {
+        if text == "auto" {
+            return Ok(LayoutChoice::Auto);
+        }
+        let names = || LAYOUTS.map(Layout::name).join(", ");
+        match by_name(text) {
+            Some(layout) => Ok(LayoutChoice::Named(layout)),
+            None => Err(format!("\"{text}\" is no layout; write auto or one of {}", names())),
+        }
+    }
+
+    /// Returns the layout of a directory. `head` returns the beginning of a file.
+    ///
+    /// # Errors
+    /// Fails with a sentence if several layouts claim the directory.
+    pub(crate) fn resolve(self, listing: &Listing, head: impl Fn(&str) -> String) -> Result<Detected, String> {
+        let layout = match self {
+            LayoutChoice::Auto => return detect(listing, head),
+            LayoutChoice::Named(layout) => layout,
+        };
+        Ok(Detected { layout, others: Vec::new(), reason: None })
+    }
+}
+
+/// Returns whether a comment at the top of a file, before any SQL, is a mark of a tool.
+pub(super) fn has_mark(head: &str, is_mark: impl Fn(&str) -> bool) -> bool {
+    let mut top = head.lines().take_while(|line| line.trim().is_empty() || line.trim_start().starts_with("--"));
+    top.any(is_mark)
+}
+
+/// Returns the layout that a directory is certainly of, or the first that may fit it. A directory that fits none is
+/// read as Lockkeeper's own, whose messages say how files are named.
+fn detect(listing: &Listing, head: impl Fn(&str) -> String) -> Result<Detected, String> {
+    let first = listing.plain_names().filter(|name| name.ends_with(".sql")).min();
+    let head = first.map(head).unwrap_or_default();
+    let mut possible = Vec::new();
+    let mut certain: Vec<(&'static dyn Layout, String)> = Vec::new();
+    for layout in LAYOUTS {
+        match layout.fit(listing, &head) {
+            Fit::No => {}
+            Fit::Possible => possible.push(layout),
+            Fit::Certain(reason) => certain.push((layout, reason)),
+        }
+    }
+    if certain.len() > 1 {
+        let claims: Vec<String> =
+            certain.iter().map(|(layout, reason)| format!("{} ({reason})", layout.name())).collect();
+        return Err(format!(
+            "several layouts fit this directory: {}; set LOCKKEEPER_LAYOUT to one of them",
+            claims.join(", ")
+        ));
+    }
+    if let Some((layout, reason)) = certain.pop() {
+        return Ok(Detected { layout, others: Vec::new(), reason: Some(reason) });
+    }
+    let mut possible = possible.into_iter();
+    let layout = possible.next().unwrap_or(NATIVE);
+    Ok(Detected { layout, others: possible.collect(), reason: None })
+}

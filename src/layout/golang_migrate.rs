@@ -1,0 +1,195 @@
+//! The layout of golang-migrate: `<version>_<title>.up.sql` and `.down.sql`, and the table `schema_migrations` with one
+//! row, the newest version (golang-migrate 4, `source/parse.go`, `database/postgres` and `database/sqlite3`).
+
+use std::sync::Arc;
+
+use super::script_files::{self, ScriptFiles};
+use super::slug::slug;
+use super::tool_history::values::{as_text, crc32, no_text};
+use super::tool_history::{Coverage, ToolHistory, ToolTable};
+use super::{
+    DirectoryContents, DownSection, Fit, Layout, Listing, NewContent, NewRevision, NewScript, Subdirectory, TextFiles,
+    number,
+};
+use crate::dialect::Dialect;
+use crate::revision::history::{HistoryFormat, HistoryRow, HistoryTable};
+use crate::revision::needed_mode::NeededMode;
+use crate::revision::policy::{BracketPolicy, ForeignKeyPolicy, LateRevisions, MarkerPolicy, SessionPolicy};
+use crate::revision::{Direction, Migration, Policy, Section, SectionOptions, Version};
+
+/// The layout of golang-migrate.
+#[derive(Debug)]
+pub(super) struct GolangMigrate;
+
+/// The rules by which golang-migrate runs scripts. A version that comes late is covered by the row of the newest one.
+static POLICY: Policy = Policy {
+    session: SessionPolicy::Kept,
+    late: LateRevisions::Refused,
+    brackets: BracketPolicy::LeftOut,
+    markers: MarkerPolicy::Comments,
+    foreign_keys: ForeignKeyPolicy::Off,
+    without_transaction: "put it into a file without BEGIN and COMMIT",
+};
+
+impl Layout for GolangMigrate {
+    fn name(&self) -> &'static str {
+        "golang-migrate"
+    }
+
+    fn fit(&self, listing: &Listing, _: &str) -> Fit {
+        if listing.plain_names().any(|name| parse(name).is_some()) { Fit::Possible } else { Fit::No }
+    }
+
+    fn history_table(&self) -> &'static str {
+        "schema_migrations"
+    }
+
+    fn policy(&self) -> &'static Policy {
+        &POLICY
+    }
+
+    fn version(&self, text: &str) -> Option<Version> {
+        number::unsigned(text)
+    }
+
+    fn read(&self, listing: Listing, dialect: Dialect, files: &mut dyn TextFiles) -> DirectoryContents {
+        let (mut found, mut downs) = (Vec::new(), Vec::new());
+        for name in listing.plain_names() {
+            match parse(name) {
+                Some((version, title, Direction::Up)) => {
+                    let description = title.replace('_', " ").into();
+                    found.push(ScriptFiles { version, description, up: name.into(), down: None });
+                }
+                Some((version, _, Direction::Down)) => downs.push((version, name)),
+                None => {}
+            }
+        }
+        for files in &mut found {
+            let down = downs.iter().find(|(version, _)| *version == files.version);
+            files.down = down.map(|(_, name)| (*name).into());
+        }
+        script_files::read(found, Vec::new(), |file| section(files, file, dialect))
+    }
+
+    fn read_down(&self, migration: &Migration, dialect: Dialect, files: &mut dyn TextFiles) -> DownSection {
+        migration.down.as_ref().map(|file| section(files, file, dialect)).transpose()
+    }
+
+    fn describe_empty(&self, _: &[Subdirectory]) -> String {
+        super::describe_empty("VERSION_TITLE.up.sql")
+    }
+
+    fn next_version(&self, newest: Option<&Version>, now: &str) -> Option<Version> {
+        number::next(newest, now, number::unsigned)
+    }
+
+    fn history(&self) -> &'static dyn HistoryFormat {
+        &ToolHistory(GolangMigrateTable)
+    }
+
+    fn scaffold(&self, revision: &NewRevision<'_>) -> Option<Vec<NewScript>> {
+        let title = slug(revision.message)?;
+        let (up, down) = match revision.content {
+            NewContent::Change | NewContent::Join => ("", ""),
+            NewContent::Written { up, down } => (up, down),
+        };
+        // `migrate create -seq` writes six digits.
+        let file = |kind: &str, text: &str| NewScript {
+            file: format!("{:0>6}_{title}.{kind}.sql", revision.version),
+            text: text.into(),
+        };
+        Some(vec![file("up", up), file("down", down)])
+    }
+}
+
+/// Parses the name of a file of SQL: the version, the title and the direction. golang-migrate ignores every other name.
+fn parse(name: &str) -> Option<(Version, &str, Direction)> {
+    let (version, rest) = name.split_once('_')?;
+    let version = number::unsigned(version)?;
+    let stem = rest.strip_suffix(".sql")?;
+    // The title reaches up to the last such part of the name: `30_x.up..sql` has one, too.
+    let parts = [(".up", Direction::Up), (".down", Direction::Down)];
+    let ends = parts.into_iter().filter_map(|(part, direction)| {
+        let at = stem.rfind(part)?;
+        let behind = &stem[at + part.len()..];
+        (behind.is_empty() || behind.starts_with('.')).then_some((at, direction))
+    });
+    let (at, direction) = ends.max_by_key(|&(at, _)| at)?;
+    Some((version, &stem[..at], direction))
+}
+
+/// Reads a script. golang-migrate sends a file as one query, which is one transaction unless its only statement refuses
+/// transactions.
+fn section(files: &mut dyn TextFiles, file: &str, dialect: Dialect) -> Result<Section, String> {
+    let mut mode = NeededMode::new(dialect);
+    let fingerprint = files.read(file, &mut |_| {}, &mut |piece| {
+        mode.read(piece);
+        Ok(())
+    });
+    let fingerprint = fingerprint.map_err(|problem| format!("{file}{problem}"))?;
+    let options = Arc::new(SectionOptions { mode: mode.finish(), ..SectionOptions::default() });
+    Ok(Section { file: file.into(), options, fingerprint, checksum: None, part: None })
+}
+
+/// The table `schema_migrations` with the columns `version` and `dirty`.
+#[derive(Debug)]
+struct GolangMigrateTable;
+
+impl ToolTable for GolangMigrateTable {
+    fn version(&self, text: &str) -> Option<Version> {
+        number::unsigned(text)
+    }
+
+    fn coverage(&self) -> Coverage {
+        Coverage::Earlier
+    }
+
+    fn lock(&self, database: &str, schema: &str, table: &str) -> Option<i64> {
+        // database/util.go, `GenerateAdvisoryLockId`.
+        const SALT: u32 = 1_486_364_155;
+        Some(i64::from(crc32(format!("{schema}\0{table}\0{database}").as_bytes()).wrapping_mul(SALT)))
+    }
+
+    fn create(&self, dialect: Dialect, table: &str) -> String {
+        match dialect {
+            Dialect::Postgres => format!(
+                "CREATE TABLE IF NOT EXISTS {table} (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL);\n"
+            ),
+            Dialect::Sqlite => format!(
+                "CREATE TABLE IF NOT EXISTS {table} (version uint64,dirty bool);\nCREATE UNIQUE INDEX IF NOT EXISTS version_unique ON {table} (version);\n"
+            ),
+        }
+    }
+
+    fn rows(&self, dialect: Dialect, table: &str) -> String {
+        let none = no_text(dialect);
+        // A dirty -1 stands for a failed way down to the beginning.
+        let is_version = crate::sql::operator(dialect, ">=");
+        format!(
+            "SELECT {} AS version, {none} AS checksum, CASE WHEN dirty THEN 'failed' ELSE 'applied' END AS state, \
+             {none} AS description, {none} AS applied_at, {none} AS duration_ms FROM {table} WHERE version {is_version} 0",
+            as_text(dialect, "version")
+        )
+    }
+
+    fn apply(&self, table: &HistoryTable, row: &HistoryRow<'_>) -> String {
+        set_version(table, Some(row.id), "FALSE")
+    }
+
+    fn begin(&self, table: &HistoryTable, row: &HistoryRow<'_>) -> String {
+        set_version(table, Some(row.id), "TRUE")
+    }
+
+    fn remove(&self, table: &HistoryTable, _: &Version, previous: Option<&Version>) -> String {
+        set_version(table, previous, "FALSE")
+    }
+}
+
+/// Returns the statements that replace the row.
+fn set_version(table: &HistoryTable, version: Option<&Version>, dirty: &str) -> String {
+    let table = &table.table;
+    let insert = version.map_or(String::new(), |version| {
+        format!("INSERT INTO {table} (version, dirty) VALUES ({version}, {dirty});\n")
+    });
+    format!("DELETE FROM {table};\n{insert}")
+}

@@ -1,0 +1,68 @@
+//! Reads the rows of a tool's history, together with those of the journal.
+
+use super::{Coverage, ToolTable};
+use crate::revision::history::{HistoryRecord, HistoryRowError};
+use crate::revision::journal::JournalEntry;
+use crate::revision::{Applied, Direction, RecordedState};
+
+/// The number of columns before those of the journal.
+const COLUMNS: usize = 6;
+
+/// Reads a row. Returns `None` for a row of the journal that no longer means anything: the tool itself has finished or
+/// undone its script since.
+///
+/// # Errors
+/// Fails if the tool does not write such a row.
+pub(super) fn applied<T: ToolTable>(tool: &T, row: &[Option<&str>]) -> Result<Option<Applied>, HistoryRowError> {
+    let text = |column: usize| row.get(column).copied().flatten();
+    let version = text(0).unwrap_or_default();
+    let foreign = |problem: &str| {
+        HistoryRowError::Foreign(format!("the history table has a row that its tool does not write: {problem}"))
+    };
+    let id = tool.version(version).ok_or_else(|| foreign(&format!("version \"{version}\"")))?;
+    let entry = JournalEntry::decode(row.get(COLUMNS..).unwrap_or_default());
+    let recorded = text(2).map(|state| state == "applied");
+    let applied = Applied {
+        checksum: text(1).and_then(|sum| tool.checksum(sum)),
+        covers_earlier: recorded.is_some() && tool.coverage() == Coverage::Earlier,
+        ..Applied::new(id)
+    };
+    let unfinished = |entry: JournalEntry| {
+        let (done, outcome, executed) = (entry.done, entry.outcome, entry.executed);
+        let state = match entry.direction {
+            Direction::Up => RecordedState::Partial { done },
+            Direction::Down => RecordedState::Undoing { done },
+        };
+        Applied { state, outcome, executed, checksum: None, ..applied.clone() }
+    };
+    Ok(match (recorded, entry.map(|entry| (entry.direction, entry))) {
+        (Some(true), None | Some((Direction::Up, _))) => Some(applied),
+        (Some(false) | None, Some((Direction::Up, entry))) => Some(unfinished(entry)),
+        (Some(_), Some((Direction::Down, entry))) => Some(unfinished(entry)),
+        (Some(false), None) => Some(Applied { state: RecordedState::Failed, ..applied }),
+        (None, _) => None,
+    })
+}
+
+/// Reads a row with all its columns, as [`applied`] does.
+///
+/// # Errors
+/// Fails as [`applied`] does.
+pub(super) fn record<T: ToolTable>(tool: &T, row: &[Option<&str>]) -> Result<Option<HistoryRecord>, HistoryRowError> {
+    let Some(applied) = applied(tool, row)? else {
+        return Ok(None);
+    };
+    let text = |column: usize| row.get(column).copied().flatten().map(str::to_owned);
+    let statements_done = match applied.state {
+        RecordedState::Partial { done } | RecordedState::Undoing { done } => i64::try_from(done).ok(),
+        RecordedState::Applied | RecordedState::Failed => None,
+    };
+    Ok(Some(HistoryRecord {
+        checksum: applied.executed.map(|executed| executed.to_string()).or_else(|| text(1)),
+        description: text(3).unwrap_or_default(),
+        applied_at: text(4),
+        duration_ms: text(5).and_then(|duration| duration.parse().ok()),
+        statements_done,
+        ..HistoryRecord::new(applied)
+    }))
+}
