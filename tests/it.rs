@@ -125,6 +125,8 @@ mod kubernetes_restore;
 mod kubernetes_rules;
 #[path = "it/kubernetes_security.rs"]
 mod kubernetes_security;
+#[path = "it/layout_tools.rs"]
+mod layout_tools;
 #[path = "it/leftovers.rs"]
 mod leftovers;
 #[path = "it/literals.rs"]

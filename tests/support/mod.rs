@@ -17,6 +17,7 @@ pub mod lease;
 pub mod ledger;
 pub mod manifests;
 pub mod migration_tools;
+pub mod other_tools;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod process;

