@@ -241,6 +241,8 @@ mod two_databases;
 mod unrecorded_tables;
 #[path = "it/usage.rs"]
 mod usage;
+#[path = "it/variables.rs"]
+mod variables;
 #[path = "it/verbs_files.rs"]
 mod verbs_files;
 #[path = "it/verbs_read.rs"]

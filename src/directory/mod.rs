@@ -2,6 +2,7 @@
 
 pub(crate) mod dialects;
 mod listing;
+mod variables;
 pub(crate) mod write;
 
 use std::io::{self, Read};
@@ -76,6 +77,8 @@ impl MigrationDir {
             .map_err(|error| BatchError::Text(crate::revision::text::TextError::Io(error)))?;
         let batches = Batches::new(Box::new(file), self.dialect, section.options.mode);
         let batches = batches.with_policy(self.layout.policy());
+        // A variable without a value was found when the script was inspected.
+        let batches = batches.with_variables(variables::values(section).unwrap_or_default());
         Ok(match &section.part {
             Some(part) => batches.with_part(part),
             None => batches,
@@ -103,6 +106,7 @@ impl MigrationDir {
     ) -> Result<usize, Vec<String>> {
         let file = &section.file;
         section.check_supported()?;
+        variables::values(section)?;
         let (mut problems, mut count) = (Vec::new(), 0);
         let describe = |error: &BatchError| vec![format!("{file}{error}")];
         let mut batches = self.open(section).map_err(|error| describe(&error))?.with_backslash(*reading);

@@ -18,6 +18,7 @@ use super::script_problem::switches_foreign_keys;
 use super::sections::{SectionMarkers, TextPart};
 use super::statements::{Statement, Window, WindowScan, scan};
 use super::text::{SourceState, Text, TextError};
+use super::variables::VariableValues;
 use super::{Fingerprint, Policy, TransactionMode};
 
 /// The place where a batch may end.
@@ -74,6 +75,7 @@ pub struct Batches {
     markers: SectionMarkers,
     literals: Literals,
     brackets: BracketPolicy,
+    variables: VariableValues,
     /// The statements of the next batch that are left out, by their bytes in the pending text.
     left_out: Vec<Range<usize>>,
     /// The number of problems that batches have listed so far, and the number of those left out after them.
@@ -99,6 +101,7 @@ impl Batches {
             markers: SectionMarkers::default(),
             literals: Literals::new(Backslash::Ordinary),
             brackets: BracketPolicy::Refused,
+            variables: VariableValues::default(),
             left_out: Vec::new(),
         }
     }
@@ -117,6 +120,11 @@ impl Batches {
         self.text = self.text.with_part(part.start..part.end);
         self.place = SourcePosition { line: part.line, column: 1 };
         self
+    }
+
+    /// Sets the values of the variables in the script.
+    pub(crate) fn with_variables(self, variables: VariableValues) -> Batches {
+        Batches { variables, ..self }
     }
 
     /// Sets how the server reads the string literals at the beginning of the script.
@@ -297,7 +305,11 @@ impl Batches {
                 text[bytes.clone()].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect();
             text.replace_range(bytes, &blanks);
         }
-        Batch { text, marker, ..batch }
+        let batch = Batch { text, marker, ..batch };
+        match self.variables.is_empty() {
+            true => batch,
+            false => self.variables.apply(batch, self.dialect, self.mode),
+        }
     }
 }
 

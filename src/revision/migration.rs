@@ -78,6 +78,8 @@ pub(crate) struct SectionOptions {
     pub(crate) statement_timeout: Option<Duration>,
     /// The reason why the revision cannot be undone; `None` means that it may be undone.
     pub(crate) irreversible: Option<String>,
+    /// The names of the variables in the section, which are replaced by their values.
+    pub(crate) variables: Box<[Box<str>]>,
     /// The reason why only another tool can run the section; `None` means that it can be run.
     pub(crate) unsupported: Option<String>,
 }

@@ -27,6 +27,7 @@ mod statement_batch;
 pub(crate) mod statements;
 pub(crate) mod target;
 pub(crate) mod text;
+pub(crate) mod variables;
 pub(crate) mod version;
 
 pub(crate) use backslash::Backslash;

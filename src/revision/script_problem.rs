@@ -23,6 +23,8 @@ pub(crate) enum ScriptProblem {
     Backslash(EscapeReason),
     /// The statement makes the server read what follows in another encoding.
     ClientEncoding,
+    /// The value of a variable begins or ends a statement.
+    VariableDividesStatement,
 }
 
 /// The mode in which the file runs.
@@ -63,6 +65,10 @@ impl ScriptProblem {
                 "it is a command of the sqlite3 shell, not SQL: remove the line"
             }
             (ScriptProblem::Backslash(reason), _) => return reason.advice(),
+            (ScriptProblem::VariableDividesStatement, _) => {
+                "the value of a variable here or below begins or ends a statement: give it a value that does not, or \
+                 write that statement into the file"
+            }
             (ScriptProblem::ClientEncoding, _) => {
                 "files are sent as UTF-8, and this statement makes the server read what follows in another \
                  encoding: remove it"

@@ -60,6 +60,7 @@ impl Directives {
             "depends" => self.depends = Some(parents(value)?),
             "lock-timeout" => self.options.lock_timeout = Some(parse_duration(value)?),
             "statement-timeout" => self.options.statement_timeout = Some(parse_duration(value)?),
+            "vars" => self.options.variables = variables(value)?,
             "irreversible" if value.is_empty() => {
                 return Err("irreversible needs a reason: -- irreversible: why".into());
             }
@@ -67,6 +68,22 @@ impl Directives {
             name => misspelt(name, &["depends", "lock-timeout", "statement-timeout", "irreversible"])?,
         }
         Ok(())
+    }
+}
+
+/// Parses the names of variables.
+fn variables(names: &str) -> Result<Box<[Box<str>]>, String> {
+    let is_name = |name: &&str| {
+        let mut letters = name.bytes();
+        let is_letter = |letter: u8| letter.is_ascii_alphabetic() || letter == b'_';
+        letters.next().is_some_and(is_letter) && letters.all(|letter| is_letter(letter) || letter.is_ascii_digit())
+    };
+    if names.is_empty() {
+        return Err("vars needs names: -- vars: NAME OTHER_NAME".into());
+    }
+    match names.split_whitespace().find(|name| !is_name(name)) {
+        Some(name) => Err(format!("\"{name}\" is no name of a variable; write letters, digits and underscores")),
+        None => Ok(names.split_whitespace().map(Into::into).collect()),
     }
 }
 
