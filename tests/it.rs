@@ -127,6 +127,8 @@ mod kubernetes_rules;
 mod kubernetes_security;
 #[path = "it/layout_tools.rs"]
 mod layout_tools;
+#[path = "it/layouts/mod.rs"]
+mod layouts;
 #[path = "it/leftovers.rs"]
 mod leftovers;
 #[path = "it/literals.rs"]

@@ -43,6 +43,7 @@ use crate::layout::{self, NATIVE};
 use crate::request::MigrationRequest;
 use crate::revision::other_tools::LayoutByTable;
 use crate::revision::{Direction, Target};
+use crate::stage::layout_tables::layouts_by_table;
 
 /// The result of a command.
 pub enum CommandOutput {
@@ -82,11 +83,17 @@ pub(crate) enum OutputFormat {
 pub async fn run(cli: &Cli, config: &DatabaseConfig, context: &RunContext) -> Result<CommandOutput, Failure> {
     // Boxed, because the compiler gives up on the layout of futures that are nested too deeply.
     let result = Box::pin(dispatch(cli, config, context)).instrument(context.span.clone()).await;
-    let found = match result {
-        Err(Failure { cause: Cause::Layout(found), .. }) if found.len() == 1 => found,
-        result => return result,
+    let Err(failure) = result else { return result };
+    let found = match failure {
+        Failure { cause: Cause::Layout(ref found), .. } => found.clone(),
+        // The files may be those of another tool, whose names are not ours.
+        Failure { stage: Stage::Load, cause: Cause::Invalid(_), .. } => {
+            layouts_by_table(&config.database, &config.history, &config.wait_policy).await
+        }
+        failure => return Err(failure),
     };
-    let config = with_layout_of(config, &found[0])?;
+    let [found] = &found[..] else { return Err(failure) };
+    let config = with_layout_of(config, found)?;
     Box::pin(dispatch(cli, &config, context)).instrument(context.span.clone()).await
 }
 

@@ -1,5 +1,7 @@
 //! `repair --done` and `repair --again`: record the outcome of a statement without a transaction if a run has left it
-//! open.
+//! open, or of a revision that another tool has recorded as failed.
+
+use std::time::Duration;
 
 use crate::config::DatabaseConfig;
 use crate::database::{ApplyError, Canceller, Locked};
@@ -7,9 +9,12 @@ use crate::directory::MigrationDir;
 use crate::entrypoint::lock_settings;
 use crate::error::{Cause, Failure, Stage};
 use crate::masking::excerpt;
-use crate::revision::history::HistoryChange;
+use crate::revision::history::{Elapsed, HistoryChange, HistoryRow};
+use crate::revision::journal::RecordedProgress;
 use crate::revision::plan::{Resume, StatementOutcome};
-use crate::revision::{Applied, BatchLimit, Direction, Fingerprint, Migration, RecordedState, Section};
+use crate::revision::{
+    Applied, BatchLimit, Direction, Fingerprint, Migration, RecordedState, Section, TransactionMode,
+};
 use crate::signal::Cancel;
 use crate::stage::rewrite_history::rewrite_history;
 use crate::stage::wait::wait;
@@ -34,7 +39,7 @@ pub(crate) enum Decision {
 pub(crate) async fn decide(config: &DatabaseConfig, decision: Decision, cancel: &Cancel) -> Result<String, Failure> {
     let directory = load(config)?;
     let (_, applied) = wait(&config.database, &config.history, &config.wait_policy, cancel).await?;
-    if open(&applied).is_none() {
+    if open(&applied).is_none() && failed_in_tool(&applied).is_none() {
         return Ok("no statement is open".into());
     }
     with_lock(&lock_settings(config), cancel, async |locked: &mut Locked, canceller| {
@@ -52,15 +57,13 @@ async fn run_locked(
     cancel: &Cancel,
 ) -> Result<String, Failure> {
     let applied = history(locked, Stage::Plan).await?;
+    if let Some(row) = failed_in_tool(&applied) {
+        return decide_revision(directory, row, decision, locked, &mut canceller, cancel).await;
+    }
     let Some((row, direction, resume)) = open(&applied) else {
         return Ok("no statement is open any more".into());
     };
-    let Ok(index) = directory.migrations.binary_search_by(|migration| migration.version.cmp(&row.id)) else {
-        let message =
-            format!("the file of revision {} is not in this directory: run this with the image that has it", row.id);
-        return Err(Failure::new(Stage::Load, Cause::Invalid(vec![message])));
-    };
-    let statement = statement(directory, &directory.migrations[index], direction, resume)?;
+    let statement = statement(directory, find(directory, row)?, direction, resume)?;
     let (done, executed, effect) = match decision {
         Decision::Done => (resume.done + 1, statement.executed, "is marked as done, the next run goes on behind it"),
         Decision::Again => (resume.done, resume.executed, "will be run again by the next run"),
@@ -68,6 +71,55 @@ async fn run_locked(
     rewrite_history(locked, &mut canceller, &[HistoryChange::Decide { id: &row.id, done, executed }], cancel).await?;
     tracing::info!("lockkeeper {} goes on with revision {}", direction.verb(), row.id);
     Ok(format!("{} {effect}", statement.description))
+}
+
+/// Returns the migration of a row.
+fn find<'a>(directory: &'a MigrationDir, row: &Applied) -> Result<&'a Migration, Failure> {
+    let found = directory.migrations.binary_search_by(|migration| migration.version.cmp(&row.id));
+    let missing = |_| {
+        let message =
+            format!("the file of revision {} is not in this directory: run this with the image that has it", row.id);
+        Failure::new(Stage::Load, Cause::Invalid(vec![message]))
+    };
+    found.map(|index| &directory.migrations[index]).map_err(missing)
+}
+
+/// Returns the row of a revision that the tool of the history has recorded as failed.
+fn failed_in_tool(applied: &[Applied]) -> Option<&Applied> {
+    applied.iter().find(|row| row.state == RecordedState::Failed)
+}
+
+/// Records a revision that has failed in another tool as applied, or as not applied.
+async fn decide_revision(
+    directory: &MigrationDir,
+    row: &Applied,
+    decision: Decision,
+    locked: &mut Locked,
+    canceller: &mut Canceller,
+    cancel: &Cancel,
+) -> Result<String, Failure> {
+    let (migration, previous) = (find(directory, row)?, directory.previous(&row.id));
+    let give_up = HistoryChange::GiveUp { id: &row.id, previous };
+    let record = HistoryChange::Record(HistoryRow {
+        direction: Direction::Up,
+        id: &row.id,
+        previous,
+        migration,
+        checksum: migration.up.checksum,
+        executed: migration.up.fingerprint,
+        down: None,
+        progress: RecordedProgress::Whole { statements: 0 },
+        // The row is inserted once, in whatever mode the script runs.
+        mode: TransactionMode::Transaction,
+        backup: None,
+        elapsed: Elapsed::Known(Duration::ZERO),
+    });
+    let (changes, effect) = match decision {
+        Decision::Done => (vec![give_up, record], "is recorded as applied"),
+        Decision::Again => (vec![give_up], "will be run again by the next run"),
+    };
+    rewrite_history(locked, canceller, &changes, cancel).await?;
+    Ok(format!("revision {} {effect}", row.id))
 }
 
 /// Returns the row with the open statement, the direction of its script, and the point at which to resume. There is at

@@ -64,11 +64,8 @@ impl Layout for GolangMigrate {
                 None => {}
             }
         }
-        for files in &mut found {
-            let down = downs.iter().find(|(version, _)| *version == files.version);
-            files.down = down.map(|(_, name)| (*name).into());
-        }
-        script_files::read(found, Vec::new(), |file| section(files, file, dialect))
+        let problems = script_files::pair(&mut found, downs);
+        script_files::read(found, problems, |file| section(files, file, dialect))
     }
 
     fn read_down(&self, migration: &Migration, dialect: Dialect, files: &mut dyn TextFiles) -> DownSection {
@@ -102,20 +99,15 @@ impl Layout for GolangMigrate {
     }
 }
 
-/// Parses the name of a file of SQL: the version, the title and the direction. golang-migrate ignores every other name.
+/// Parses the name of a script: the version, the title and the direction. golang-migrate ignores every other name.
 fn parse(name: &str) -> Option<(Version, &str, Direction)> {
     let (version, rest) = name.split_once('_')?;
     let version = number::unsigned(version)?;
-    let stem = rest.strip_suffix(".sql")?;
-    // The title reaches up to the last such part of the name: `30_x.up..sql` has one, too.
-    let parts = [(".up", Direction::Up), (".down", Direction::Down)];
-    let ends = parts.into_iter().filter_map(|(part, direction)| {
-        let at = stem.rfind(part)?;
-        let behind = &stem[at + part.len()..];
-        (behind.is_empty() || behind.starts_with('.')).then_some((at, direction))
-    });
+    // The title reaches up to the last such part: `30_x.up..sql` has one, too.
+    let parts = [(".up.", Direction::Up), (".down.", Direction::Down)];
+    let ends = parts.into_iter().filter_map(|(part, direction)| Some((rest.rfind(part)?, direction)));
     let (at, direction) = ends.max_by_key(|&(at, _)| at)?;
-    Some((version, &stem[..at], direction))
+    Some((version, &rest[..at], direction))
 }
 
 /// Reads a script. golang-migrate sends a file as one query, which is one transaction unless its only statement refuses
@@ -140,14 +132,21 @@ impl ToolTable for GolangMigrateTable {
         number::unsigned(text)
     }
 
+    fn explain(&self, version: &str) -> Option<String> {
+        (version == "-1").then(|| {
+            "golang-migrate has failed to undo the first migration, as its row with the version -1 says, and not which of its statements took effect: complete or undo them by hand, then delete that row, or set it to the first version and to not dirty".into()
+        })
+    }
+
     fn coverage(&self) -> Coverage {
         Coverage::Earlier
     }
 
-    fn lock(&self, database: &str, schema: &str, table: &str) -> Option<i64> {
-        // database/util.go, `GenerateAdvisoryLockId`.
+    fn locks(&self, database: &str, schema: &str, table: &str) -> Vec<i64> {
+        // database/util.go, `GenerateAdvisoryLockId`. Opened by a URL, the name of the database is the path of the URL.
         const SALT: u32 = 1_486_364_155;
-        Some(i64::from(crc32(format!("{schema}\0{table}\0{database}").as_bytes()).wrapping_mul(SALT)))
+        let key = |database: &str| crc32(format!("{schema}\0{table}\0{database}").as_bytes()).wrapping_mul(SALT);
+        [key(&format!("/{database}")), key(database)].map(i64::from).to_vec()
     }
 
     fn create(&self, dialect: Dialect, table: &str) -> String {
@@ -163,11 +162,9 @@ impl ToolTable for GolangMigrateTable {
 
     fn rows(&self, dialect: Dialect, table: &str) -> String {
         let none = no_text(dialect);
-        // A dirty -1 stands for a failed way down to the beginning.
-        let is_version = crate::sql::operator(dialect, ">=");
         format!(
             "SELECT {} AS version, {none} AS checksum, CASE WHEN dirty THEN 'failed' ELSE 'applied' END AS state, \
-             {none} AS description, {none} AS applied_at, {none} AS duration_ms FROM {table} WHERE version {is_version} 0",
+             {none} AS description, {none} AS applied_at, {none} AS duration_ms FROM {table}",
             as_text(dialect, "version")
         )
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::detect::has_mark;
 use super::line_sections::{self, LineMeaning, LineReader};
 use super::slug::slug;
-use super::tool_history::values::{TimeZone, as_text, is_version, no_text, time};
+use super::tool_history::values::{TimeZone, as_text, crc32, is_version, no_text, time};
 use super::tool_history::{ToolHistory, ToolTable};
 use super::{
     DirectoryContents, DownSection, Fit, Layout, Listing, NewContent, NewRevision, NewScript, Subdirectory, TextFiles,
@@ -42,7 +42,7 @@ impl Layout for Goose {
 
     fn fit(&self, listing: &Listing, head: &str) -> Fit {
         let is_marked = has_mark(head, |line| annotation(line).is_some());
-        match is_marked && listing.plain_names().any(|name| parse(name).is_some()) {
+        match is_marked && listing.plain_names().any(|name| matches!(parse(name), Some(Ok(_)))) {
             true => Fit::Certain("its files have lines that begin with -- +goose".into()),
             false => Fit::No,
         }
@@ -62,8 +62,14 @@ impl Layout for Goose {
 
     fn read(&self, listing: Listing, _: Dialect, files: &mut dyn TextFiles) -> DirectoryContents {
         let mut contents = DirectoryContents::default();
-        let mut names: Vec<(Version, &str)> =
-            listing.plain_names().filter_map(|name| Some((parse(name)?, name))).collect();
+        let mut names: Vec<(Version, &str)> = Vec::new();
+        for name in listing.plain_names() {
+            match parse(name) {
+                Some(Ok(version)) => names.push((version, name)),
+                Some(Err(problem)) => contents.problems.push(format!("{name}: {problem}")),
+                None => {}
+            }
+        }
         names.sort();
         for two in names.windows(2).filter(|two| two[0].0 == two[1].0) {
             let [(version, one), (_, other)] = two else { continue };
@@ -104,7 +110,10 @@ impl Layout for Goose {
     fn scaffold(&self, revision: &NewRevision<'_>) -> Option<Vec<NewScript>> {
         let name = slug(revision.message)?;
         let (up, down) = match revision.content {
-            NewContent::Change | NewContent::Join => ("", ""),
+            NewContent::Change | NewContent::Join => (
+                "-- +goose StatementBegin\nSELECT 'up SQL query';\n-- +goose StatementEnd\n",
+                "-- +goose StatementBegin\nSELECT 'down SQL query';\n-- +goose StatementEnd\n",
+            ),
             NewContent::Written { up, down } => (up, down),
         };
         // `goose create -s` writes five digits.
@@ -115,11 +124,17 @@ impl Layout for Goose {
     }
 }
 
-/// Parses the name of a migration in SQL or Go. goose ignores every other name.
-fn parse(name: &str) -> Option<Version> {
+/// Parses the name of a migration in SQL or Go. Returns `None` for a name that goose ignores, and a sentence for one that
+/// it refuses.
+fn parse(name: &str) -> Option<Result<Version, String>> {
+    let is_sql = name.ends_with(".sql");
     let is_program = name.ends_with(".go") && !name.ends_with("_test.go");
-    let (version, _) = name.split_once('_').filter(|_| is_program || name.ends_with(".sql"))?;
-    number::signed(version).filter(|version| *version > number::signed("0").unwrap_or_else(|| version.clone()))
+    let version = name.split_once('_').and_then(|(version, _)| number::signed(version));
+    match version.filter(|version| !version.as_str().starts_with(['-', '0'])) {
+        Some(version) if is_sql || is_program => Some(Ok(version)),
+        None if is_sql => Some(Err("its name has to begin with a number from 1 and an underscore".into())),
+        _ => None,
+    }
 }
 
 /// Reads a migration from its file.
@@ -143,9 +158,11 @@ fn migration(version: Version, name: &str, files: &mut dyn TextFiles) -> Result<
     Ok(Migration { version, description, parents: None, up, down })
 }
 
-/// Returns the words behind `+goose` in an annotation.
-fn annotation(line: &str) -> Option<&str> {
-    line.strip_prefix("--")?.trim().strip_prefix("+goose")?.strip_prefix(' ').map(str::trim)
+/// Returns the words of an annotation in upper case: a comment line that has `+goose` anywhere.
+fn annotation(line: &str) -> Option<String> {
+    let comment = line.trim().strip_prefix("--")?;
+    let (before, behind) = comment.split_once("+goose")?;
+    Some([before.replace("--", ""), behind.replace("--", "")].concat().trim().to_ascii_uppercase())
 }
 
 /// The annotations of a file.
@@ -165,16 +182,20 @@ impl LineReader for GooseLines {
                 _ => Ok(LineMeaning::Text),
             };
         };
-        match (annotation, section) {
-            ("Up", None) if !self.has_sections => {
+        if line.starts_with([' ', '\t']) {
+            return Err("the line has white space before its -- +goose".into());
+        }
+        match (annotation.as_str(), section) {
+            ("UP", None) if !self.has_sections => {
                 self.has_sections = true;
                 return Ok(LineMeaning::Begin(Direction::Up));
             }
-            ("Down", Some(Direction::Up)) => return Ok(LineMeaning::Begin(Direction::Down)),
-            ("Up" | "Down", _) => return Err(format!("-- +goose {annotation} is not expected here")),
+            ("DOWN", Some(Direction::Up)) => return Ok(LineMeaning::Begin(Direction::Down)),
+            ("UP" | "DOWN", _) => return Err(format!("-- +goose {annotation} is not expected here")),
             ("NO TRANSACTION", _) => self.mode = TransactionMode::NoTransaction,
-            ("ENVSUB ON" | "ENVSUBST ON", _) => self.substitutes = true,
-            _ => {}
+            ("ENVSUB ON", _) => self.substitutes = true,
+            ("ENVSUB OFF" | "STATEMENTBEGIN" | "STATEMENTEND", _) => {}
+            _ => return Err(format!("\"{}\" is no annotation of goose", line.trim())),
         }
         Ok(LineMeaning::Text)
     }
@@ -194,6 +215,11 @@ struct GooseTable;
 impl ToolTable for GooseTable {
     fn version(&self, text: &str) -> Option<Version> {
         number::signed(text)
+    }
+
+    fn locks(&self, _: &str, _: &str, _: &str) -> Vec<i64> {
+        // lock/postgres.go, `DefaultLockID`: the CRC-32 of "goose".
+        vec![i64::from(crc32(b"goose"))]
     }
 
     fn create(&self, dialect: Dialect, table: &str) -> String {

@@ -1,5 +1,7 @@
 //! Layouts in which a file is a script as a whole, up or down.
 
+use std::collections::HashMap;
+
 use super::DirectoryContents;
 use crate::revision::{Migration, Section, Version};
 
@@ -13,6 +15,20 @@ pub(super) struct ScriptFiles {
     pub(super) up: Box<str>,
     /// The path of the down script in the directory, if there is one.
     pub(super) down: Option<Box<str>>,
+}
+
+/// Gives each revision its down script. Returns a problem for each down script without its up script.
+pub(super) fn pair(found: &mut [ScriptFiles], downs: Vec<(Version, &str)>) -> Vec<String> {
+    let mut by_version: HashMap<Version, &mut ScriptFiles> =
+        found.iter_mut().map(|files| (files.version.clone(), files)).collect();
+    let mut problems = Vec::new();
+    for (version, name) in downs {
+        match by_version.get_mut(&version) {
+            Some(files) => files.down = Some(name.into()),
+            None => problems.push(format!("{name}: a down script without its up script")),
+        }
+    }
+    problems
 }
 
 /// Reads the up scripts with `section`. Two revisions of one version are a problem.

@@ -70,10 +70,8 @@ impl Layout for SqlxMigrate {
                 }
             }
         }
-        for files in &mut found {
-            let down = downs.iter().find(|(version, _)| *version == files.version);
-            files.down = down.map(|(_, name)| (*name).into());
-        }
+        // sqlx ignores a down script without its up script.
+        script_files::pair(&mut found, downs);
         script_files::read(found, problems, |file| section(files, file))
     }
 
@@ -104,7 +102,7 @@ impl Layout for SqlxMigrate {
             NewContent::Written { up, down } => (up, down),
         };
         let file = |kind: &str, text: &str| NewScript {
-            file: format!("{}_{words}.{kind}.sql", revision.version),
+            file: format!("{:0>4}_{words}.{kind}.sql", revision.version),
             text: text.into(),
         };
         Some(vec![file("up", up), file("down", down)])
@@ -171,9 +169,9 @@ impl ToolTable for SqlxTable {
         Checksum::parse::<48>(text)
     }
 
-    fn lock(&self, database: &str, _: &str, _: &str) -> Option<i64> {
+    fn locks(&self, database: &str, _: &str, _: &str) -> Vec<i64> {
         // sqlx-postgres/src/migrate.rs, `generate_lock_id`.
-        Some(0x3d32_ad9e * i64::from(crc32(database.as_bytes())))
+        vec![0x3d32_ad9e * i64::from(crc32(database.as_bytes()))]
     }
 
     fn create(&self, dialect: Dialect, table: &str) -> String {

@@ -17,10 +17,10 @@ pub trait HistoryFormat: Debug + Send + Sync {
         &[]
     }
 
-    /// Returns the key of the advisory lock that the tool of the history takes on PostgreSQL. Returns `None` if it takes
-    /// none, or if the history is Lockkeeper's own.
-    fn tool_lock(&self, _database: &str, _schema: &str, _table: &str) -> Option<i64> {
-        None
+    /// Returns the keys of the advisory locks that the tool of the history may take on PostgreSQL: none if it takes none,
+    /// or if the history is Lockkeeper's own.
+    fn tool_locks(&self, _database: &str, _schema: &str, _table: &str) -> Vec<i64> {
+        Vec::new()
     }
 
     /// Returns the statement that creates the table if it does not exist.

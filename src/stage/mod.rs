@@ -8,6 +8,7 @@ pub(crate) mod export;
 pub(crate) mod foreign_history;
 pub(crate) mod guard;
 pub(crate) mod import;
+pub(crate) mod layout_tables;
 pub(crate) mod lock;
 pub(crate) mod migrate;
 pub(crate) mod rehearse;

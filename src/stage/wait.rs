@@ -11,8 +11,8 @@ use crate::database::url::DatabaseTarget;
 use crate::database::{self, Database, DatabaseError, DatabaseErrorKind, HistoryName};
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::Applied;
-use crate::revision::other_tools::{ForeignHistory, LayoutByTable};
 use crate::signal::Cancel;
+use crate::stage::layout_tables::find_layouts;
 
 /// The number of logins that may fail before the run gives up: servers lock accounts.
 const MAX_LOGINS: u32 = 3;
@@ -95,22 +95,6 @@ pub(crate) async fn wait(
     }
 }
 
-/// Returns the layouts whose history tables a database has, if it has none of the configured name and the directory fits
-/// several layouts.
-async fn layouts_by_table(database: &mut Database, history: &HistoryName) -> Result<Vec<LayoutByTable>, DatabaseError> {
-    if history.other_tools.is_empty() || database.has_history() {
-        return Ok(Vec::new());
-    }
-    let (_, schema) = database.history_place();
-    let found = database.foreign_histories().await?.into_iter();
-    let found = found.filter(|found| schema.as_deref().is_none_or(|schema| found.is_in_schema(schema)));
-    let layout = |found: ForeignHistory| {
-        let layout = history.other_tools.iter().find(|layout| found.tool.layout == Some(layout))?;
-        Some(LayoutByTable { layout, table: found.table })
-    };
-    Ok(found.filter_map(layout).collect())
-}
-
 /// The reason why an attempt failed.
 enum AttemptError {
     /// The error of the database, and the target for display.
@@ -176,7 +160,7 @@ impl WaitState {
             };
             let no_answer = |_| DatabaseError::new(DatabaseErrorKind::Unreachable, "no answer to the second question");
             let applied = tokio::time::timeout(self.policy.attempt, database.history()).await.map_err(no_answer)?;
-            let found = layouts_by_table(&mut database, history).await?;
+            let found = find_layouts(&mut database, history).await?;
             Ok((database, applied?, found))
         };
         match tokio::time::timeout(remaining, connect).await {

@@ -71,7 +71,7 @@ impl<'a> PgDatabase<'a> {
         let mut command = clean_command(postgres_program("pg_dump"));
         self.server.set_connection(&mut command, &self.name);
         // The journal stays when the scripts that needed it are undone.
-        command.args(["--schema-only", "--no-owner", "--exclude-table=lockkeeper_history_journal"]);
+        command.args(["--schema-only", "--no-owner", "--exclude-table=*_journal"]);
         let dump = must_run(command);
         // Newer versions frame their output with \restrict and a random word.
         let boring = |line: &&str| !(line.is_empty() || line.starts_with("--") || line.starts_with('\\'));

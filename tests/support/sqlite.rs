@@ -41,7 +41,7 @@ pub fn schema(path: &Path) -> String {
     // The journal stays when the scripts that needed it are undone.
     query(
         path,
-        "select sql || ';' from sqlite_schema where sql is not null and tbl_name <> 'lockkeeper_history_journal' \
+        "select sql || ';' from sqlite_schema where sql is not null and tbl_name not like '%\\_journal' escape '\\' \
          order by type, name;",
     )
 }

@@ -28,7 +28,7 @@ pub(crate) fn key(database: &str, schema: &str, table: &str) -> i64 {
 fn locks(key: i64) -> String {
     let bits = key.cast_unsigned();
     format!(
-        "locktype = 'advisory' AND granted AND objsubid = 1 AND classid = {} AND objid = {}",
+        "(locktype = 'advisory' AND granted AND objsubid = 1 AND classid = {} AND objid = {})",
         bits >> 32,
         bits & 0xffff_ffff,
     )
@@ -166,28 +166,37 @@ impl Postgres {
                 self.unlock_pooled_backend(backend).await?;
                 Err(self.transaction_pooler_error())
             }
-            _ => self.try_tool_lock().await,
+            _ => self.try_tool_locks().await,
         }
     }
 
-    /// Returns the key of the lock that the tool of the history takes.
-    fn tool_key(&self) -> Option<i64> {
+    /// Returns the keys of the locks that the tool of the history may take.
+    fn tool_keys(&self) -> Vec<i64> {
         let SessionFacts { format, database, schema, table, .. } = &self.facts;
-        format.tool_lock(database, schema.as_deref().unwrap_or_default(), table)
+        format.tool_locks(database, schema.as_deref().unwrap_or_default(), table)
     }
 
-    /// Tries to take the lock of the tool of the history, after our own. Our own lock is released while that tool holds
-    /// its lock.
-    async fn try_tool_lock(&mut self) -> Result<bool, DatabaseError> {
-        let Some(tool_key) = self.tool_key() else {
-            return Ok(true);
-        };
-        let row = self.row(format!("SELECT pg_catalog.pg_try_advisory_lock({tool_key})")).await?;
-        let is_taken: bool = column(&row, 0)?;
-        if !is_taken {
-            self.rows(format!("SELECT pg_catalog.pg_advisory_unlock({})", self.key())).await?;
+    /// Tries to take the locks of the tool of the history, after our own. Our own lock is released while that tool holds
+    /// one of its locks.
+    async fn try_tool_locks(&mut self) -> Result<bool, DatabaseError> {
+        let keys = self.tool_keys();
+        for (number, key) in keys.iter().enumerate() {
+            let row = self.row(format!("SELECT pg_catalog.pg_try_advisory_lock({key})")).await?;
+            if !column::<bool>(&row, 0)? {
+                self.unlock(&[&keys[..number], &[self.key()]].concat()).await?;
+                return Ok(false);
+            }
         }
-        Ok(is_taken)
+        Ok(true)
+    }
+
+    /// Releases one hold of each of these locks.
+    async fn unlock(&mut self, keys: &[i64]) -> Result<(), DatabaseError> {
+        let unlock = keys.iter().map(|key| format!("SELECT pg_catalog.pg_advisory_unlock({key});\n"));
+        match keys.is_empty() {
+            true => Ok(()),
+            false => self.rows(unlock.collect()).await.map(drop),
+        }
     }
 
     /// Opens the monitor session. On failure the lock is released: nothing was changed, and behind a pooler the lock
@@ -260,14 +269,15 @@ impl Postgres {
     /// Describes the session that holds the lock: pid, application, address, age, state and the beginning of its query,
     /// with secrets masked. Returns `None` when no session holds it.
     pub(crate) async fn holder(&mut self) -> Result<Option<String>, DatabaseError> {
+        let keys = std::iter::once(self.key()).chain(self.tool_keys());
+        let conditions: Vec<String> = keys.map(locks).collect();
         let sql = format!(
             "SELECT pg_catalog.format('pid %s, %s from %s, connected for %s s, %s: %s', l.pid, coalesce(nullif(a.application_name, ''), 'no application name'), \
              coalesce(pg_catalog.host(a.client_addr), 'a local socket'), extract(epoch from pg_catalog.clock_timestamp() - a.backend_start)::bigint, \
              coalesce(a.state, 'state unknown'), coalesce(pg_catalog.left(pg_catalog.split_part(a.query, E'\\n', 1), 80), '')) \
-             FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid WHERE {} \
+             FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid WHERE ({}) \
              AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())",
-            self.tool_key()
-                .map_or_else(|| locks(self.key()), |key| format!("({} OR {})", locks(self.key()), locks(key)))
+            conditions.join(" OR ")
         );
         let rows = self.rows(sql).await?;
         rows.first().map(|row| column(row, 0).map(|holder: String| mask_query(&holder))).transpose()
@@ -277,9 +287,7 @@ impl Postgres {
     pub(crate) async fn release(mut self) -> Result<UnlockResult, DatabaseError> {
         let unlock = format!("pg_catalog.pg_advisory_unlock({})", self.key());
         // Before our own, so that nobody who has our lock waits for that of the tool.
-        if let Some(key) = self.tool_key() {
-            self.rows(format!("SELECT pg_catalog.pg_advisory_unlock({key})")).await?;
-        }
+        self.unlock(&self.tool_keys()).await?;
         let row = self.row(format!("SELECT {unlock} AND {unlock}")).await?;
         let ours: bool = column(&row, 0)?;
         // The lock is free and everything is committed: an error while the session is closed does not matter.

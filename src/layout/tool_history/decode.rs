@@ -16,10 +16,12 @@ const COLUMNS: usize = 6;
 pub(super) fn applied<T: ToolTable>(tool: &T, row: &[Option<&str>]) -> Result<Option<Applied>, HistoryRowError> {
     let text = |column: usize| row.get(column).copied().flatten();
     let version = text(0).unwrap_or_default();
-    let foreign = |problem: &str| {
-        HistoryRowError::Foreign(format!("the history table has a row that its tool does not write: {problem}"))
+    let unreadable = || {
+        HistoryRowError::Foreign(tool.explain(version).unwrap_or_else(|| {
+            format!("the history table has a row that its tool does not write: version \"{version}\"")
+        }))
     };
-    let id = tool.version(version).ok_or_else(|| foreign(&format!("version \"{version}\"")))?;
+    let id = tool.version(version).ok_or_else(unreadable)?;
     let entry = JournalEntry::decode(row.get(COLUMNS..).unwrap_or_default());
     let recorded = text(2).map(|state| state == "applied");
     let applied = Applied {

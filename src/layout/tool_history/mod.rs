@@ -20,14 +20,19 @@ pub(super) trait ToolTable: Debug + Send + Sync {
     /// Parses the text of a version. Returns `None` for a text that the tool does not write.
     fn version(&self, text: &str) -> Option<Version>;
 
+    /// Returns a sentence about a row of the tool that stands for no revision, by the text of its version.
+    fn explain(&self, _version: &str) -> Option<String> {
+        None
+    }
+
     /// Returns the meaning of a row for the earlier revisions of the directory.
     fn coverage(&self) -> Coverage {
         Coverage::OneRevision
     }
 
-    /// Returns the key of the advisory lock that the tool takes on PostgreSQL. Returns `None` if it takes none.
-    fn lock(&self, _database: &str, _schema: &str, _table: &str) -> Option<i64> {
-        None
+    /// Returns the keys of the advisory locks that the tool may take on PostgreSQL; none if it takes none.
+    fn locks(&self, _database: &str, _schema: &str, _table: &str) -> Vec<i64> {
+        Vec::new()
     }
 
     /// Parses the checksum of a row as the query [`ToolTable::rows`] has it.
@@ -77,8 +82,8 @@ pub(super) enum Coverage {
 pub(super) struct ToolHistory<T>(pub T);
 
 impl<T: ToolTable> HistoryFormat for ToolHistory<T> {
-    fn tool_lock(&self, database: &str, schema: &str, table: &str) -> Option<i64> {
-        self.0.lock(database, schema, table)
+    fn tool_locks(&self, database: &str, schema: &str, table: &str) -> Vec<i64> {
+        self.0.locks(database, schema, table)
     }
 
     fn create(&self, table: &HistoryTable) -> String {
