@@ -5,7 +5,7 @@ use crate::config::DatabaseConfig;
 use crate::directory::write::{self, NewFile};
 use crate::directory::{MigrationDir, dialects};
 use crate::error::{Cause, Failure, Stage};
-use crate::layout::{NATIVE, NewContent, NewRevision};
+use crate::layout::{NATIVE, NewContent, NewRevision, NewScript};
 use crate::revision::Version;
 
 /// Writes the files of a new revision that depends on the present heads.
@@ -84,8 +84,13 @@ impl RevisionBase {
         let scripts = self.directory.layout.scaffold(&revision).ok_or_else(|| {
             Cause::Usage(format!("-m {message:?} leaves nothing for a file name: write some ASCII letters or digits"))
         })?;
-        let path = |file: String| self.directory.path.join(file);
-        Ok(scripts.into_iter().map(|script| NewFile { path: path(script.file), text: script.text }).collect())
+        let directory = &self.directory.path;
+        let new_file = |script: NewScript| NewFile {
+            path: directory.join(&script.file),
+            new_folder: script.file.split_once('/').map(|(folder, _)| directory.join(folder)),
+            text: script.text,
+        };
+        Ok(scripts.into_iter().map(new_file).collect())
     }
 }
 

@@ -16,6 +16,8 @@ use crate::safe_file;
 pub(crate) struct NewFile {
     /// The path of the file.
     pub(crate) path: PathBuf,
+    /// The folder of the file, if it is created together with its files.
+    pub(crate) new_folder: Option<PathBuf>,
     /// The content of the file.
     pub(crate) text: String,
 }
@@ -42,23 +44,40 @@ pub(crate) fn lock_directory(path: &Path) -> Result<DirectoryLock, Cause> {
     Ok(DirectoryLock { _directory: directory })
 }
 
+/// The files and folders that a call has created so far.
+#[derive(Default)]
+struct Created<'a> {
+    files: Vec<&'a Path>,
+    folders: Vec<&'a Path>,
+}
+
 /// Writes the files in this order. Each file gets its name when its whole text is written.
 ///
 /// # Errors
-/// Fails with the first file that cannot be written; no file stays then.
+/// Fails with the first file that cannot be written, or if a new folder exists; neither a file nor a folder stays then.
 pub(crate) fn write(files: &[NewFile]) -> Result<(), Cause> {
-    // The texts of all files are on the disk before the first file gets its name.
-    let prepared = files.iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
-    let mut named = Vec::new();
-    let published = publish(files, prepared, &mut named);
-    if published.is_err() {
-        for path in named {
-            if let Err(error) = fs::remove_file(path) {
+    let mut created = Created::default();
+    let written = write_all(files, &mut created);
+    if written.is_err() {
+        let files = created.files.into_iter().map(|path| (path, fs::remove_file(path)));
+        for (path, removed) in files.chain(created.folders.into_iter().map(|path| (path, fs::remove_dir(path)))) {
+            if let Err(error) = removed {
                 tracing::warn!("{} was written and cannot be removed: {error}", path.display());
             }
         }
     }
-    published
+    written
+}
+
+fn write_all<'a>(files: &'a [NewFile], created: &mut Created<'a>) -> Result<(), Cause> {
+    let folders: BTreeSet<&Path> = files.iter().filter_map(|file| file.new_folder.as_deref()).collect();
+    for folder in folders {
+        fs::create_dir(folder).map_err(write_error(folder))?;
+        created.folders.push(folder);
+    }
+    // The texts of all files are on the disk before the first file gets its name.
+    let prepared = files.iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+    publish(files, prepared, created)
 }
 
 /// Writes the text to a hidden temporary file, which is removed when the value is dropped. The hidden file that a
@@ -79,13 +98,14 @@ fn prepare(file: &NewFile) -> Result<NamedTempFile, Cause> {
 fn publish<'a>(
     files: &'a [NewFile],
     prepared: Vec<NamedTempFile<File>>,
-    named: &mut Vec<&'a Path>,
+    created: &mut Created<'a>,
 ) -> Result<(), Cause> {
     for (file, hidden) in files.iter().zip(prepared) {
         hidden.persist_noclobber(&file.path).map_err(|refused| write_error(&file.path)(refused.error))?;
-        named.push(&file.path);
+        created.files.push(&file.path);
     }
-    let directories: BTreeSet<&Path> = files.iter().filter_map(|file| file.path.parent()).collect();
+    let paths = files.iter().flat_map(|file| [Some(&file.path), file.new_folder.as_ref()]).flatten();
+    let directories: BTreeSet<&Path> = paths.filter_map(|path| path.parent()).collect();
     for directory in directories {
         safe_file::open_directory(directory).and_then(|open| open.sync_all()).map_err(write_error(directory))?;
     }
@@ -101,7 +121,7 @@ mod tests {
     use super::*;
 
     fn file(path: PathBuf) -> NewFile {
-        NewFile { path, text: "-- new\n".into() }
+        NewFile { path, new_folder: None, text: "-- new\n".into() }
     }
 
     fn names(directory: &Path) -> Vec<String> {
@@ -131,5 +151,18 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         write(&[file(directory.path().join("a")), file(directory.path().join("gone/b"))]).unwrap_err();
         assert_eq!(names(directory.path()), [""; 0]);
+    }
+
+    #[test]
+    fn a_new_folder_comes_with_its_files_or_not_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("1_one");
+        let in_folder = |name: &str| NewFile { new_folder: Some(folder.clone()), ..file(folder.join(name)) };
+        write(&[in_folder("up.sql"), file(directory.path().join("gone/b"))]).unwrap_err();
+        assert_eq!(names(directory.path()), [""; 0]);
+        write(&[in_folder("up.sql"), in_folder("down.sql")]).unwrap();
+        assert_eq!(names(&folder), ["down.sql", "up.sql"]);
+        write(&[in_folder("other.sql")]).unwrap_err();
+        assert_eq!(names(&folder), ["down.sql", "up.sql"]);
     }
 }
