@@ -10,7 +10,7 @@ use super::tool_history::values::{TimeZone, as_text, crc32, is_version, no_text,
 use super::tool_history::{ToolHistory, ToolTable};
 use super::{
     DirectoryContents, DownSection, Fit, Layout, Listing, NewContent, NewRevision, NewScript, Subdirectory, TextFiles,
-    number,
+    number, one_file,
 };
 use crate::dialect::Dialect;
 use crate::revision::history::{HistoryFormat, HistoryRow, HistoryTable};
@@ -61,31 +61,15 @@ impl Layout for Goose {
     }
 
     fn read(&self, listing: Listing, _: Dialect, files: &mut dyn TextFiles) -> DirectoryContents {
-        let mut contents = DirectoryContents::default();
-        let mut names: Vec<(Version, &str)> = Vec::new();
+        let (mut names, mut problems) = (Vec::new(), Vec::new());
         for name in listing.plain_names() {
             match parse(name) {
                 Some(Ok(version)) => names.push((version, name)),
-                Some(Err(problem)) => contents.problems.push(format!("{name}: {problem}")),
+                Some(Err(problem)) => problems.push(format!("{name}: {problem}")),
                 None => {}
             }
         }
-        names.sort();
-        for two in names.windows(2).filter(|two| two[0].0 == two[1].0) {
-            let [(version, one), (_, other)] = two else { continue };
-            contents.problems.push(format!("two files claim version {version}: {one}, {other}"));
-        }
-        names.dedup_by(|later, earlier| later.0 == earlier.0);
-        for (version, name) in names {
-            match migration(version.clone(), name, files) {
-                Ok(migration) => contents.migrations.push(migration),
-                Err(problem) => {
-                    contents.problems.push(problem);
-                    contents.unread.push(version);
-                }
-            }
-        }
-        contents
+        one_file::read(names, problems, |version, name| migration(version, name, files))
     }
 
     fn read_down(&self, migration: &Migration, _: Dialect, files: &mut dyn TextFiles) -> DownSection {
@@ -152,10 +136,9 @@ fn migration(version: Version, name: &str, files: &mut dyn TextFiles) -> Result<
         };
         return Ok(Migration { version, description, parents: None, up, down: None });
     }
-    let sections = line_sections::read(files, name, &mut GooseLines::default())?;
-    let up = sections.up.ok_or_else(|| format!("{name}: the line -- +goose Up is missing"))?;
+    let sections = one_file::sections(files, name, &mut GooseLines::default(), "-- +goose Up")?;
     let down = sections.down.map(|_| name.into());
-    Ok(Migration { version, description, parents: None, up, down })
+    Ok(Migration { version, description, parents: None, up: sections.up, down })
 }
 
 /// Returns the words of an annotation in upper case: a comment line that has `+goose` anywhere.

@@ -5,15 +5,19 @@
 //! layout knows how versions are written and ordered, and how files are named.
 
 mod contents;
+mod dbmate;
 mod detect;
 mod golang_migrate;
 mod goose;
 mod line_sections;
 pub mod native;
 mod number;
+mod one_file;
 mod script_files;
 mod slug;
+mod sql_migrate;
 mod sqlx_migrate;
+mod text_version;
 mod tool_history;
 
 use std::ffi::OsString;
@@ -30,8 +34,14 @@ use crate::revision::{Fingerprint, Migration, Policy, Section, Version};
 pub const NATIVE: &dyn Layout = &native::Native;
 
 /// All layouts. Of those that fit a directory alike, the first one is used for a database without a history.
-pub(crate) const LAYOUTS: [&dyn Layout; 4] =
-    [NATIVE, &golang_migrate::GolangMigrate, &sqlx_migrate::SqlxMigrate, &goose::Goose];
+pub(crate) const LAYOUTS: [&dyn Layout; 6] = [
+    NATIVE,
+    &golang_migrate::GolangMigrate,
+    &sqlx_migrate::SqlxMigrate,
+    &goose::Goose,
+    &dbmate::Dbmate,
+    &sql_migrate::SqlMigrate,
+];
 
 /// Returns the reason why a directory has no migrations; `form` is the form of their names.
 fn describe_empty(form: &str) -> String {

@@ -4,6 +4,7 @@
 mod decode;
 mod expected;
 pub(super) mod values;
+pub(super) mod version_rows;
 
 use std::fmt::Debug;
 

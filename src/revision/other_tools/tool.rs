@@ -161,6 +161,7 @@ static TOOLS: [Tool; 17] = [
     Tool { name: "Ecto", table: "schema_migrations", columns: &["version", "inserted_at"], ..Tool::PLAIN },
     Tool {
         name: "dbmate or Rails",
+        layout: Some("dbmate"),
         table: "schema_migrations",
         columns: &["version"],
         others: &["dirty", "inserted_at"],
@@ -179,6 +180,7 @@ static TOOLS: [Tool; 17] = [
     },
     Tool {
         name: "sql-migrate",
+        layout: Some("sql-migrate"),
         table: "gorp_migrations",
         columns: &["id", "applied_at"],
         version: "id",

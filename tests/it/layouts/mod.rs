@@ -1,8 +1,10 @@
 //! Tests of the layouts of other tools: Lockkeeper and the tool continue each other's work.
 
 mod choice;
+mod dbmate;
 mod golang_migrate;
 mod goose;
+mod sql_migrate;
 mod sqlx_migrate;
 mod traps;
 
