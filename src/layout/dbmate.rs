@@ -140,8 +140,8 @@ fn mark(line: &str) -> Option<(Direction, &str)> {
 
 /// Returns the mode that the options of a section ask for. dbmate ignores an option that it does not know.
 fn mode(options: &str) -> TransactionMode {
-    let pairs = options.split_whitespace().filter_map(|option| option.split_once(':'));
-    match pairs.filter(|(key, _)| *key == "transaction").last() {
+    let mut pairs = options.split_whitespace().filter_map(|option| option.split_once(':'));
+    match pairs.rfind(|(key, _)| *key == "transaction") {
         Some((_, "false")) => TransactionMode::NoTransaction,
         _ => TransactionMode::Transaction,
     }
