@@ -64,14 +64,15 @@ impl Outcome {
         };
         let current_revision = migrated.revision.as_deref().unwrap_or("base");
         let backup = display(migrated.backup);
-        let (direction, count) = (migrated.done.direction, migrated.done.revisions.len());
+        let (direction, count) = (migrated.done.direction, migrated.done.count());
         let action = direction.done();
-        let message = match (count, &backup, direction) {
+        let message = match (count.total(), &backup, direction) {
             (0, _, Direction::Up) => format!("nothing pending, the database is at {current_revision}"),
             (0, _, Direction::Down) => format!("nothing to undo, the database is at {current_revision}"),
-            (1, None, _) => format!("up to date at {current_revision}: 1 revision {action}"),
-            (_, None, _) => format!("up to date at {current_revision}: {count} revisions {action}"),
-            (_, Some(file), _) => format!("up to date at {current_revision}: {count} {action}, backup {file}"),
+            (_, None, _) => format!("up to date at {current_revision}: {count} {action}"),
+            (_, Some(file), _) => {
+                format!("up to date at {current_revision}: {} {action}, backup {file}", count.total())
+            }
         };
         Outcome { message, revision: migrated.revision, backup, ..outcome.with_completed(migrated.done) }
     }

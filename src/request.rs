@@ -49,7 +49,8 @@ impl MigrationRequest {
         let MigrationDir { graph, migrations, .. } = &self.directory;
         let (goal, plan) = plan::plan_to(graph, migrations, applied, &self.target, self.direction)
             .map_err(|errors| plan_failure(&errors))?;
-        Ok((goal, self.check_ahead(plan)?))
+        let plan = self.complete(plan, &goal, applied)?;
+        Ok((goal, plan))
     }
 
     /// Returns the plan that is left to reach the goal.
@@ -59,6 +60,15 @@ impl MigrationRequest {
     pub(crate) fn plan(&self, goal: &Goal, applied: &[Applied]) -> Result<Plan, Failure> {
         let MigrationDir { graph, migrations, .. } = &self.directory;
         let plan = plan::plan(graph, migrations, applied, goal).map_err(|errors| plan_failure(&errors))?;
+        self.complete(plan, goal, applied)
+    }
+
+    /// Adds the repeatable scripts to a plan.
+    ///
+    /// # Errors
+    /// Fails with `strict` if the database has revisions that the directory does not know.
+    fn complete(&self, mut plan: Plan, goal: &Goal, applied: &[Applied]) -> Result<Plan, Failure> {
+        plan::add_repeatables(&mut plan, &self.directory.graph, &self.directory.repeatables, goal, applied);
         self.check_ahead(plan)
     }
 
@@ -133,7 +143,7 @@ impl MigrationRequest {
         mut backslash: Backslash,
     ) -> Result<InspectedDir<'_>, Failure> {
         let mut inspections = Vec::new();
-        inspections.resize_with(self.directory.migrations.len(), || None);
+        inspections.resize_with(self.directory.migrations.len() + self.directory.repeatables.len(), || None);
         let mut problems = Vec::new();
         // Only a downgrade compares the files with the history.
         let rows: HashMap<&Version, &Applied> = match plan.direction {
@@ -141,7 +151,7 @@ impl MigrationRequest {
             Direction::Down => applied.iter().map(|row| (&row.id, row)).collect(),
         };
         for step in &plan.steps {
-            let migration = &self.directory.migrations[step.migration];
+            let migration = self.directory.migration(step.migration);
             let inspected = match plan.direction {
                 Direction::Up => self.inspect_upgrade(migration, &mut backslash),
                 Direction::Down => {

@@ -167,6 +167,8 @@ mod random_writer;
 mod rehearse;
 #[path = "it/rehearse_isolated.rs"]
 mod rehearse_isolated;
+#[path = "it/repeatables.rs"]
+mod repeatables;
 #[path = "it/replaced_tables.rs"]
 mod replaced_tables;
 #[path = "it/restore.rs"]

@@ -7,6 +7,7 @@ use crate::directory::{MigrationDir, dialects};
 use crate::entrypoint::{self, MigratedDatabase};
 use crate::error::{Cause, Failure, Stage};
 use crate::request::MigrationRequest;
+use crate::revision::plan::ScriptCount;
 use crate::revision::{Backslash, Direction, Migration, Version, plan};
 use crate::signal::Cancel;
 use crate::stage::foreign_history::refuse_foreign_history;
@@ -26,9 +27,9 @@ pub(crate) async fn check(config: &DatabaseConfig, cancel: &Cancel) -> Result<Mi
     request.inspect(&plan, &applied, database.server().backslash)?;
     refuse_foreign_history(&mut database, &request.directory).await?;
     for step in &plan.steps {
-        tracing::info!("pending: {}", request.directory.migrations[step.migration].up.file);
+        tracing::info!("pending: {}", request.directory.migration(step.migration).up.file);
     }
-    Err(Failure::new(Stage::Plan, Cause::Pending { steps: plan.steps.len() }))
+    Err(Failure::new(Stage::Plan, Cause::Pending { steps: plan.count() }))
 }
 
 /// Reads all migration files of every dialect that has a directory to their ends, without a database.
@@ -44,10 +45,10 @@ pub(crate) fn offline(config: &DatabaseConfig) -> Result<String, Failure> {
 /// Checks one dialect's directory, and returns a summary of its revisions and heads if all its files are valid.
 fn check_offline(config: &DatabaseConfig, dialect: Dialect) -> Result<String, Cause> {
     let directory = MigrationDir::load(&config.dir, dialect, config.layout_choice)?;
-    let MigrationDir { graph, migrations, .. } = &directory;
+    let MigrationDir { graph, migrations, repeatables, .. } = &directory;
     let mut backslash = Backslash::Ordinary;
     let inspect_both = |migration| inspect_both_directions(&directory, migration, &mut backslash);
-    let mut problems: Vec<String> = migrations.iter().flat_map(inspect_both).collect();
+    let mut problems: Vec<String> = migrations.iter().chain(repeatables).flat_map(inspect_both).collect();
     match plan::find(graph, migrations, &config.target, Direction::Up) {
         Err(error) if problems.is_empty() => return Err(Cause::from_plan_errors(&[error])),
         Err(error) => problems.insert(0, error.to_string()),
@@ -57,9 +58,9 @@ fn check_offline(config: &DatabaseConfig, dialect: Dialect) -> Result<String, Ca
         return Err(Cause::Invalid(problems));
     }
     let heads: Vec<Version> = graph.heads().into_iter().map(|index| migrations[index].version.clone()).collect();
-    let revisions = if migrations.len() == 1 { "revision" } else { "revisions" };
+    let count = ScriptCount { revisions: migrations.len(), repeatables: repeatables.len() };
     let head = if heads.len() == 1 { "head" } else { "heads" };
-    Ok(format!("{} {} {revisions}, {head} {}", dialects::name(dialect), migrations.len(), plan::list(&heads)))
+    Ok(format!("{} {count}, {head} {}", dialects::name(dialect), plan::list(&heads)))
 }
 
 /// Returns the problems of both files of a revision, one line each.

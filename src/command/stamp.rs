@@ -88,7 +88,7 @@ impl StampWork<'_> {
         if !stamp.record.is_empty() && locked.database().is_empty().await.map_err(planning_failure)? {
             tracing::warn!("the database is empty: nothing of what is recorded now is in it");
         }
-        let newest = applied.iter().map(|row| &row.id).max().map(ToString::to_string);
+        let newest = plan::newest(&applied).map(ToString::to_string);
         let range = RevisionRange { from: newest, to: revision(&stamp), guarded: None };
         let safety = backup(locked, &mut canceller, &self.config.backup, &range, context).await?;
         self.log_removed_rows(&stamp);

@@ -7,6 +7,7 @@ use crate::config::DatabaseConfig;
 use crate::entrypoint::{self, MigratedDatabase};
 use crate::error::{Cause, Failure, Stage};
 use crate::request::MigrationRequest;
+use crate::revision::plan::ScriptCount;
 use crate::revision::{Applied, Direction};
 use crate::signal::Cancel;
 use crate::stage::wait::wait;
@@ -72,8 +73,8 @@ enum SchemaCheck {
 
 /// The reason why the schema does not have all revisions of this image yet.
 enum NotMigrated {
-    /// This number of revisions is pending.
-    Pending(usize),
+    /// This number of revisions and repeatable scripts is pending.
+    Pending(ScriptCount),
     /// A revision is recorded as unfinished, which prevents a plan. The run that is working on it may finish it at any
     /// moment.
     Unfinished(Box<Failure>),
@@ -87,7 +88,7 @@ enum NotMigrated {
 fn check_history(request: &MigrationRequest, applied: &[Applied]) -> Result<SchemaCheck, Failure> {
     match request.resolve(applied) {
         Ok((_, plan)) if plan.steps.is_empty() => Ok(SchemaCheck::UpToDate(entrypoint::migrated_database(&plan))),
-        Ok((_, plan)) => Ok(SchemaCheck::NotUpToDate(NotMigrated::Pending(plan.steps.len()))),
+        Ok((_, plan)) => Ok(SchemaCheck::NotUpToDate(NotMigrated::Pending(plan.count()))),
         Err(failure) if entrypoint::has_unfinished(applied) => {
             Ok(SchemaCheck::NotUpToDate(NotMigrated::Unfinished(Box::new(failure))))
         }
@@ -109,7 +110,7 @@ impl fmt::Display for NotMigrated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NotMigrated::Pending(steps) => {
-                write!(f, "ready, but revisions are pending ({steps}): waiting for the run that applies them")
+                write!(f, "ready, but {} pending: waiting for the run that applies them", steps.with_verb())
             }
             NotMigrated::Unfinished(failure) => write!(
                 f,

@@ -10,7 +10,7 @@ use crate::database::HistoryName;
 use crate::dialect::Dialect;
 use crate::directory;
 use crate::error::Cause;
-use crate::layout::{Detected, LayoutChoice, NATIVE};
+use crate::layout::{Detected, LayoutChoice, Listing, NATIVE};
 
 /// The name of a table as the settings have it.
 #[derive(Clone, Debug)]
@@ -29,8 +29,8 @@ pub(super) fn choice(flags: &Flags, raw: &RawEnvironment) -> Result<LayoutChoice
     }
 }
 
-/// Returns the layout of the migration directory. A directory that cannot be read counts as one of Lockkeeper's own:
-/// whoever loads it reports why.
+/// Returns the layout of the migration directory. A directory that cannot be read counts as one of the
+/// chosen layout, or of Lockkeeper's own: whoever loads it reports why.
 ///
 /// # Errors
 /// Fails if several layouts claim the directory.
@@ -40,15 +40,17 @@ pub(super) fn detect(
     choice: LayoutChoice,
     need: DatabaseNeed,
 ) -> Result<Detected, Cause> {
-    let native = Detected { layout: NATIVE, others: Vec::new(), reason: None };
-    let detected = match (choice, need) {
-        (LayoutChoice::Named(layout), _) => Ok(Detected { layout, ..native.clone() }),
-        (LayoutChoice::Auto, DatabaseNeed::Url) => directory::detect(dir, dialect, choice),
-        (LayoutChoice::Auto, DatabaseNeed::Dialect | DatabaseNeed::Nothing) => Ok(native.clone()),
+    let layout = match choice {
+        LayoutChoice::Named(layout) => layout,
+        LayoutChoice::Auto => NATIVE,
     };
-    match detected {
-        Err(Cause::NoMigrations(_)) => Ok(native),
-        detected => detected,
+    let unread = Detected::new(layout, &Listing::default());
+    match need {
+        DatabaseNeed::Dialect | DatabaseNeed::Nothing => Ok(unread),
+        DatabaseNeed::Url => match directory::detect(dir, dialect, choice) {
+            Err(Cause::NoMigrations(_)) => Ok(unread),
+            detected => detected,
+        },
     }
 }
 
@@ -79,7 +81,7 @@ pub(super) fn history_name(setting: Option<&TableName>, detected: &Detected) -> 
     HistoryName {
         schema,
         table,
-        format: detected.layout.history(),
+        format: detected.history(),
         other_tools: detected.others.iter().map(|layout| layout.name()).collect(),
     }
 }

@@ -25,7 +25,7 @@ use crate::database::url::{DatabaseTarget as Url, SqliteLocation, SqliteTarget};
 use crate::database::{HistoryName, SessionLimits};
 use crate::dialect::Dialect;
 use crate::error::Cause;
-use crate::layout::{Detected, Layout, LayoutChoice};
+use crate::layout::{Layout, LayoutChoice};
 use crate::revision::Target;
 
 /// The settings of one database and of the runs on it.
@@ -220,9 +220,10 @@ impl DatabaseConfig {
     /// # Errors
     /// Fails if the configured target is none in that layout.
     pub(crate) fn with_layout(&self, layout: &'static dyn Layout) -> Result<DatabaseConfig, Cause> {
-        let detected = Detected { layout, others: Vec::new(), reason: None };
+        let layout_choice = LayoutChoice::Named(layout);
+        let detected = layout::detect(&self.dir, self.dialect, layout_choice, DatabaseNeed::Url)?;
         Ok(DatabaseConfig {
-            layout_choice: LayoutChoice::Named(layout),
+            layout_choice,
             layout,
             history: layout::history_name(self.history_setting.as_ref(), &detected),
             target: target(self.target_setting.as_deref(), layout)?,

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::dialect::Dialect;
 use crate::error::Cause;
-use crate::layout::{Detected, Layout, LayoutChoice, Listing, TextFiles};
+use crate::layout::{Detected, DirectoryContents, Layout, LayoutChoice, Listing, TextFiles};
 use crate::revision::batch::{BatchError, Batches};
 use crate::revision::script_problem::ScriptProblem;
 use crate::revision::text::{SourceState, Text};
@@ -30,6 +30,8 @@ pub(crate) struct MigrationDir {
     pub(crate) layout: &'static dyn Layout,
     /// The revisions, in ascending order of their versions.
     pub(crate) migrations: Vec<Migration>,
+    /// The repeatable scripts, in the order in which they are applied.
+    pub(crate) repeatables: Vec<Migration>,
     /// The graph of the revisions, by their positions in `migrations`.
     pub(crate) graph: Graph,
 }
@@ -58,8 +60,18 @@ impl MigrationDir {
         let listing = listing::list(&path)?;
         let layout = layout_of(&path, &listing, choice)?.layout;
         let contents = layout.read(listing, dialect, &mut FilesOfDir { path: &path, buffer: String::new() });
-        let (migrations, graph) = contents.connect(layout.policy().late).map_err(Cause::Invalid)?;
-        Ok(MigrationDir { path, dialect, layout, migrations, graph })
+        let graph = contents.connect(layout.policy().late).map_err(Cause::Invalid)?;
+        let DirectoryContents { migrations, repeatables, .. } = contents;
+        Ok(MigrationDir { path, dialect, layout, migrations, repeatables, graph })
+    }
+
+    /// Returns the migration at this position of a step: the positions behind the revisions are those of the repeatable
+    /// scripts.
+    pub(crate) fn migration(&self, position: usize) -> &Migration {
+        match position.checked_sub(self.migrations.len()) {
+            None => &self.migrations[position],
+            Some(position) => &self.repeatables[position],
+        }
     }
 
     /// Returns the version before another one; `None` if it has no earlier one.

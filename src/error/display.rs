@@ -45,9 +45,9 @@ impl fmt::Display for Cause {
             Cause::Declined { reason, .. } => write!(f, "not accepted: {reason}"),
             Cause::Ahead(ids) => ahead(f, ids),
             Cause::NotMigrated { steps, waited } => {
-                write!(f, "revisions still pending after {:.1} s: {steps}", waited.as_secs_f64())
+                write!(f, "still pending after {:.1} s: {steps}", waited.as_secs_f64())
             }
-            Cause::Pending { steps } => write!(f, "{} pending", revisions_are(*steps)),
+            Cause::Pending { steps } => write!(f, "{} pending", steps.with_verb()),
             Cause::Stopped(reason) | Cause::Late { reason, .. } => reason.fmt(f),
             Cause::Overdue { reason, grace } => {
                 write!(f, "{reason}, and what ran did not end within LOCKKEEPER_SHUTDOWN_GRACE ({grace:?})")
@@ -93,11 +93,6 @@ fn unrecorded(f: &mut fmt::Formatter<'_>, error: &ApplyError) -> fmt::Result {
         ApplyError::LockLost => f.write_str("our lock was lost before the history was changed"),
         error => step(f, "the history", error),
     }
-}
-
-/// Formats the subject and verb of a sentence about a number of revisions.
-fn revisions_are(revisions: usize) -> String {
-    if revisions == 1 { "1 revision is".into() } else { format!("{revisions} revisions are") }
 }
 
 /// Writes the error of a file that cannot be written.

@@ -63,9 +63,10 @@ impl Failure {
         let revision_state = match (revisions, self.done.direction) {
             ([], _) if step_state.is_empty() => "nothing was changed".into(),
             ([], _) => format!("no revision was {done} before it"),
+            ([revision], Direction::Up) if self.done.repeatables > 0 => format!("{revision} was applied and kept"),
             ([revision], Direction::Up) => format!("revision {revision} was applied and kept"),
             ([.., last], Direction::Up) => {
-                format!("{} revisions were applied and kept, the last is {last}", self.done.revisions.len())
+                format!("{} were applied and kept, the last is {last}", self.done.count())
             }
             ([revision], Direction::Down) => format!("revision {revision} was undone before"),
             ([.., last], Direction::Down) => {

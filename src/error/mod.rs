@@ -21,7 +21,7 @@ pub(crate) use transfer::{TransferError, counted};
 use crate::database::{ApplyError, DatabaseError};
 use crate::revision::Completed;
 use crate::revision::other_tools::{Adoption, LayoutByTable};
-use crate::revision::plan::PlanError;
+use crate::revision::plan::{PlanError, ScriptCount};
 use crate::signal::CancelReason;
 
 /// The stages of a run, in their order.
@@ -186,13 +186,13 @@ pub enum Cause {
     Mismatch(Vec<String>),
     /// Revisions are pending.
     Pending {
-        /// The number of pending revisions.
-        steps: usize,
+        /// The number of pending revisions and repeatable scripts.
+        steps: ScriptCount,
     },
     /// `wait --migrated`: revisions are still pending when the time is up.
     NotMigrated {
-        /// The number of pending revisions.
-        steps: usize,
+        /// The number of pending revisions and repeatable scripts.
+        steps: ScriptCount,
         /// The duration of the wait.
         waited: Duration,
     },

@@ -10,6 +10,8 @@ use crate::revision::{Graph, Migration, Version};
 pub struct DirectoryContents {
     /// The migrations, in ascending order of their versions.
     pub(crate) migrations: Vec<Migration>,
+    /// The repeatable scripts, in the order in which they are applied.
+    pub(crate) repeatables: Vec<Migration>,
     /// The versions whose files could not be read, so that their parents are not known.
     pub(crate) unread: Vec<Version>,
     /// The problems, each a whole line.
@@ -17,20 +19,21 @@ pub struct DirectoryContents {
 }
 
 impl DirectoryContents {
-    /// Returns the migrations and their graph if neither the files nor the graph have a problem. Versions that could
-    /// not be read are not reported as missing parents.
+    /// Returns the graph of the migrations if neither the files nor the graph have a problem. Versions that could not be
+    /// read are not reported as missing parents.
     ///
     /// # Errors
     /// Fails with all problems at once.
-    pub(crate) fn connect(self, late: LateRevisions) -> Result<(Vec<Migration>, Graph), Vec<String>> {
-        let DirectoryContents { migrations, unread, mut problems } = self;
+    pub(crate) fn connect(&self, late: LateRevisions) -> Result<Graph, Vec<String>> {
+        let DirectoryContents { migrations, unread, problems, .. } = self;
+        let mut problems = problems.clone();
         let nodes: Vec<_> = migrations.iter().map(|it| (&it.version, it.parents.as_deref())).collect();
         match Graph::new(&nodes) {
-            Ok(graph) if problems.is_empty() => return Ok((migrations, graph.with_late_revisions(late))),
+            Ok(graph) if problems.is_empty() => return Ok(graph.with_late_revisions(late)),
             Ok(graph) => {
                 let heads = graph.heads();
                 if heads.len() > 1 && unread.is_empty() {
-                    problems.push(PlanError::heads(&migrations, &heads).to_string());
+                    problems.push(PlanError::heads(migrations, &heads).to_string());
                 }
             }
             Err(wrong) => {

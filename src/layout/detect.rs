@@ -1,6 +1,7 @@
 //! Finds out which layout a directory has.
 
 use super::{Fit, LAYOUTS, Layout, Listing, NATIVE, by_name};
+use crate::revision::history::HistoryFormat;
 
 /// The choice of a layout in the settings.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,23 @@ pub(crate) struct Detected {
     pub(crate) others: Vec<&'static dyn Layout>,
     /// The reason why the directory is certainly of the layout, if there is one.
     pub(crate) reason: Option<String>,
+    /// True if the directory has repeatable scripts.
+    pub(crate) has_repeatables: bool,
+}
+
+impl Detected {
+    /// Returns what is known of a directory of this layout. `listing` has its entries.
+    pub(crate) fn new(layout: &'static dyn Layout, listing: &Listing) -> Detected {
+        Detected { layout, others: Vec::new(), reason: None, has_repeatables: layout.has_repeatables(listing) }
+    }
+
+    /// Returns the format of the history table.
+    pub(crate) fn history(&self) -> &'static dyn HistoryFormat {
+        match self.has_repeatables {
+            true => self.layout.history_with_repeatables(),
+            false => self.layout.history(),
+        }
+    }
 }
 
 impl LayoutChoice {
@@ -43,11 +61,10 @@ impl LayoutChoice {
     /// # Errors
     /// Fails with a sentence if several layouts claim the directory.
     pub(crate) fn resolve(self, listing: &Listing, head: impl Fn(&str) -> String) -> Result<Detected, String> {
-        let layout = match self {
-            LayoutChoice::Auto => return detect(listing, head),
-            LayoutChoice::Named(layout) => layout,
-        };
-        Ok(Detected { layout, others: Vec::new(), reason: None })
+        match self {
+            LayoutChoice::Auto => detect(listing, head),
+            LayoutChoice::Named(layout) => Ok(Detected::new(layout, listing)),
+        }
     }
 }
 
@@ -80,9 +97,9 @@ fn detect(listing: &Listing, head: impl Fn(&str) -> String) -> Result<Detected, 
         ));
     }
     if let Some((layout, reason)) = certain.pop() {
-        return Ok(Detected { layout, others: Vec::new(), reason: Some(reason) });
+        return Ok(Detected { reason: Some(reason), ..Detected::new(layout, listing) });
     }
     let mut possible = possible.into_iter();
     let layout = possible.next().unwrap_or(NATIVE);
-    Ok(Detected { layout, others: possible.collect(), reason: None })
+    Ok(Detected { others: possible.collect(), ..Detected::new(layout, listing) })
 }

@@ -90,6 +90,16 @@ pub trait Layout: Debug + Sync {
     /// Returns the format of the history table.
     fn history(&self) -> &'static dyn HistoryFormat;
 
+    /// Reports whether a directory has repeatable scripts.
+    fn has_repeatables(&self, _listing: &Listing) -> bool {
+        false
+    }
+
+    /// Returns the format of the history table with which the records of repeatable scripts are read, too.
+    fn history_with_repeatables(&self) -> &'static dyn HistoryFormat {
+        self.history()
+    }
+
     /// Returns the files of a new revision, in the order in which they are written. Returns `None` if its message
     /// leaves nothing for a file name.
     fn scaffold(&self, revision: &NewRevision<'_>) -> Option<Vec<NewScript>>;

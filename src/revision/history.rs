@@ -70,6 +70,11 @@ pub trait HistoryFormat: Debug + Send + Sync {
     /// Returns the statement that records the progress of a revision, up or down.
     fn record(&self, table: &HistoryTable, row: &HistoryRow<'_>) -> String;
 
+    /// Reports whether the table has the records of repeatable scripts. If it has not, the journal has them.
+    fn records_repeatables(&self) -> bool {
+        false
+    }
+
     /// Returns the statement for a change that does not come from running a script.
     fn change(&self, table: &HistoryTable, change: &HistoryChange<'_>) -> String;
 
@@ -140,6 +145,9 @@ impl HistoryTable {
 
     /// Returns the statements that record the progress of a revision, up or down. The history comes last.
     pub(crate) fn record(&self, row: &HistoryRow<'_>) -> String {
+        if self.writes_journal_alone(row.id) {
+            return self.journal().record_repeatable(row.id, row.progress, row.executed);
+        }
         let history = self.format.record(self, row);
         match row.mode {
             TransactionMode::Transaction => history,
@@ -147,6 +155,11 @@ impl HistoryTable {
                 self.journal().record((row.id, row.direction), row.progress, row.executed) + &history
             }
         }
+    }
+
+    /// Reports whether the record of a script is in the journal alone: that of a repeatable one, in most layouts.
+    pub(crate) fn writes_journal_alone(&self, id: &Version) -> bool {
+        id.is_repeatable() && !self.format.records_repeatables()
     }
 
     /// Returns the statements for a change that does not come from running a script.

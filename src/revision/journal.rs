@@ -3,11 +3,14 @@
 //! The journal is Lockkeeper's own in every layout, so that a history has the columns of its layout and nothing else. It
 //! has a row for each script that has begun and is not done. The row is written and removed in the transaction that
 //! writes the history, and is of no meaning without the row of the history that refers to it.
+//!
+//! It also has a row for each repeatable script: the fingerprint of the text that was applied last. No row of the history
+//! refers to it, so that a release that knows no repeatable scripts does not see it.
 
 use super::plan::StatementOutcome;
 use super::{Direction, Fingerprint, Version};
 use crate::dialect::Dialect;
-use crate::sql::{identifier, is_one_of, literal, operator};
+use crate::sql::{identifier, is_one_of, literal, operator, sqlite_literal};
 
 /// The columns that a query of a history joins as `j`, in the order in which [`JournalEntry::decode`] reads them.
 pub(crate) const JOINED_COLUMNS: [&str; 4] = ["j.direction", "j.statements_done", "j.statement_begun", "j.fingerprint"];
@@ -134,11 +137,30 @@ impl Journal<'_> {
         progress: RecordedProgress,
         executed: Fingerprint,
     ) -> String {
-        let (done, total, begun) = match progress {
-            RecordedProgress::Whole { .. } => return self.remove(id),
-            RecordedProgress::Part { done, total } => (done, total, "FALSE"),
-            RecordedProgress::Begun { done, total } => (done, total, "TRUE"),
-        };
+        match progress {
+            RecordedProgress::Whole { .. } => self.remove(id),
+            RecordedProgress::Part { done, total } => self.insert((id, direction), (done, total, "FALSE"), executed),
+            RecordedProgress::Begun { done, total } => self.insert((id, direction), (done, total, "TRUE"), executed),
+        }
+    }
+
+    /// Returns the statement that records a repeatable script as applied; `executed` is the fingerprint of its text. A
+    /// repeatable script has a transaction, so that it is recorded as a whole.
+    pub(crate) fn record_repeatable(&self, id: &Version, progress: RecordedProgress, executed: Fingerprint) -> String {
+        let (RecordedProgress::Whole { statements: total }
+        | RecordedProgress::Part { total, .. }
+        | RecordedProgress::Begun { total, .. }) = progress;
+        self.insert((id, Direction::Up), (total, total, "FALSE"), executed)
+    }
+
+    /// Returns the statement that inserts a row or replaces it: the statements done, those of the script, and whether the
+    /// next one has begun.
+    fn insert(
+        &self,
+        (id, direction): (&Version, Direction),
+        (done, total, begun): (usize, usize, &str),
+        executed: Fingerprint,
+    ) -> String {
         let direction = match direction {
             Direction::Up => "up",
             Direction::Down => "down",
@@ -146,7 +168,7 @@ impl Journal<'_> {
         format!(
             "INSERT INTO {table} (revision, direction, statements_done, statements_total, statement_begun, fingerprint)\nVALUES ({id}, '{direction}', {done}, {total}, {begun}, '{executed}'){REPLACE};\n",
             table = self.table,
-            id = literal(id.as_str()),
+            id = self.literal(id.as_str()),
         )
     }
 
@@ -190,7 +212,14 @@ impl Journal<'_> {
     }
 
     fn is(&self, id: &Version) -> String {
-        format!("revision {} {}", operator(self.dialect, "="), literal(id.as_str()))
+        format!("revision {} {}", operator(self.dialect, "="), self.literal(id.as_str()))
+    }
+
+    fn literal(&self, text: &str) -> String {
+        match self.dialect {
+            Dialect::Postgres => literal(text),
+            Dialect::Sqlite => sqlite_literal(text),
+        }
     }
 }
 

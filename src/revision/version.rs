@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// The version of a revision, as its file or its row in the history spells it, with the order of its layout.
+/// The version of a revision, as its file or its row in the history spells it, with the order of its layout. A repeatable
+/// script has its name instead, which comes after all versions.
 ///
 /// Two versions are compared by their keys, so that two spellings of one version are equal. A version is displayed as
 /// it was written. Only a layout creates versions, because only a layout knows their order.
@@ -13,12 +14,23 @@ pub struct Version {
     /// The bytes by which versions are ordered.
     key: Box<[u8]>,
     text: Box<str>,
+    is_repeatable: bool,
 }
 
 impl Version {
     /// Creates the version with this text. `key` orders it among the versions of its layout.
     pub(crate) fn new(text: &str, key: impl Into<Box<[u8]>>) -> Version {
-        Version { key: key.into(), text: text.into() }
+        Version { key: key.into(), text: text.into(), is_repeatable: false }
+    }
+
+    /// Creates what identifies a repeatable script: its name in the history.
+    pub(crate) fn repeatable(name: &str) -> Version {
+        Version { key: name.as_bytes().into(), text: name.into(), is_repeatable: true }
+    }
+
+    /// Reports whether this identifies a repeatable script, which has no version.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        self.is_repeatable
     }
 
     /// Returns the version as it was written.
@@ -35,7 +47,7 @@ impl fmt::Display for Version {
 
 impl PartialEq for Version {
     fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
+        self.is_repeatable == other.is_repeatable && self.key == other.key
     }
 }
 
@@ -55,6 +67,6 @@ impl PartialOrd for Version {
 
 impl Ord for Version {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.key.cmp(&other.key)
+        (self.is_repeatable, &self.key).cmp(&(other.is_repeatable, &other.key))
     }
 }

@@ -55,7 +55,7 @@ pub(crate) struct InspectedDir<'a> {
 impl InspectedDir<'_> {
     /// Returns the script that a step runs. The step must be one of the inspected plan.
     pub(crate) fn script(&self, step: &Step, direction: Direction) -> DirectedScript<'_> {
-        let migration = &self.directory.migrations[step.migration];
+        let migration = self.directory.migration(step.migration);
         let inspection = self.inspections[step.migration].as_ref().expect("every step of the plan was inspected");
         let (statements, down) = (inspection.statements, inspection.down.as_ref());
         match direction {
@@ -91,7 +91,7 @@ pub(crate) async fn migrate(
     let mut migrated = Migrated { done: Completed { direction, ..Completed::default() }, defects };
     locked.create_history().await.map_err(failed)?;
     for step in &plan.steps {
-        let (migration, script) = (&inspected.directory.migrations[step.migration], inspected.script(step, direction));
+        let (migration, script) = (inspected.directory.migration(step.migration), inspected.script(step, direction));
         let span = tracing::info_span!("step", file = &*script.section.file);
         let run = StepRun { inspected, step, migration, script, safety, retries, cancel };
         match run.with_retries(locked, canceller).instrument(span).await {
@@ -111,6 +111,7 @@ pub(crate) async fn migrate(
             Err(cause) => return Err(Failure { done: migrated.done, ..Failure::new(Stage::Migrate, cause) }),
         }
         migrated.done.revisions.push(migration.version.to_string());
+        migrated.done.repeatables += usize::from(migration.version.is_repeatable());
     }
     Ok(migrated)
 }

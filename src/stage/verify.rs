@@ -30,15 +30,16 @@ pub(crate) async fn verify(
     let failed = |cause| Failure::new(Stage::Verify, cause);
     let database_failure = |fault| failed(Cause::Database(fault));
     let applied = locked.database().history().await.map_err(database_failure)?;
-    let remaining = plan::plan(&directory.graph, &directory.migrations, &applied, goal)
+    let mut remaining = plan::plan(&directory.graph, &directory.migrations, &applied, goal)
         .map_err(|objections| failed(Cause::Mismatch(objections.iter().map(ToString::to_string).collect())))?;
+    plan::add_repeatables(&mut remaining, &directory.graph, &directory.repeatables, goal, &applied);
     let mut problems: Vec<String> = remaining
         .steps
         .iter()
         .map(|step| {
             format!(
                 "revision {} is not recorded as {}",
-                directory.migrations[step.migration].version,
+                directory.migration(step.migration).version,
                 goal.direction().done()
             )
         })

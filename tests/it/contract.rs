@@ -289,7 +289,7 @@ fn check_and_wait_distinguish_pending_from_up_to_date<D: Database>() {
     expect_end(&brief, 69, &["look at the run that is to apply them"]);
 
     let waiting = run.clone().args(["wait", "--migrated"]).spawn();
-    waiting.wait_for("revisions are pending (2)");
+    waiting.wait_for("ready, but 2 revisions are pending");
     expect_end(&run.clone().args(["upgrade", "0001"]), 0, &[]);
     expect_end(&run, 0, &[]);
     waiting.finish().expect_code(0).says("0002").within(DEFAULT_TIMEOUT);

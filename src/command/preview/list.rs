@@ -74,7 +74,7 @@ impl PreviewContext<'_> {
     ) -> Result<String, Failure> {
         let inspected = self.request.inspect(plan, self.applied, self.backslash)?;
         let row = |step: &Step| {
-            let migration = &self.request.directory.migrations[step.migration];
+            let migration = self.request.directory.migration(step.migration);
             let script = inspected.script(step, plan.direction);
             StepDocument {
                 revision: migration.version.as_str(),
@@ -88,7 +88,6 @@ impl PreviewContext<'_> {
             }
         };
         let steps: Vec<StepDocument<'_>> = plan.steps.iter().map(row).collect();
-        let count = steps.len();
         let text = match format {
             OutputFormat::Json => report::document(&PlanDocument {
                 direction: plan.direction.verb(),
@@ -103,10 +102,9 @@ impl PreviewContext<'_> {
         result.map_err(|cause| Failure::new(Stage::Plan, cause))?;
         let [from, to] = [&plan.current, &plan.goal].map(|ids| describe_heads(ids));
         let action = plan.direction.done();
-        Ok(match count {
+        Ok(match plan.count().total() {
             0 => format!("nothing would be {action}: the database is at {from}"),
-            1 => format!("1 revision would be {action}, from {from} to {to}; nothing was changed"),
-            _ => format!("{count} revisions would be {action}, from {from} to {to}; nothing was changed"),
+            _ => format!("{} would be {action}, from {from} to {to}; nothing was changed", plan.count()),
         })
     }
 

@@ -10,7 +10,7 @@ use crate::revision::history::HistoryTable;
 use crate::revision::journal;
 use crate::revision::plan::describe_heads;
 use crate::revision::render::{PrintError, Printer, ScriptSummary, SessionSettings};
-use crate::revision::{Direction, Plan, Step, Version};
+use crate::revision::{Applied, Direction, Plan, Step, Version};
 use crate::signal::Cancel;
 
 impl PreviewContext<'_> {
@@ -19,6 +19,7 @@ impl PreviewContext<'_> {
         let inspected = self.request.inspect(plan, self.applied, self.backslash)?;
         let config = self.config;
         let history = self.history_table();
+        let applied: Vec<Applied> = self.applied.iter().filter(|row| !row.id.is_repeatable()).cloned().collect();
         let mut printer = Printer {
             out: BufWriter::new(DocumentOutput(cancel)),
             policy: self.request.directory.layout.policy(),
@@ -36,7 +37,7 @@ impl PreviewContext<'_> {
         let summary = ScriptSummary {
             direction: plan.direction,
             from: &plan.current,
-            applied: self.applied,
+            applied: &applied,
             to: &plan.goal,
             steps: plan.steps.len(),
             undone: self.revisions_to_undo(plan),
@@ -45,7 +46,7 @@ impl PreviewContext<'_> {
         printer.opening(&summary).map_err(|error| print_failure(error.into()))?;
         for step in &plan.steps {
             let directory = &self.request.directory;
-            let migration = &directory.migrations[step.migration];
+            let migration = directory.migration(step.migration);
             let previous = directory.previous(&migration.version);
             let script = inspected.script(step, plan.direction);
             let batches = directory.open(script.section).map_err(PrintError::Text);
@@ -71,7 +72,7 @@ impl PreviewContext<'_> {
 
     /// Returns the numbers of the revisions whose rows a downgrade removes from the history.
     fn revisions_to_undo<'a>(&'a self, plan: &'a Plan) -> Vec<&'a Version> {
-        let id = |step: &'a Step| step.id(&self.request.directory.migrations[step.migration]);
+        let id = |step: &'a Step| step.id(self.request.directory.migration(step.migration));
         match plan.direction {
             Direction::Up => Vec::new(),
             Direction::Down => plan.steps.iter().map(id).collect(),

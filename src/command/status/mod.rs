@@ -40,6 +40,8 @@ pub(crate) struct StatusReport {
     identity: DatabaseIdentity,
     /// The rows of the history table.
     records: Vec<HistoryRecord>,
+    /// The records of the repeatable scripts.
+    repeatables: Vec<HistoryRecord>,
 }
 
 impl StatusReport {
@@ -57,12 +59,13 @@ impl StatusReport {
             reason = cancel.cancelled() => Err(Cause::Stopped(reason)),
         };
         let records = records.map_err(|cause| Failure::new(Stage::Plan, cause))?;
+        let (repeatables, records) = records.into_iter().partition(|record| record.row.id.is_repeatable());
         let records = each_record(&directory.migrations, records);
-        Ok(StatusReport { directory, identity: database.identity(), records })
+        Ok(StatusReport { directory, identity: database.identity(), records, repeatables })
     }
 
     /// Returns every revision, oldest first in the order in which they are applied; revisions without a file are placed
-    /// by their number.
+    /// by their number. The repeatable scripts of the directory come last.
     pub(crate) fn entries(&self) -> Vec<RevisionEntry<'_>> {
         let migrations = &self.directory.migrations;
         let mut heads = vec![false; migrations.len()];
@@ -83,7 +86,27 @@ impl StatusReport {
             entries.push(RevisionEntry { head: heads[index], ..self.with_file(index, recorded[index]) });
         }
         entries.extend(unknown_records.map(|record| self.without_file(record)));
+        entries.extend(self.directory.repeatables.iter().map(|script| self.repeatable(script)));
         entries
+    }
+
+    /// Returns the entry of a repeatable script, which is pending if its text is not the one that was applied.
+    fn repeatable<'a>(&'a self, script: &'a Migration) -> RevisionEntry<'a> {
+        let entry = RevisionEntry {
+            revision: script.version.as_str(),
+            description: &script.description,
+            file: Some(&script.up.file),
+            ..RevisionEntry::default()
+        };
+        let is_current = |record: &&HistoryRecord| {
+            record.row.id == script.version && script.up.changed_from(record.row.checksum).is_none()
+        };
+        match self.repeatables.iter().find(is_current) {
+            Some(record) => {
+                RevisionEntry { description: &script.description, ..entry.recorded(record, RevisionState::Applied) }
+            }
+            None => entry,
+        }
     }
 
     /// Returns the entry of a revision of the directory; `record` is its row, if it has one.
@@ -118,7 +141,7 @@ impl StatusReport {
     /// directory knows.
     pub(crate) fn current<'a>(&self, entries: Vec<RevisionEntry<'a>>) -> Vec<RevisionEntry<'a>> {
         let heads = self.heads(&entries);
-        let last = entries.iter().rposition(|entry| entry.file.is_some() && entry.state != RevisionState::Pending);
+        let last = entries.iter().rposition(|entry| entry.at.is_some() && entry.state != RevisionState::Pending);
         let is_current = |(index, entry): &(usize, RevisionEntry<'_>)| match entry.state {
             RevisionState::Pending => false,
             RevisionState::Applied | RevisionState::Edited => entry.at.is_some_and(|at| heads.contains(&at)),
@@ -144,12 +167,18 @@ impl StatusReport {
         let ids = self.heads(entries).into_iter().map(|position| self.directory.migrations[position].version.as_str());
         let position: Vec<&str> = newest.map_or_else(|| ids.collect(), |entry| vec![entry.revision]);
         let position = if position.is_empty() { "base".to_owned() } else { position.join(", ") };
-        let applied = entries.iter().filter(|entry| entry.state.is_applied()).count();
+        let applied = entries.iter().filter(|entry| entry.at.is_some() && entry.state.is_applied()).count();
         let total = self.directory.migrations.len();
         let mut summary = match total {
             1 => format!("the database is at {position}: {applied} of 1 revision is applied"),
             _ => format!("the database is at {position}: {applied} of {total} revisions are applied"),
         };
+        let is_pending = |entry: &&RevisionEntry<'_>| entry.at.is_none() && entry.state == RevisionState::Pending;
+        match entries.iter().filter(is_pending).count() {
+            0 => {}
+            1 => summary += ", 1 repeatable script is pending",
+            count => summary += &format!(", {count} repeatable scripts are pending"),
+        }
         use RevisionState::{Ahead, Edited, Failed, Missing, Partial, Undoing};
         for state in [Partial, Undoing, Failed, Edited, Missing, Ahead] {
             match count(state) {

@@ -100,6 +100,9 @@ impl Migrator<'_> {
     async fn attempt_to_apply(&mut self, request: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
         match request.script.section.options.mode {
             TransactionMode::Transaction => {
+                if self.history.writes_journal_alone(request.id) {
+                    self.create_journal().await.map_err(ApplyError::NotBegun)?;
+                }
                 let mut transaction = Transaction::NotBegun;
                 let result = self.in_transaction(request, &mut transaction).await;
                 let failed = result.as_ref().is_err_and(|broken| !matches!(broken, ApplyError::Commit(_)));
@@ -183,6 +186,9 @@ impl Migrator<'_> {
         let progress = RecordedProgress::Whole { statements: request.script.statements };
         let row = self.history.record(&request.row(request.script.section.fingerprint, progress, Elapsed::SinceBegin));
         let mut parts = self.before_bookkeeping(check);
+        if self.history.writes_journal_alone(request.id) {
+            parts.push(self.before_writing_journal());
+        }
         parts.push(MessagePart::new(Label::Record, row));
         parts.extend(literals);
         parts.push(MessagePart::new(Label::Commit, COMMIT));

@@ -1,4 +1,4 @@
-//! Creates the journal when a script without a transaction first needs it, and makes the history refer to it.
+//! Creates the journal when a script first needs it, and makes the history refer to it.
 
 use super::message::{Label, Message, MessageError, MessagePart};
 use super::migrator::Migrator;
@@ -48,7 +48,7 @@ impl Migrator<'_> {
         ));
         let row = row.await?;
         // The table of another tool cannot refer to the journal.
-        let refers = self.history.format.journal_use() == JournalUse::WhenPresent || column(&row, 1)?;
+        let refers = self.history.format.journal_constraint().is_empty() || column(&row, 1)?;
         Ok(JournalPresence { exists: column(&row, 0)?, is_referred_to: refers })
     }
 

@@ -69,6 +69,9 @@ impl Sqlite {
         let mut residue = SessionResidue::Clean;
         let result = match request.script.section.options.mode {
             TransactionMode::Transaction => {
+                if history.writes_journal_alone(request.id) {
+                    self.create_journal(history).await.map_err(ApplyError::NotBegun)?;
+                }
                 let result = self.in_transaction(history, request, &mut residue).await;
                 if result.is_err() {
                     // ROLLBACK fails when the statement's own error has rolled back already.

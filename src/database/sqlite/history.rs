@@ -179,7 +179,7 @@ impl Sqlite {
         }
         let name = journal::name(Dialect::Sqlite, &self.history);
         if self.table_made_by(&name).await?.is_none() {
-            if is_optional {
+            if is_optional && !self.reads_journal {
                 return Ok(None);
             }
             let message = format!("the history refers to the journal {name}, and there is no such table");

@@ -1,4 +1,4 @@
-//! Creates the journal when a script without a transaction first needs it, and makes the history refer to it.
+//! Creates the journal when a script first needs it, and makes the history refer to it.
 
 use super::Sqlite;
 use crate::database::DatabaseError;

@@ -15,6 +15,9 @@ pub(super) struct ListedFile {
     pub(crate) name: Box<str>,
 }
 
+/// The beginning of the names of repeatable scripts.
+pub(super) const REPEATABLE: &str = "R__";
+
 /// The parts of a file name.
 struct FileName<'a> {
     version: Version,
@@ -23,24 +26,47 @@ struct FileName<'a> {
     direction: Direction,
 }
 
-/// Returns the files in the order of their revisions. Hidden files, files left by editors and files without `.sql` are
+/// The files of a directory.
+#[derive(Default)]
+pub(super) struct ListedFiles {
+    /// The files of the revisions, in the order of these.
+    pub(crate) revisions: Vec<ListedFile>,
+    /// The names of the repeatable scripts, in the order in which they are applied.
+    pub(crate) repeatables: Vec<Box<str>>,
+}
+
+/// Returns the files in the order in which they are applied. Hidden files, files left by editors and files without `.sql` are
 /// not migrations; every other name that cannot be read is a problem.
-pub(super) fn list(names: Vec<OsString>, problems: &mut Vec<String>) -> Vec<ListedFile> {
-    let mut files = Vec::new();
+pub(super) fn list(names: Vec<OsString>, problems: &mut Vec<String>) -> ListedFiles {
+    let mut files = ListedFiles::default();
     for whole in names {
         let name = whole.to_string_lossy();
         if name.starts_with('.') || !name.to_ascii_lowercase().ends_with(".sql") {
             continue;
         }
+        if whole.to_str().is_some_and(|name| repeatable(name).is_some()) {
+            files.repeatables.push((*name).into());
+            continue;
+        }
         match parse(&name).filter(|_| whole.to_str().is_some()) {
             Some(FileName { version, direction, .. }) => {
-                files.push(ListedFile { version, direction, name: (*name).into() });
+                files.revisions.push(ListedFile { version, direction, name: (*name).into() });
             }
             None => problems.push(format!("{name}: {}", why_no_name(whole.to_str()))),
         }
     }
-    files.sort_unstable_by(|one, other| (&one.version, &one.name).cmp(&(&other.version, &other.name)));
+    files.revisions.sort_unstable_by(|one, other| (&one.version, &one.name).cmp(&(&other.version, &other.name)));
+    files.repeatables.sort_unstable();
     files
+}
+
+/// Returns the description in the name of a repeatable script, with underscores. Returns `None` for any other name.
+pub(super) fn repeatable(name: &str) -> Option<&str> {
+    let description = name.strip_prefix(REPEATABLE)?.strip_suffix(".sql")?;
+    // Such a script has no direction.
+    let lower = description.to_ascii_lowercase();
+    let has_direction = lower.ends_with(".up") || lower.ends_with(".down");
+    (!description.is_empty() && !has_direction).then_some(description)
 }
 
 /// Parses `0007_add_index.up.sql`, `0007_add_index.down.sql` or `0007_add_index.sql`. Returns `None` for any other
@@ -80,6 +106,9 @@ fn why_no_name(name: Option<&str>) -> String {
     let Some(name) = name else {
         return "its name is not UTF-8; give it another name".into();
     };
+    if name.get(..REPEATABLE.len()).is_some_and(|start| start.eq_ignore_ascii_case(REPEATABLE)) {
+        return "not the name of a repeatable script; write R__description.sql".into();
+    }
     let number = name.split('_').next().unwrap_or_default();
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     match is_number && number::parse(number).is_none() {
@@ -119,11 +148,16 @@ mod tests {
     #[test]
     fn hidden_files_and_other_files_are_no_migrations_and_every_other_name_is_a_problem() {
         let names = ["10_b.sql", ".1_a.sql", "README.md", "9_a.down.sql", "9_a.up.sql", "notes.sql", "1_a.sql~"];
+        let names = [&names[..], &["R__b.sql", "R__a.sql", "R__.sql", "r__c.sql", "R__d.up.sql"]].concat();
         let mut problems = Vec::new();
-        let files = list(names.map(OsString::from).to_vec(), &mut problems);
-        let names: Vec<&str> = files.iter().map(|file| &*file.name).collect();
+        let files = list(names.into_iter().map(OsString::from).collect(), &mut problems);
+        let names: Vec<&str> = files.revisions.iter().map(|file| &*file.name).collect();
         assert_eq!(names, ["9_a.down.sql", "9_a.up.sql", "10_b.sql"]);
-        assert_eq!(problems, ["notes.sql: not a migration's name; write NNNN_description.up.sql"]);
+        assert_eq!(files.repeatables, ["R__a.sql", "R__b.sql"].map(Box::from));
+        let wrong = |name: &str| format!("{name}: not the name of a repeatable script; write R__description.sql");
+        let mut expected = vec!["notes.sql: not a migration's name; write NNNN_description.up.sql".to_owned()];
+        expected.extend(["R__.sql", "r__c.sql", "R__d.up.sql"].map(wrong));
+        assert_eq!(problems, expected);
     }
 
     #[test]

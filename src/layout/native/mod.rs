@@ -16,7 +16,7 @@ use reader::{MigrationReader, checksum, read_section};
 
 use super::{DirectoryContents, DownSection, Fit, Layout, Listing, NewRevision, NewScript, Subdirectory, TextFiles};
 use crate::dialect::Dialect;
-use crate::revision::history::HistoryFormat;
+use crate::revision::history::{HistoryFormat, JournalUse};
 use crate::revision::policy::{BracketPolicy, ForeignKeyPolicy, LateRevisions, MarkerPolicy, SessionPolicy};
 use crate::revision::{Migration, Policy, Section, Version};
 
@@ -59,7 +59,9 @@ impl Layout for Native {
     fn read(&self, listing: Listing, _: Dialect, files: &mut dyn TextFiles) -> DirectoryContents {
         let mut contents = DirectoryContents::default();
         let mut reader = MigrationReader { files, plain: Arc::default(), problems: Vec::new() };
-        let mut listed = file_name::list(listing.names, &mut reader.problems).into_iter().peekable();
+        let listed = file_name::list(listing.names, &mut reader.problems);
+        contents.repeatables = listed.repeatables.iter().filter_map(|file| reader.repeatable(file)).collect();
+        let mut listed = listed.revisions.into_iter().peekable();
         while let Some(file) = listed.next() {
             let mut of_one = vec![file];
             while let Some(next) = listed.next_if(|next| next.version == of_one[0].version) {
@@ -92,7 +94,15 @@ impl Layout for Native {
     }
 
     fn history(&self) -> &'static dyn HistoryFormat {
-        &NativeHistory
+        &NativeHistory { journal: JournalUse::WhenReferred }
+    }
+
+    fn has_repeatables(&self, listing: &Listing) -> bool {
+        listing.plain_names().any(|name| file_name::repeatable(name).is_some())
+    }
+
+    fn history_with_repeatables(&self) -> &'static dyn HistoryFormat {
+        &NativeHistory { journal: JournalUse::WhenPresent }
     }
 
     fn scaffold(&self, revision: &NewRevision<'_>) -> Option<Vec<NewScript>> {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::directives::Directives;
-use super::file_name::{ListedFile, description};
+use super::file_name::{self, ListedFile, description};
 use crate::layout::TextFiles;
-use crate::revision::{Checksum, Direction, Fingerprint, Migration, Section, SectionOptions};
+use crate::revision::{Checksum, Direction, Fingerprint, Migration, Section, SectionOptions, TransactionMode, Version};
 
 /// A reader of migrations, which collects the problems of all files as whole lines.
 pub(super) struct MigrationReader<'a> {
@@ -42,6 +42,32 @@ impl MigrationReader<'_> {
         let options = if options == *self.plain { Arc::clone(&self.plain) } else { Arc::new(options) };
         let up = Section { file: up, options, fingerprint, checksum: checksum(fingerprint), part: None };
         Some(Migration { version, description: described.replace('_', " ").into(), parents: depends, up, down })
+    }
+
+    /// Reads a repeatable script. Returns `None` if it cannot be read.
+    pub(crate) fn repeatable(&mut self, file: &str) -> Option<Migration> {
+        let (directives, fingerprint) =
+            read_section(self.files, file).map_err(|problem| self.problems.push(problem)).ok()?;
+        if let Some(name) = refused_directive(&directives) {
+            self.problems.push(format!(
+                "{file}: a repeatable script runs in a transaction after all revisions, so that `-- {name}` is not possible in it"
+            ));
+        }
+        let description = file_name::repeatable(file)?;
+        let options = Arc::new(directives.options);
+        let up = Section { file: file.into(), options, fingerprint, checksum: checksum(fingerprint), part: None };
+        let version = Version::repeatable(file.strip_suffix(".sql")?);
+        Some(Migration { version, description: description.replace('_', " ").into(), parents: None, up, down: None })
+    }
+}
+
+/// Returns the reason why a repeatable script cannot have its directives. It runs in a transaction, after all revisions.
+fn refused_directive(directives: &Directives) -> Option<&'static str> {
+    match directives {
+        Directives { depends: Some(_), .. } => Some("depends"),
+        Directives { options, .. } if options.irreversible.is_some() => Some("irreversible"),
+        Directives { options, .. } if options.mode == TransactionMode::NoTransaction => Some("no-transaction"),
+        _ => None,
     }
 }
 

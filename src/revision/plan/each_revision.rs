@@ -1,4 +1,4 @@
-//! Spells out a history that records the newest revision only.
+//! Spells out a history that records the newest revision only, and leaves the records of repeatable scripts out.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -23,6 +23,10 @@ impl Applied {
 
 /// Returns a history with a row for each revision of the directory that is applied.
 pub(crate) fn each_revision<'a>(migrations: &[Migration], applied: &'a [Applied]) -> Cow<'a, [Applied]> {
+    if applied.iter().any(|row| row.id.is_repeatable()) {
+        let revisions: Vec<Applied> = applied.iter().filter(|row| !row.id.is_repeatable()).cloned().collect();
+        return Cow::Owned(each_revision(migrations, &revisions).into_owned());
+    }
     let Some(covering) = applied.iter().filter(|row| row.covers_earlier).max_by_key(|row| &row.id) else {
         return Cow::Borrowed(applied);
     };

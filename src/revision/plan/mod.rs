@@ -2,9 +2,11 @@
 //! run.
 
 mod compare;
+mod count;
 mod each_revision;
 mod error;
 mod missing_files;
+mod repeatable;
 mod resume;
 mod stamp;
 mod target;
@@ -14,9 +16,11 @@ use std::collections::HashMap;
 
 use compare::{changed, out_of_order, overtaken};
 pub(crate) use compare::{downgrade_errors, unfinished};
+pub(crate) use count::ScriptCount;
 pub(crate) use each_revision::each_revision;
 pub(crate) use error::{DowngradeError, PlanError};
 pub(crate) use missing_files::{is_untouched, unfinished_without_file};
+pub(crate) use repeatable::{add_repeatables, newest};
 pub(crate) use resume::{Resume, StatementOutcome};
 pub(crate) use stamp::{Stamp, resolve, stamp};
 pub use target::Goal;
@@ -69,8 +73,10 @@ pub enum RecordedState {
 pub struct Completed {
     /// The direction of the run.
     pub(crate) direction: Direction,
-    /// The numbers of the revisions, in the order of the run.
+    /// The numbers of the revisions, in the order of the run, and the names of the repeatable scripts behind them.
     pub(crate) revisions: Vec<String>,
+    /// The number of repeatable scripts among them.
+    pub(crate) repeatables: usize,
     /// The target with which a rerun ends at the same revision, if the target of this run would go further by now.
     pub(crate) rerun_target: Option<String>,
 }
@@ -82,6 +88,8 @@ pub struct Plan {
     pub(crate) direction: Direction,
     /// The scripts to run, in this order.
     pub(crate) steps: Vec<Step>,
+    /// The number of repeatable scripts among them, which come last.
+    pub(crate) repeatables: usize,
     /// The revisions that the database is at: the newest one ahead of the directory, or else the heads of the applied
     /// ones.
     pub(crate) current: Vec<Version>,
@@ -93,10 +101,25 @@ pub struct Plan {
     pub(crate) untouched: Vec<Version>,
 }
 
+impl Completed {
+    /// Returns the number of the scripts.
+    pub(crate) fn count(&self) -> ScriptCount {
+        ScriptCount { revisions: self.revisions.len() - self.repeatables, repeatables: self.repeatables }
+    }
+}
+
+impl Plan {
+    /// Returns the number of the steps.
+    pub(crate) fn count(&self) -> ScriptCount {
+        ScriptCount { revisions: self.steps.len() - self.repeatables, repeatables: self.repeatables }
+    }
+}
+
 /// One script to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The position of the revision in the directory.
+    /// The position of the revision in the directory. The positions behind the revisions are those of the repeatable
+    /// scripts.
     pub(crate) migration: usize,
     /// The progress of an earlier run of the script.
     pub(crate) resume: Option<Box<Resume>>,
@@ -217,6 +240,7 @@ impl<'a> Recorded<'a> {
         Ok(Plan {
             direction,
             steps: left.into_iter().map(step).collect(),
+            repeatables: 0,
             current,
             goal: heads(graph, migrations, &after, &[]),
             ahead: self.ahead,

@@ -1,4 +1,4 @@
-//! Prints the statements that create the journal before the first script without a transaction.
+//! Prints the statements that create the journal before the first script that needs it.
 
 use std::io::{self, Write};
 
@@ -13,7 +13,7 @@ impl<W: Write> Printer<'_, W> {
         if std::mem::replace(&mut self.has_journal, true) {
             return Ok(());
         }
-        self.out.write_all(b"-- The journal of scripts without a transaction.\n")?;
+        self.out.write_all(b"-- The journal of scripts without a transaction and of repeatable ones.\n")?;
         match self.history.dialect {
             Dialect::Postgres => self.create_on_postgres(),
             Dialect::Sqlite => self.create_on_sqlite(),

@@ -124,6 +124,9 @@ impl<W: Write> Printer<'_, W> {
             migration.version,
             comment_text(&way.section.file)
         )?;
+        if self.history.writes_journal_alone(revision.id) {
+            self.create_journal()?;
+        }
         let mut session = SessionState::default();
         match way.section.options.mode {
             TransactionMode::Transaction => self.in_transaction(&revision, &mut batches, &mut session),

@@ -20,6 +20,7 @@ use crate::database::{Canceller, Database, Locked};
 use crate::error::{BackupError, Cause, Failure, Stage};
 use crate::progress::FileProgress;
 use crate::report::ProgressLine;
+use crate::revision::plan;
 use crate::stage::atomic_file;
 use content::{BackupContent, fill};
 use directory::PartialBackup;
@@ -74,7 +75,7 @@ impl RevisionRange {
     pub(crate) async fn from_newest(locked: &mut Locked, to: Option<String>) -> Result<RevisionRange, Failure> {
         let applied = locked.database().history().await;
         let applied = applied.map_err(|fault| Failure::new(Stage::Backup, Cause::Database(fault)))?;
-        let from = applied.iter().map(|row| &row.id).max().map(ToString::to_string);
+        let from = plan::newest(&applied).map(ToString::to_string);
         Ok(RevisionRange { from, to, guarded: None })
     }
 }

@@ -11,7 +11,7 @@ pub(crate) use archive::BackupArchive;
 use crate::clock;
 use crate::database::row_counts::{RowCounts, differences};
 use crate::error::{Cause, Failure, RestoreError, Stage};
-use crate::revision::Applied;
+use crate::revision::{Applied, Version, plan};
 use crate::stage::backup::Manifest;
 
 fn failed(error: RestoreError) -> Failure {
@@ -38,8 +38,7 @@ fn compare(manifest: &Manifest, applied: &[Applied], rows: &RowCounts) -> Vec<St
 /// revisions that are half done, or of another image.
 fn revision_mismatch(manifest: &Manifest, applied: &[Applied]) -> Option<String> {
     let expected = manifest.from_revision.as_deref()?;
-    let ids: Vec<String> = applied.iter().map(|row| row.id.to_string()).collect();
-    let found = ids.iter().max().map_or("no revision", String::as_str);
-    let is_there = ids.iter().any(|id| id == expected);
+    let found = plan::newest(applied).map_or("no revision", Version::as_str);
+    let is_there = applied.iter().any(|row| row.id.as_str() == expected);
     (!is_there).then(|| format!("it is at {found} instead of {expected}"))
 }

@@ -16,7 +16,10 @@ use crate::revision::{Applied, Version};
 
 /// The history table of Lockkeeper's own layout.
 #[derive(Debug)]
-pub(super) struct NativeHistory;
+pub(super) struct NativeHistory {
+    /// When the journal is read: whenever it exists, if the directory has repeatable scripts, whose records it has.
+    pub(super) journal: JournalUse,
+}
 
 impl HistoryFormat for NativeHistory {
     fn later_columns(&self) -> &'static [&'static str] {
@@ -32,7 +35,7 @@ impl HistoryFormat for NativeHistory {
     }
 
     fn select(&self, table: &ExistingHistory<'_>) -> String {
-        read::select(table)
+        read::select(table, self.journal)
     }
 
     fn decode(&self, row: &[Option<&str>]) -> Result<Option<Applied>, HistoryRowError> {
@@ -40,7 +43,7 @@ impl HistoryFormat for NativeHistory {
     }
 
     fn select_records(&self, table: &ExistingHistory<'_>) -> String {
-        read::select_records(table)
+        read::select_records(table, self.journal)
     }
 
     fn decode_record(&self, row: &[Option<&str>]) -> Result<Option<HistoryRecord>, HistoryRowError> {
@@ -56,7 +59,7 @@ impl HistoryFormat for NativeHistory {
     }
 
     fn journal_use(&self) -> JournalUse {
-        JournalUse::WhenReferred
+        self.journal
     }
 
     fn journal_constraint(&self) -> &'static str {

@@ -2,8 +2,9 @@
 
 use super::state;
 use crate::dialect::Dialect;
+use crate::layout::native::file_name::REPEATABLE;
 use crate::layout::native::number;
-use crate::revision::history::{ExistingHistory, HistoryRecord, HistoryRowError};
+use crate::revision::history::{ExistingHistory, HistoryRecord, HistoryRowError, JournalUse};
 use crate::revision::journal::{JOINED_COLUMNS, JournalEntry};
 use crate::revision::plan::StatementOutcome;
 use crate::revision::{Applied, Checksum, Direction, Fingerprint, RecordedState, Version};
@@ -13,20 +14,23 @@ use crate::sql::operator;
 const COLUMNS: usize = 5;
 /// The number of columns of [`select_records`] before those of the journal.
 const RECORD_COLUMNS: usize = 12;
+/// The value in place of a state for the record of a repeatable script.
+const REPEATABLE_STATE: &str = "repeatable";
 
 /// Returns the query for the columns that plans need. A table of a release before `down_checksum` lacks that column.
-pub(super) fn select(table: &ExistingHistory<'_>) -> String {
-    from(table, "")
+pub(super) fn select(table: &ExistingHistory<'_>, journal: JournalUse) -> String {
+    from(table, "") + &repeatable_rows(table, journal, "")
 }
 
 /// Returns the query for all columns, which begin with those of [`select`].
-pub(super) fn select_records(table: &ExistingHistory<'_>) -> String {
+pub(super) fn select_records(table: &ExistingHistory<'_>, journal: JournalUse) -> String {
     let of = qualifier(table);
     let applied_at = applied_at(table.dialect, of);
     let more = format!(
         ", {of}description, {applied_at}, {of}duration_ms, {of}statements_total, {of}applied_by, {of}lockkeeper_version, {of}backup"
     );
-    from(table, &more)
+    let none = ", NULL, NULL, NULL, NULL, NULL, NULL, NULL";
+    from(table, &more) + &repeatable_rows(table, journal, none)
 }
 
 /// Returns the query for the columns that plans need and more, joined with the journal if the table is read with it.
@@ -41,6 +45,23 @@ fn from(table: &ExistingHistory<'_>, more: &str) -> String {
             operator(table.dialect, "=")
         ),
     }
+}
+
+/// Returns the part of a query that adds the records of repeatable scripts, which the journal has; `more` are the values
+/// of the further columns.
+fn repeatable_rows(table: &ExistingHistory<'_>, journal: JournalUse, more: &str) -> String {
+    let (Some(journal), JournalUse::WhenPresent) = (table.journal, journal) else {
+        return String::new();
+    };
+    let start = match table.dialect {
+        Dialect::Postgres => "pg_catalog.substr(j.revision, 1, 3)",
+        Dialect::Sqlite => "substr(j.revision, 1, 3)",
+    };
+    format!(
+        " UNION ALL SELECT j.revision, j.fingerprint, '{REPEATABLE_STATE}', j.statements_done, NULL{more}, {} FROM {journal} AS j WHERE {start} {} '{REPEATABLE}'",
+        JOINED_COLUMNS.join(", "),
+        operator(table.dialect, "=")
+    )
 }
 
 /// Returns the text before the name of a column of the history.
@@ -85,8 +106,11 @@ fn decode_with(row: &[Option<&str>], journal: &[Option<&str>]) -> Result<Applied
             format!("the history table holds a row that is not ours: revision \"{revision}\", state \"{state}\"");
         HistoryRowError::Foreign(sentence)
     };
-    let id = number::parse(revision).ok_or_else(foreign)?;
     let sum = text(1).ok_or_else(foreign)?;
+    if state == REPEATABLE_STATE && !journal.is_empty() {
+        return Ok(Applied { checksum: Checksum::parse::<32>(sum), ..Applied::new(Version::repeatable(revision)) });
+    }
+    let id = number::parse(revision).ok_or_else(foreign)?;
     let written: i64 = text(3).and_then(|written| written.parse().ok()).ok_or_else(foreign)?;
     let progress = match state {
         state::APPLIED => None,
@@ -99,18 +123,7 @@ fn decode_with(row: &[Option<&str>], journal: &[Option<&str>]) -> Result<Applied
     };
     let down = text(4).and_then(Checksum::parse::<32>);
     Ok(match progress {
-        None => {
-            let (state, outcome) = (RecordedState::Applied, StatementOutcome::Known);
-            Applied {
-                id,
-                checksum: Checksum::parse::<32>(sum),
-                executed: None,
-                down,
-                state,
-                outcome,
-                covers_earlier: false,
-            }
-        }
+        None => Applied { checksum: Checksum::parse::<32>(sum), down, ..Applied::new(id) },
         Some(Progress { direction, done, outcome, executed }) => {
             let state = match direction {
                 Direction::Up => RecordedState::Partial { done },
@@ -158,6 +171,10 @@ pub(super) fn decode_record(row: &[Option<&str>]) -> Result<HistoryRecord, Histo
     let foreign = || {
         HistoryRowError::Foreign(format!("the history table holds a row that is not ours: revision \"{}\"", applied.id))
     };
+    if applied.id.is_repeatable() {
+        let checksum = applied.checksum.map(|sum| sum.to_string());
+        return Ok(HistoryRecord { checksum, ..HistoryRecord::new(applied) });
+    }
     let text = |column: usize| row.get(column).copied().flatten().map(str::to_owned).ok_or_else(foreign);
     let number = |column: usize| text(column)?.parse::<i64>().map_err(|_| foreign());
     let statements_done = match applied.state {
