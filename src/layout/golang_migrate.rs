@@ -113,13 +113,13 @@ fn parse(name: &str) -> Option<(Version, &str, Direction)> {
 /// Reads a script. golang-migrate sends a file as one query, which is one transaction unless its only statement refuses
 /// transactions.
 fn section(files: &mut dyn TextFiles, file: &str, dialect: Dialect) -> Result<Section, String> {
-    let mut mode = NeededMode::new(dialect);
+    let mut needs = NeededMode::new(dialect);
     let fingerprint = files.read(file, &mut |_| {}, &mut |piece| {
-        mode.read(piece);
+        needs.read(piece);
         Ok(())
     });
     let fingerprint = fingerprint.map_err(|problem| format!("{file}{problem}"))?;
-    let options = Arc::new(SectionOptions { mode: mode.finish(), ..SectionOptions::default() });
+    let options = Arc::new(SectionOptions { mode: needs.finish().mode, ..SectionOptions::default() });
     Ok(Section { file: file.into(), options, fingerprint, checksum: None, part: None })
 }
 

@@ -13,6 +13,7 @@ mod line_sections;
 pub mod native;
 mod number;
 mod one_file;
+mod prisma;
 mod script_files;
 mod slug;
 mod sql_migrate;
@@ -34,13 +35,14 @@ use crate::revision::{Fingerprint, Migration, Policy, Section, Version};
 pub const NATIVE: &dyn Layout = &native::Native;
 
 /// All layouts. Of those that fit a directory alike, the first one is used for a database without a history.
-pub(crate) const LAYOUTS: [&dyn Layout; 6] = [
+pub(crate) const LAYOUTS: [&dyn Layout; 7] = [
     NATIVE,
     &golang_migrate::GolangMigrate,
     &sqlx_migrate::SqlxMigrate,
     &goose::Goose,
     &dbmate::Dbmate,
     &sql_migrate::SqlMigrate,
+    &prisma::Prisma,
 ];
 
 /// Returns the reason why a directory has no migrations; `form` is the form of their names.
@@ -192,7 +194,7 @@ pub(crate) enum NewContent<'a> {
 /// A file that is to be written.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NewScript {
-    /// The name of the file.
+    /// The name of the file; `folder/name` is a file in a new folder.
     pub(crate) file: String,
     /// The text of the file.
     pub(crate) text: String,

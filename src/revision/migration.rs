@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::policy::ForeignKeyPolicy;
 use super::{Checksum, Direction, Fingerprint, TransactionMode, Version};
 
 /// A migration as the directory has it. The text of its files stays on disk until a step runs.
@@ -40,7 +41,13 @@ impl Section {
     /// Returns the checksum of the section if it differs from the recorded one. A section without a checksum is taken
     /// for unchanged.
     pub(crate) fn changed_from(&self, recorded: Option<Checksum>) -> Option<Checksum> {
-        self.checksum.filter(|&now| recorded != Some(now))
+        let is_recorded = |now: &Checksum| recorded == Some(*now);
+        self.checksum.filter(|now| !is_recorded(now) && !self.options.other_checksums.iter().any(is_recorded))
+    }
+
+    /// Returns the state of foreign keys while the section runs in the layout with this policy.
+    pub(crate) fn foreign_keys(&self, policy: ForeignKeyPolicy) -> ForeignKeyPolicy {
+        if self.options.switches_foreign_keys_off { ForeignKeyPolicy::Off } else { policy }
     }
 
     /// Checks that the section can be run.
@@ -82,6 +89,11 @@ pub(crate) struct SectionOptions {
     pub(crate) variables: Box<[Box<str>]>,
     /// The reason why only another tool can run the section; `None` means that it can be run.
     pub(crate) unsupported: Option<String>,
+    /// Other checksums by which the tool of the layout recognises the section as unchanged.
+    pub(crate) other_checksums: Box<[Checksum]>,
+    /// True if the section switches foreign keys of SQLite off before it rebuilds tables, as its tool does outside of a
+    /// transaction. In one, the statement has no effect.
+    pub(crate) switches_foreign_keys_off: bool,
 }
 
 /// One section of a migration that is about to run.

@@ -1,4 +1,5 @@
-//! Finds out whether a script has a statement that refuses transactions, for layouts whose files do not say so.
+//! Finds out whether a script has a statement that refuses transactions, for layouts whose files do not say so, and
+//! whether it switches foreign keys of SQLite.
 
 use std::io::Cursor;
 
@@ -24,6 +25,15 @@ const WORDS: [&str; 11] = [
     "attach",
 ];
 
+/// The needs of a script.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ScriptNeeds {
+    /// The mode in which the script can run.
+    pub(crate) mode: TransactionMode,
+    /// True if the script has a statement that switches foreign keys of SQLite.
+    pub(crate) switches_foreign_keys: bool,
+}
+
 /// The text of a script, which is passed part by part.
 pub(crate) struct NeededMode {
     dialect: Dialect,
@@ -43,19 +53,24 @@ impl NeededMode {
         }
     }
 
-    /// Returns the mode in which the script can run.
-    pub(crate) fn finish(self) -> TransactionMode {
+    /// Returns the needs of the script.
+    pub(crate) fn finish(self) -> ScriptNeeds {
+        let mut needs = ScriptNeeds::default();
         let lower = self.text.to_ascii_lowercase();
         if self.text.len() > LARGEST || !WORDS.iter().any(|word| lower.contains(word)) {
-            return TransactionMode::Transaction;
+            return needs;
         }
         let mut batches = Batches::new(Box::new(Cursor::new(self.text)), self.dialect, TransactionMode::NoTransaction);
-        let mut refuses = false;
         // A script that cannot be read to its end is refused when it is inspected.
         while let Ok(Some(batch)) = batches.next(BatchLimit::Bytes(64 * 1024)) {
-            refuses |= (0..batch.starts.len())
-                .any(|at| batch.classes[at].refuses_transactions() && !switches_foreign_keys(batch.statement(at)));
+            for at in 0..batch.starts.len() {
+                if self.dialect == Dialect::Sqlite && switches_foreign_keys(batch.statement(at)) {
+                    needs.switches_foreign_keys = true;
+                } else if batch.classes[at].refuses_transactions() {
+                    needs.mode = TransactionMode::NoTransaction;
+                }
+            }
         }
-        if refuses { TransactionMode::NoTransaction } else { TransactionMode::Transaction }
+        needs
     }
 }

@@ -64,3 +64,13 @@ pub(crate) enum ForeignKeyPolicy {
     /// They are on, as the driver of the tool has them: deletes are carried to the rows that refer to a row.
     On,
 }
+
+impl ForeignKeyPolicy {
+    /// Returns the statement that switches foreign keys to this state.
+    pub(crate) fn pragma(self) -> &'static str {
+        match self {
+            ForeignKeyPolicy::Off => "PRAGMA foreign_keys = OFF",
+            ForeignKeyPolicy::On => "PRAGMA foreign_keys = ON",
+        }
+    }
+}

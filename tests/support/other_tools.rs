@@ -191,6 +191,15 @@ export default {
 
 /// Runs `prisma migrate deploy`, which applies everything.
 pub fn prisma(migrations: &Path, url: &str) -> ToolRun {
+    prisma_migrate(migrations, url, &["deploy"])
+}
+
+/// Runs `prisma migrate resolve --applied`, which records a migration without running it.
+pub fn prisma_resolve_applied(migrations: &Path, url: &str, name: &str) -> ToolRun {
+    prisma_migrate(migrations, url, &["resolve", "--applied", name])
+}
+
+fn prisma_migrate(migrations: &Path, url: &str, arguments: &[&str]) -> ToolRun {
     let (mut command, directory) = command(binary("node"));
     let target = Target::parse(url);
     let provider = if matches!(target, Target::Sqlite(_)) { "sqlite" } else { "postgresql" };
@@ -202,7 +211,7 @@ pub fn prisma(migrations: &Path, url: &str) -> ToolRun {
         &format!("datasource db {{\n  provider = \"{provider}\"\n  url = env(\"DATABASE_URL\")\n}}\n"),
     );
     symlink(node_modules(), directory.path().join("node_modules")).expect("a link to the packages");
-    command.args(["node_modules/prisma/build/index.js", "migrate", "deploy"]);
+    command.args(["node_modules/prisma/build/index.js", "migrate"]).args(arguments);
     command.env("DATABASE_URL", target.url("file:")).env("MIGRATIONS", migrations);
     // Prisma would look for news of itself, and download an engine for queries, which no migration uses: any file will do.
     command.env("CHECKPOINT_DISABLE", "1").env("PRISMA_QUERY_ENGINE_LIBRARY", binary("node"));

@@ -65,7 +65,8 @@ impl Sqlite {
         request: &mut ApplyRequest<'_>,
     ) -> Result<(), ApplyError> {
         self.assert_lock_held()?;
-        self.switch_foreign_keys(request.policy.foreign_keys).await.map_err(ApplyError::NotBegun)?;
+        let foreign_keys = request.script.section.foreign_keys(request.policy.foreign_keys);
+        self.switch_foreign_keys(foreign_keys).await.map_err(ApplyError::NotBegun)?;
         let mut residue = SessionResidue::Clean;
         let result = match request.script.section.options.mode {
             TransactionMode::Transaction => {
@@ -88,11 +89,11 @@ impl Sqlite {
         result
     }
 
-    /// Switches foreign keys on once for a connection, if the layout has them on. Scripts may switch them off again.
-    async fn switch_foreign_keys(&mut self, policy: ForeignKeyPolicy) -> Result<(), DatabaseError> {
-        if policy == ForeignKeyPolicy::On && self.foreign_keys == ForeignKeyPolicy::Off {
-            self.retry_while_busy("PRAGMA foreign_keys = ON").await?;
-            self.foreign_keys = ForeignKeyPolicy::On;
+    /// Switches foreign keys if the last script ran with others. Scripts may switch them, too.
+    async fn switch_foreign_keys(&mut self, wanted: ForeignKeyPolicy) -> Result<(), DatabaseError> {
+        if wanted != self.foreign_keys {
+            self.retry_while_busy(wanted.pragma()).await?;
+            self.foreign_keys = wanted;
         }
         Ok(())
     }

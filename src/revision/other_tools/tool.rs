@@ -200,6 +200,7 @@ static TOOLS: [Tool; 17] = [
     Tool { name: "Diesel", table: "__diesel_schema_migrations", columns: &["version", "run_on"], ..Tool::PLAIN },
     Tool {
         name: "Prisma",
+        layout: Some("prisma"),
         table: "_prisma_migrations",
         columns: &["migration_name", "checksum", "started_at", "finished_at", "rolled_back_at"],
         version: "migration_name",

@@ -92,7 +92,7 @@ impl<W: Write> Printer<'_, W> {
                 self.out.write_all(sqlite_session::opening(self.busy.as_millis()).as_bytes())?;
                 self.out.write_all(note_missing().as_bytes())?;
                 if self.policy.foreign_keys == ForeignKeyPolicy::On {
-                    writeln!(self.out, "PRAGMA foreign_keys = ON;")?;
+                    writeln!(self.out, "{};", ForeignKeyPolicy::On.pragma())?;
                 }
             }
         }
@@ -128,12 +128,19 @@ impl<W: Write> Printer<'_, W> {
             self.create_journal()?;
         }
         let mut session = SessionState::default();
+        let (usual, foreign_keys) = (self.policy.foreign_keys, way.section.foreign_keys(self.policy.foreign_keys));
+        if foreign_keys != usual {
+            writeln!(self.out, "{};", foreign_keys.pragma())?;
+        }
         match way.section.options.mode {
             TransactionMode::Transaction => self.in_transaction(&revision, &mut batches, &mut session),
             TransactionMode::NoTransaction => {
                 self.print_non_transactional(&revision, &mut batches, resume, &mut session)
             }
         }?;
+        if foreign_keys != usual {
+            writeln!(self.out, "{};", usual.pragma())?;
+        }
         match self.history.dialect {
             _ if self.policy.session == SessionPolicy::Kept => {}
             Dialect::Postgres => {

@@ -4,6 +4,7 @@ mod choice;
 mod dbmate;
 mod golang_migrate;
 mod goose;
+mod prisma;
 mod sql_migrate;
 mod sqlx_migrate;
 mod traps;
