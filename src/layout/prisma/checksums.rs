@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::revision::{Checksum, Fingerprint};
 
 /// The number of hexadecimal digits of a checksum.
-const DIGITS: usize = 64;
+const DIGITS: usize = 2 * 32;
 
 /// The sums of a script that is being read.
 #[derive(Default)]

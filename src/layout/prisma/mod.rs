@@ -78,7 +78,7 @@ impl Layout for Prisma {
                 |wanted: &str| files.iter().any(|file| file == wanted).then(|| format!("{name}/{wanted}").into());
             match (name::version(&name), file(UP)) {
                 (Some(version), Some(up)) => {
-                    found.push(ScriptFiles { version, description: name::words(&name), up, down: file(DOWN) });
+                    found.push(ScriptFiles { version, description: name::describe(&name), up, down: file(DOWN) });
                 }
                 _ => problems
                     .push(format!("{name}: the folder has no file {UP}: Prisma takes each folder for a migration")),

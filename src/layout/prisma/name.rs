@@ -33,7 +33,7 @@ fn key(name: &str) -> Vec<u8> {
 }
 
 /// Returns the words of a name, without the number before them.
-pub(super) fn words(name: &str) -> Box<str> {
+pub(super) fn describe(name: &str) -> Box<str> {
     let words = name.trim_start_matches(|letter: char| letter.is_ascii_digit()).trim_start_matches('_');
     words.replace('_', " ").into()
 }
