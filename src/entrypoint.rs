@@ -197,6 +197,9 @@ impl PlannedWork<'_> {
     ) -> Result<MigratedDatabase, Failure> {
         let PlannedWork { config, request, goal, plan, inspected } = *self;
         let cancel = &context.cancel;
+        if let Some(note) = config.undecided_layout_note().filter(|_| !locked.database().has_history()) {
+            tracing::info!("{note}");
+        }
         let newest = plan.current.iter().max().map(ToString::to_string);
         let range = RevisionRange { from: newest, to: Some(describe_heads(&plan.goal)), guarded: None };
         let safety = backup(locked, canceller, &config.backup, &range, context).await?;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::DatabaseNeed;
 use super::environment::RawEnvironment;
 use super::settings::pick;
+use super::{DatabaseConfig, DatabaseNeed};
 use crate::cli::Flags;
 use crate::database::HistoryName;
 use crate::dialect::Dialect;
@@ -83,5 +83,23 @@ pub(super) fn history_name(setting: Option<&TableName>, detected: &Detected) -> 
         table,
         format: detected.history(),
         other_tools: detected.others.iter().map(|layout| layout.name()).collect(),
+    }
+}
+
+impl DatabaseConfig {
+    /// Returns a line for the log that says which layout the directory has, if that is not Lockkeeper's own.
+    pub fn layout_note(&self) -> Option<String> {
+        let reason = self.layout_reason.as_ref()?;
+        Some(format!("the layout is {}: {reason}", self.layout.name()))
+    }
+
+    /// Returns a line for the log of the run that creates the history table: it says which layout the run has taken if the
+    /// files fit several, and neither a setting nor a table has decided.
+    pub(crate) fn undecided_layout_note(&self) -> Option<String> {
+        let others = (!self.history.other_tools.is_empty()).then(|| self.history.other_tools.join(", "))?;
+        Some(format!(
+            "the layout is {}: the files fit {others} as well, and the database has no table of theirs; LOCKKEEPER_LAYOUT names another one",
+            self.layout.name()
+        ))
     }
 }

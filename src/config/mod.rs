@@ -209,12 +209,6 @@ impl DatabaseConfig {
 }
 
 impl DatabaseConfig {
-    /// Returns a line for the log that says which layout the directory has, if that is not Lockkeeper's own.
-    pub fn layout_note(&self) -> Option<String> {
-        let reason = self.layout_reason.as_ref()?;
-        Some(format!("the layout is {}: {reason}", self.layout.name()))
-    }
-
     /// Returns the settings with the layout that the database has chosen by its tables.
     ///
     /// # Errors

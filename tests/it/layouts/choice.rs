@@ -36,7 +36,9 @@ fn make_sqlx<D: Database>(database: &D) {
 fn files_that_several_tools_read_are_ours_without_a_table<D: Database>() {
     let database = D::create("ours");
     let (_files, run) = run_on(&database);
-    run.output().expect_code(0).does_not_say("the layout is");
+    run.clone().arg("check").output().expect_code(2).does_not_say("the layout is");
+    run.output().expect_code(0).says("the layout is native: the files fit golang-migrate, sqlx");
+    run.output().expect_code(0).says("nothing pending").does_not_say("the layout is");
     assert!(database.has_table("lockkeeper_history") && !database.has_table("schema_migrations"));
 }
 
