@@ -1,5 +1,6 @@
 //! The definition of the command line: commands, arguments and help texts. It parses, and decides nothing else.
 
+mod adopt;
 mod export_import;
 mod flags;
 mod guard;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+pub(crate) use adopt::Adopt;
 pub(crate) use export_import::{Export, Import};
 pub(crate) use flags::Flags;
 pub(crate) use guard::{Guard, PresetArg};
@@ -100,6 +102,9 @@ pub enum Command {
         #[arg(allow_negative_numbers = true)]
         target: String,
     },
+    /// Record the history of another migration tool in that of a layout, row by row, without running anything
+    #[command(after_help = adopt::ADOPT)]
+    Adopt(Adopt),
     /// Accept edited files, showing each old and new checksum; give up what only another image has begun; or decide on
     /// a statement left open (81)
     #[command(after_help = "Example: lockkeeper repair --yes")]
@@ -287,6 +292,9 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Err
         None => Vec::new(),
     };
     let mut cli = Cli { program, ..Cli::try_parse_from(own_arguments)? };
+    if let Some(Command::Adopt(adopt)) = &cli.command {
+        cli.flags.layout = Some(adopt.to.clone());
+    }
     if let Some(Command::Guard(guard)) = &mut cli.command {
         let end = cli.program.iter().position(|argument| argument == "--").unwrap_or(cli.program.len());
         let rest = cli.program.split_off(end);

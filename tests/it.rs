@@ -7,6 +7,8 @@
 #[macro_use]
 mod support;
 
+#[path = "it/adopt.rs"]
+mod adopt;
 #[path = "it/apply.rs"]
 mod apply;
 #[path = "it/apply_sessions.rs"]

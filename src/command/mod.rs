@@ -1,5 +1,7 @@
 //! The commands, one file for each command that does more than run the pipeline of an upgrade or downgrade.
 
+mod adopt;
+mod adopt_plan;
 mod backups;
 mod check;
 mod compare;
@@ -12,6 +14,7 @@ mod heads;
 mod history;
 mod import;
 mod preview;
+mod recorded_rows;
 mod repair;
 mod repair_statement;
 mod restore;
@@ -133,6 +136,10 @@ async fn dispatch(cli: &Cli, config: &DatabaseConfig, context: &RunContext) -> R
         Command::Stamp { target: text } => {
             stamp::stamp(config, &target(config, text)?, context).await.map(CommandOutput::Changed)
         }
+        Command::Adopt(args) if args.plan => {
+            adopt_plan::show(config, args, format, cancel).await.map(CommandOutput::Printed)
+        }
+        Command::Adopt(args) => adopt::adopt(config, args, context).await.map(CommandOutput::Changed),
         Command::Compare(args) => compare::compare(config, args, context).await.map(CommandOutput::Text),
         Command::Transfer(args) if args.write_revision => {
             write_revision::write(config, args, cancel).await.map(CommandOutput::Text)
@@ -180,6 +187,7 @@ fn only_reads(command: &Command) -> bool {
         Command::Upgrade { look, .. } | Command::Downgrade { look, .. } => look.sql || look.plan,
         Command::Current | Command::History | Command::Check { .. } | Command::Compare(_) | Command::Export(_) => true,
         Command::Transfer(args) => args.plan || args.write_revision,
+        Command::Adopt(args) => args.plan,
         _ => false,
     }
 }

@@ -1,19 +1,18 @@
 //! The `stamp` command: records revisions as applied without running them, through the stages of an upgrade.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::ChangeSummary;
+use super::recorded_rows::{load_down_scripts, recorded_row};
 use crate::config::DatabaseConfig;
 use crate::context::RunContext;
 use crate::database::{Canceller, Database, Locked};
 use crate::directory::MigrationDir;
 use crate::entrypoint::lock_settings;
 use crate::error::{Cause, Failure, Stage};
-use crate::revision::history::{Elapsed, HistoryChange, HistoryRow};
-use crate::revision::journal::RecordedProgress;
+use crate::revision::history::HistoryChange;
 use crate::revision::plan::{self, Stamp, list};
-use crate::revision::{Applied, Direction, RecordedState, Section, Target, TransactionMode};
+use crate::revision::{Applied, RecordedState, Section, Target};
 use crate::stage::backup::{RevisionRange, Safety, backup};
 use crate::stage::rewrite_history::rewrite_history;
 use crate::stage::with_lock::{LockDecision, with_lock_unless_done};
@@ -84,7 +83,7 @@ impl StampWork<'_> {
         if stamp.is_empty() && locked.database().has_history() {
             return Ok(nothing_to_record(&stamp));
         }
-        let down_scripts = self.down_scripts(&stamp)?;
+        let down_scripts = load_down_scripts(&self.directory, stamp.record.iter().map(|(index, _)| *index))?;
         if !stamp.record.is_empty() && locked.database().is_empty().await.map_err(planning_failure)? {
             tracing::warn!("the database is empty: nothing of what is recorded now is in it");
         }
@@ -104,13 +103,6 @@ impl StampWork<'_> {
         }
         let backup = safety.file().map(PathBuf::from);
         Ok(ChangeSummary { message: message(&stamp, backup.as_ref()), revision: revision(&stamp), backup })
-    }
-
-    /// Reads the down script of each revision to record, because its checksum goes into the row; `None` without one.
-    fn down_scripts(&self, stamp: &Stamp) -> Result<Vec<Option<Section>>, Failure> {
-        let sections =
-            stamp.record.iter().map(|(index, _)| self.directory.load_down(&self.directory.migrations[*index]));
-        sections.collect::<Result<_, _>>().map_err(|problem| Failure::new(Stage::Load, Cause::Invalid(vec![problem])))
     }
 
     /// Logs the content of each row that is removed or replaced, because it is lost afterwards.
@@ -148,23 +140,8 @@ impl StampWork<'_> {
                 }
             }
         });
-        let records = stamp.record.iter().zip(down_scripts).map(|((index, _), down)| {
-            let migration = &self.directory.migrations[*index];
-            HistoryChange::Record(HistoryRow {
-                direction: Direction::Up,
-                id: &migration.version,
-                previous: self.directory.previous(&migration.version),
-                migration,
-                checksum: migration.up.checksum,
-                executed: migration.up.fingerprint,
-                down: down.as_ref().and_then(|down| down.checksum),
-                progress: RecordedProgress::Whole { statements: 0 },
-                // The row is inserted once, in whatever mode the script runs.
-                mode: TransactionMode::Transaction,
-                backup: safety.name(),
-                elapsed: Elapsed::Known(Duration::ZERO),
-            })
-        });
+        let records = stamp.record.iter().zip(down_scripts);
+        let records = records.map(|((index, _), down)| recorded_row(&self.directory, *index, down.as_ref(), safety));
         removals.chain(records).collect()
     }
 

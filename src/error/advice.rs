@@ -59,6 +59,7 @@ impl Cause {
             Cause::Stopped(reason) | Cause::Halted { reason, .. } | Cause::Overdue { reason, .. } => {
                 stopped_advice(*reason).into()
             }
+            Cause::Adoption(error) => escape(&error.advice()).into_owned(),
             Cause::Foreign(adoption) => escape(&adoption.advice()).into_owned(),
             Cause::Output(_) => "see that standard output is read to its end, or write it to a file".into(),
             Cause::Exec { .. } => "correct the program after --".into(),

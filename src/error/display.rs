@@ -53,6 +53,7 @@ impl fmt::Display for Cause {
                 write!(f, "{reason}, and what ran did not end within LOCKKEEPER_SHUTDOWN_GRACE ({grace:?})")
             }
             Cause::Halted { file, reason, left } => halted(f, file, *reason, left.as_deref()),
+            Cause::Adoption(error) => f.write_str(&escape(&error.to_string())),
             Cause::Foreign(adoption) => f.write_str(&escape(&adoption.to_string())),
             Cause::Output(error) => write!(f, "the answer was not printed to its end: {error}"),
             Cause::Exec { program, error } => write!(f, "{program}: {error}"),

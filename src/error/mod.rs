@@ -20,7 +20,7 @@ pub(crate) use transfer::{TransferError, counted};
 
 use crate::database::{ApplyError, DatabaseError};
 use crate::revision::Completed;
-use crate::revision::other_tools::{Adoption, LayoutByTable};
+use crate::revision::other_tools::{Adoption, AdoptionError, LayoutByTable};
 use crate::revision::plan::{PlanError, ScriptCount};
 use crate::signal::CancelReason;
 
@@ -232,6 +232,8 @@ pub enum Cause {
     },
     /// Another tool has migrated this database, and Lockkeeper has no history in it.
     Foreign(Box<Adoption>),
+    /// The history of another tool could not be adopted.
+    Adoption(AdoptionError),
     /// An invariant of the code was violated.
     Internal(String),
     /// The code panicked, with this message.

@@ -23,6 +23,8 @@ impl Exit {
                 _ => Exit::Io,
             },
             Cause::Invalid(_) => Exit::Invalid,
+            Cause::Adoption(error) if error.is_invalid_input() => Exit::Invalid,
+            Cause::Adoption(_) => Exit::Config,
             Cause::NeverReady { fault, .. } | Cause::Database(fault) => for_database_error(stage, fault),
             Cause::Held { .. } => Exit::Locked,
             Cause::Backup(error) => for_backup_error(error),

@@ -21,9 +21,8 @@ pub(crate) async fn refuse_foreign_history(database: &mut Database, directory: &
     match histories.is_empty() {
         true => Ok(()),
         false => {
-            let adoption = Adoption::new(histories, &directory.graph, &directory.migrations, &|text| {
-                directory.layout.version(text)
-            });
+            let version = |text: &str| directory.layout.version(text);
+            let adoption = Adoption::new(histories, directory.revisions(&version));
             Err(failed(Cause::Foreign(Box::new(adoption))))
         }
     }

@@ -1,10 +1,12 @@
-//! Finds the `stamp` that records exactly what other tools have applied, so that Lockkeeper can continue their history.
+//! Finds the command that records exactly what other tools have applied, so that Lockkeeper can continue their history.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use super::tool::{RowMeaning, Tool};
-use super::{ForeignHistory, READ, RecordedVersions, RowState, version};
+use super::{
+    AdoptionInput, DirectoryRevisions, ForeignHistory, READ, RecordedVersions, RowState, SourceChoice, version,
+};
 use crate::revision::{Graph, Migration, Version};
 
 /// The number of differences that a message names.
@@ -20,6 +22,8 @@ pub struct Adoption {
 /// The next step of an adoption.
 #[derive(Debug)]
 enum AdoptionStep {
+    /// Adopt the history in this layout: each row of it is that of a revision.
+    Adopt(String),
     /// Stamp this target: the target and its ancestors are exactly what the tools have recorded.
     Stamp(String),
     /// Stamp the first revision: the directory has nothing of what is recorded, so only its first revision can be what
@@ -36,15 +40,13 @@ enum AdoptionStep {
 }
 
 impl Adoption {
-    /// Compares what the other tools have recorded with the directory. `version` parses the text of one of its
-    /// versions.
-    pub(crate) fn new(
-        found: Vec<ForeignHistory>,
-        graph: &Graph,
-        migrations: &[Migration],
-        version: &dyn Fn(&str) -> Option<Version>,
-    ) -> Adoption {
-        let step = AdoptionComparison { found: &found, graph, migrations, version }.step();
+    /// Compares what the other tools have recorded with the directory.
+    pub(crate) fn new(found: Vec<ForeignHistory>, directory: DirectoryRevisions<'_>) -> Adoption {
+        let DirectoryRevisions { layout, graph, migrations, version } = directory;
+        let step = match can_be_adopted(&found, directory) {
+            true => AdoptionStep::Adopt(layout.into()),
+            false => AdoptionComparison { found: &found, graph, migrations, version }.step(),
+        };
         Adoption { found, step }
     }
 
@@ -52,6 +54,7 @@ impl Adoption {
     pub(crate) fn advice(&self) -> String {
         let or_base = "or lockkeeper stamp base when that history is another application's";
         match &self.step {
+            AdoptionStep::Adopt(layout) => format!("lockkeeper adopt --to {layout}; {or_base}"),
             AdoptionStep::Stamp(target) => format!("lockkeeper stamp {target}; {or_base}"),
             AdoptionStep::First { id, file } => {
                 format!("lockkeeper stamp {id} if {file} holds the schema as it is; {or_base}")
@@ -87,6 +90,15 @@ impl fmt::Display for Adoption {
         }
         f.write_str(" but none of Lockkeeper's")
     }
+}
+
+/// Returns whether a database without a history of the layout can adopt the only history that it has.
+fn can_be_adopted(found: &[ForeignHistory], directory: DirectoryRevisions<'_>) -> bool {
+    let choice = SourceChoice { layout: directory.layout, tool: None, target_table: "" };
+    choice.find(found).is_ok_and(|source| {
+        let input = AdoptionInput { source, directory, applied: &[], target_table: "" };
+        input.plan().is_ok_and(|plan| !plan.rows.is_empty())
+    })
 }
 
 /// The histories of other tools, and the directory that they are compared with.
@@ -154,7 +166,7 @@ impl AdoptionComparison<'_> {
             match (at, tool.meaning) {
                 (None, _) if row.state == RowState::Baseline => {}
                 (None, _) => unknown.push((number, &row.version)),
-                (Some(at), RowMeaning::UpTo) => {
+                (Some(at), RowMeaning::UpTo | RowMeaning::Ancestors) => {
                     let marked = self.graph.with_ancestors(&[at]);
                     compared.recorded.extend((0..self.migrations.len()).filter(|&at| marked[at]));
                 }

@@ -2,15 +2,23 @@
 //! continue them.
 
 mod adoption;
+mod adoption_error;
+mod adoption_plan;
 mod change;
+mod mapping;
+mod source;
 mod tool;
 mod version;
 
 use std::fmt;
 
 pub(crate) use adoption::Adoption;
+pub(crate) use adoption_error::AdoptionError;
+pub(crate) use adoption_plan::{AdoptionInput, AdoptionPlan};
 pub(crate) use change::{HistoryMove, ToolHistories};
-pub(crate) use tool::{Tool, recognise, tables};
+pub(crate) use mapping::DirectoryRevisions;
+pub(crate) use source::SourceChoice;
+pub(crate) use tool::{Tool, names, recognise, tables};
 
 /// The number of history tables that are read and named, of all that are found.
 pub(crate) const READ: usize = 3;

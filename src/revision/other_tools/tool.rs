@@ -1,5 +1,6 @@
 //! The other migration tools and their history tables.
 
+use super::version::RevisionNumber;
 use super::{RecordedRow, version};
 use crate::revision::Version;
 
@@ -23,6 +24,9 @@ pub(crate) struct Tool {
     description: &'static str,
     /// The condition that the version stopped part way.
     unfinished: &'static str,
+    /// The way to correct a version that stopped part way, which `{version}` stands for; empty if the table has none
+    /// such.
+    remedy: &'static str,
     /// The condition that the row covers all versions up to its own.
     baseline: &'static str,
     /// The SQL that follows the name of the table and selects the rows that count.
@@ -49,6 +53,8 @@ pub(super) enum RowMeaning {
     EachRow,
     /// The earlier revisions are applied as well.
     UpTo,
+    /// The revisions on which its own depends are applied as well.
+    Ancestors,
 }
 
 impl Tool {
@@ -61,6 +67,7 @@ impl Tool {
         version: "version",
         description: "''",
         unfinished: "1 = 0",
+        remedy: "",
         baseline: "1 = 0",
         rows: "",
         number: VersionNumber::Whole,
@@ -88,6 +95,32 @@ impl Tool {
         }
     }
 
+    /// Returns the number of a version, independent of the way in which a layout writes it. Returns `None` if there is
+    /// none.
+    pub(super) fn plain_number(&self, version: &str) -> Option<RevisionNumber> {
+        let (number, rest) = version::leading_number(version)?;
+        match self.number {
+            VersionNumber::Whole => rest.is_empty().then_some(number),
+            VersionNumber::Leading => Some(number),
+            VersionNumber::Nowhere => None,
+        }
+    }
+
+    /// Returns whether the rows of the table can be assigned to the revisions of a directory.
+    pub(super) fn has_revisions(&self) -> bool {
+        !matches!(self.number, VersionNumber::Nowhere)
+    }
+
+    /// Returns whether a text is the name of the tool; a table of two tools has both names.
+    pub(super) fn is_named(&self, text: &str) -> bool {
+        self.name.split(" or ").any(|name| name.eq_ignore_ascii_case(text))
+    }
+
+    /// Returns the way to correct a version that stopped part way.
+    pub(super) fn remedy(&self, version: &str) -> String {
+        self.remedy.replace("{version}", version)
+    }
+
     /// Returns the words of a row in the form in which file names are compared with them; empty if the row has none.
     pub(super) fn describe(&self, row: &RecordedRow) -> String {
         match self.number {
@@ -100,7 +133,7 @@ impl Tool {
     pub(super) fn newest<'a>(&self, rows: &'a [RecordedRow]) -> Vec<&'a str> {
         let mut versions: Vec<&str> = rows.iter().map(|row| row.version.as_str()).collect();
         match (self.meaning, self.number) {
-            (RowMeaning::UpTo, _) => {}
+            (RowMeaning::UpTo | RowMeaning::Ancestors, _) => {}
             // The rows come in the order of the query.
             (_, VersionNumber::Nowhere) => versions.truncate(1),
             _ => versions = versions.into_iter().max_by_key(|version| version::order(version)).into_iter().collect(),
@@ -122,6 +155,7 @@ const FLYWAY: Tool = Tool {
     columns: &["installed_rank", "version", "script", "installed_on", "success"],
     description: "description",
     unfinished: "NOT success",
+    remedy: "undo by hand what {version} has done, and run flyway repair",
     baseline: "type = 'BASELINE'",
     rows: "h WHERE version IS NOT NULL AND type NOT LIKE 'UNDO%' AND type NOT IN ('SCHEMA', 'DELETE') \
              AND NOT EXISTS (SELECT 1 FROM {table} u WHERE u.version = h.version AND u.installed_rank > h.installed_rank \
@@ -137,7 +171,7 @@ static TOOLS: [Tool; 17] = [
         version: "version_num",
         // The table has one row for each head.
         rows: "ORDER BY version_num LIMIT 5",
-        meaning: RowMeaning::UpTo,
+        meaning: RowMeaning::Ancestors,
         ..Tool::PLAIN
     },
     Tool {
@@ -147,6 +181,7 @@ static TOOLS: [Tool; 17] = [
         columns: &["version", "description", "success", "checksum", "execution_time"],
         description: "description",
         unfinished: "NOT success",
+        remedy: "complete {version} by hand and set success to true in its row, or undo it by hand and delete its row",
         ..Tool::PLAIN
     },
     Tool {
@@ -155,6 +190,7 @@ static TOOLS: [Tool; 17] = [
         table: "schema_migrations",
         columns: &["version", "dirty"],
         unfinished: "dirty",
+        remedy: "complete {version} by hand and run migrate force {version}, or undo it by hand and run migrate force with the version before it",
         meaning: RowMeaning::UpTo,
         ..Tool::PLAIN
     },
@@ -205,6 +241,7 @@ static TOOLS: [Tool; 17] = [
         columns: &["migration_name", "checksum", "started_at", "finished_at", "rolled_back_at"],
         version: "migration_name",
         unfinished: "finished_at IS NULL",
+        remedy: "complete {version} by hand and run prisma migrate resolve --applied {version}, or undo it by hand and run it with --rolled-back",
         rows: "WHERE rolled_back_at IS NULL",
         number: VersionNumber::Leading,
         ..Tool::PLAIN
@@ -251,6 +288,13 @@ static TOOLS: [Tool; 17] = [
 /// Returns the names of all tables, in lower case.
 pub(crate) fn tables() -> impl Iterator<Item = &'static str> {
     TOOLS.iter().map(|tool| tool.table)
+}
+
+/// Returns the names of all tools.
+pub(crate) fn names() -> Vec<&'static str> {
+    let mut names: Vec<&str> = TOOLS.iter().flat_map(|tool| tool.name.split(" or ")).collect();
+    names.dedup();
+    names
 }
 
 /// Returns the tool that a table belongs to. Returns `None` if the table has the columns of no known tool.

@@ -11,6 +11,31 @@ pub(super) fn order(version: &str) -> (Vec<(usize, String)>, &str) {
     (numbers.split('.').filter(|part| !part.is_empty()).map(number).collect(), rest)
 }
 
+/// The number of a revision, part by part, without zeros that do not count: `01.2` and `1.2.0` are one number.
+pub(super) type RevisionNumber = Vec<String>;
+
+/// Returns the number with which a version begins, and the text behind it. Returns `None` if there is none, or if a
+/// letter follows at once, as in `1975ea83b712`.
+pub(super) fn leading_number(version: &str) -> Option<(RevisionNumber, &str)> {
+    let (mut parts, mut rest) = (Vec::new(), version);
+    loop {
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        if end == 0 {
+            return None;
+        }
+        parts.push(rest[..end].trim_start_matches('0').to_owned());
+        rest = &rest[end..];
+        match rest.strip_prefix('.').filter(|next| next.starts_with(|c: char| c.is_ascii_digit())) {
+            Some(next) => rest = next,
+            None => break,
+        }
+    }
+    while parts.len() > 1 && parts.last().is_some_and(String::is_empty) {
+        parts.pop();
+    }
+    (!rest.starts_with(char::is_alphanumeric)).then_some((parts, rest))
+}
+
 /// Returns the words of a name in the form in which they are compared: in lower case, with one space between them.
 pub(super) fn description_words(name: &str) -> String {
     let words = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
@@ -33,6 +58,18 @@ mod tests {
         versions.sort_by(|a, b| order(a).cmp(&order(b)));
         let sorted = ["1", "1.9", "1.10", "9", "0010", "14", "20260112093000_a", "20260112093000_b"];
         assert_eq!(versions, sorted);
+    }
+
+    #[test]
+    fn a_number_is_what_a_version_begins_with() {
+        let number = |text| leading_number(text).map(|(parts, rest)| (parts.join("."), rest));
+        assert_eq!(number("0003"), Some(("3".into(), "")));
+        assert_eq!(number("0003_x.sql"), Some(("3".into(), "_x.sql")));
+        assert_eq!(number("0003.sql"), Some(("3".into(), ".sql")));
+        assert_eq!(number("01.10.0"), Some(("1.10".into(), "")));
+        assert_eq!(number("0"), Some((String::new(), "")));
+        assert_eq!(number("1975ea83b712"), None);
+        assert_eq!(number("init.sql"), None);
     }
 
     #[test]
