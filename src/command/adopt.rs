@@ -14,10 +14,12 @@ use crate::entrypoint::lock_settings;
 use crate::error::{Cause, Failure, Stage};
 use crate::escape::escape;
 use crate::layout::LayoutChoice;
+use crate::revision::Applied;
 use crate::revision::history::HistoryChange;
-use crate::revision::other_tools::{AdoptionError, AdoptionInput, AdoptionPlan, ForeignHistory, SourceChoice};
+use crate::revision::other_tools::{
+    AdoptionError, AdoptionInput, AdoptionPlan, ForeignHistory, ParseVersion, SourceChoice,
+};
 use crate::revision::plan::describe_heads;
-use crate::revision::{Applied, Version};
 use crate::stage::backup::{RevisionRange, Safety, backup};
 use crate::stage::rewrite_history::rewrite_history;
 use crate::stage::with_lock::{LockDecision, with_lock_unless_done};
@@ -69,7 +71,7 @@ pub(super) struct AdoptionWork<'a> {
     /// The name of the other tool.
     tool: Option<&'a str>,
     /// Parses the text of a version in the layout of the directory.
-    version: Box<dyn Fn(&str) -> Option<Version>>,
+    version: Box<ParseVersion>,
 }
 
 impl<'a> AdoptionWork<'a> {
@@ -78,7 +80,7 @@ impl<'a> AdoptionWork<'a> {
         let directory = MigrationDir::load(&config.dir, config.dialect, config.layout_choice)
             .map_err(|cause| Failure::new(Stage::Load, cause))?;
         let layout = directory.layout;
-        let version = Box::new(|text: &str| layout.version(text));
+        let version = Box::new(move |text: &str| layout.version(text));
         Ok(AdoptionWork { config, directory, tool: args.from.as_deref(), version })
     }
 
@@ -115,7 +117,7 @@ impl<'a> AdoptionWork<'a> {
         target_table: &'b str,
         applied: &'b [Applied],
     ) -> AdoptionInput<'b> {
-        AdoptionInput { source, directory: self.directory.revisions(&self.version), applied, target_table }
+        AdoptionInput { source, directory: self.directory.revisions(&*self.version), applied, target_table }
     }
 
     /// Returns the summary if there is nothing to record. An empty history counts as one.

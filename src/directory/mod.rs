@@ -14,7 +14,7 @@ use crate::dialect::Dialect;
 use crate::error::Cause;
 use crate::layout::{Detected, DirectoryContents, Layout, LayoutChoice, Listing, TextFiles};
 use crate::revision::batch::{BatchError, Batches};
-use crate::revision::other_tools::DirectoryRevisions;
+use crate::revision::other_tools::{DirectoryRevisions, ParseVersion};
 use crate::revision::script_problem::ScriptProblem;
 use crate::revision::text::{SourceState, Text};
 use crate::revision::{Backslash, BatchLimit, Direction, Fingerprint, Graph, Migration, Section, Version};
@@ -77,7 +77,7 @@ impl MigrationDir {
 
     /// Returns the revisions as they are compared with the history of another tool. `version` is
     /// [`Layout::version`] of the layout.
-    pub(crate) fn revisions<'a>(&'a self, version: &'a dyn Fn(&str) -> Option<Version>) -> DirectoryRevisions<'a> {
+    pub(crate) fn revisions<'a>(&'a self, version: &'a ParseVersion) -> DirectoryRevisions<'a> {
         let layout = self.layout.name();
         DirectoryRevisions { layout, graph: &self.graph, migrations: &self.migrations, version }
     }

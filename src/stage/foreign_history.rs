@@ -21,7 +21,8 @@ pub(crate) async fn refuse_foreign_history(database: &mut Database, directory: &
     match histories.is_empty() {
         true => Ok(()),
         false => {
-            let version = |text: &str| directory.layout.version(text);
+            let layout = directory.layout;
+            let version = move |text: &str| layout.version(text);
             let adoption = Adoption::new(histories, directory.revisions(&version));
             Err(failed(Cause::Foreign(Box::new(adoption))))
         }

@@ -7,6 +7,9 @@ use super::version::{self, RevisionNumber};
 use super::{AdoptionError, ForeignHistory, RecordedRow, RowState};
 use crate::revision::{Graph, Migration, Version};
 
+/// A function that parses the text of a version in a layout.
+pub(crate) type ParseVersion = dyn Fn(&str) -> Option<Version>;
+
 /// The revisions of a directory, and the rules of its layout for versions.
 #[derive(Clone, Copy)]
 pub(crate) struct DirectoryRevisions<'a> {
@@ -17,7 +20,7 @@ pub(crate) struct DirectoryRevisions<'a> {
     /// The revisions, in ascending order of their versions.
     pub(crate) migrations: &'a [Migration],
     /// Parses the text of a version.
-    pub(crate) version: &'a dyn Fn(&str) -> Option<Version>,
+    pub(crate) version: &'a ParseVersion,
 }
 
 /// The positions of the revisions that a tool has recorded, each with the version of the row that says so.

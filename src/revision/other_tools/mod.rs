@@ -16,7 +16,7 @@ pub(crate) use adoption::Adoption;
 pub(crate) use adoption_error::AdoptionError;
 pub(crate) use adoption_plan::{AdoptionInput, AdoptionPlan};
 pub(crate) use change::{HistoryMove, ToolHistories};
-pub(crate) use mapping::DirectoryRevisions;
+pub(crate) use mapping::{DirectoryRevisions, ParseVersion};
 pub(crate) use source::SourceChoice;
 pub(crate) use tool::{Tool, names, recognise, tables};
 
