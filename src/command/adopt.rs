@@ -36,7 +36,7 @@ pub(crate) async fn adopt(
     let work = AdoptionWork::new(config, args)?;
     let decide = async |mut database: Database, applied: Vec<Applied>| {
         let planned = work.plan(&mut database, &applied).await?;
-        Ok(match work.answer(planned.as_ref(), database.has_history()) {
+        Ok(match work.answer(planned.as_ref()) {
             Some(summary) => LockDecision::Answer(summary),
             None => LockDecision::Lock(database, planned),
         })
@@ -44,8 +44,8 @@ pub(crate) async fn adopt(
     let answer = |planned: &Option<PlannedAdoption>, applied: &[Applied]| {
         let planned = planned.as_ref()?;
         let plan = work.input(&planned.source, &planned.target_table, applied).plan().ok()?;
-        let planned = PlannedAdoption { plan, ..planned.clone() };
-        work.answer(Some(&planned), !applied.is_empty())
+        let planned = PlannedAdoption { plan, has_history: !applied.is_empty(), ..planned.clone() };
+        work.answer(Some(&planned))
     };
     let run = async |locked: &mut Locked, canceller, _| work.run_locked(locked, canceller, context).await;
     with_lock_unless_done(&lock_settings(config), &context.cancel, decide, answer, run).await
@@ -60,6 +60,8 @@ pub(super) struct PlannedAdoption {
     pub(super) target_table: String,
     /// The rows to record.
     pub(super) plan: AdoptionPlan,
+    /// True if the table of the layout exists.
+    has_history: bool,
 }
 
 /// The directory, and the words of the user.
@@ -107,7 +109,7 @@ impl<'a> AdoptionWork<'a> {
         };
         let plan = self.input(&source, &target_table, applied).plan();
         let plan = plan.map_err(|error| failed(Cause::Adoption(error)))?;
-        Ok(Some(PlannedAdoption { source, target_table, plan }))
+        Ok(Some(PlannedAdoption { source, target_table, plan, has_history: database.has_history() }))
     }
 
     /// Plans with values that were read before.
@@ -121,13 +123,13 @@ impl<'a> AdoptionWork<'a> {
     }
 
     /// Returns the summary if there is nothing to record. An empty history counts as one.
-    pub(super) fn answer(&self, planned: Option<&PlannedAdoption>, has_history: bool) -> Option<ChangeSummary> {
+    pub(super) fn answer(&self, planned: Option<&PlannedAdoption>) -> Option<ChangeSummary> {
         let layout = self.directory.layout.name();
-        let Some(PlannedAdoption { source, target_table, plan }) = planned else {
+        let Some(PlannedAdoption { source, target_table, plan, has_history }) = planned else {
             let message = format!("nothing to adopt: no other tool has a history, and {layout} has one");
             return Some(ChangeSummary { message, revision: None, backup: None });
         };
-        if !plan.rows.is_empty() || !has_history {
+        if !plan.rows.is_empty() || !*has_history {
             return None;
         }
         let message = format!(
@@ -151,10 +153,10 @@ impl<'a> AdoptionWork<'a> {
         let failed = |fault: DatabaseError| Failure::new(Stage::Plan, Cause::Database(fault));
         let applied = database.history().await.map_err(failed)?;
         let planned = self.plan(database, &applied).await?;
-        if let Some(summary) = self.answer(planned.as_ref(), database.has_history()) {
+        if let Some(summary) = self.answer(planned.as_ref()) {
             return Ok(summary);
         }
-        let Some(PlannedAdoption { source, target_table, plan }) = planned else {
+        let Some(PlannedAdoption { source, target_table, plan, .. }) = planned else {
             return Err(Failure::new(Stage::Plan, Cause::Internal("an adoption without a history".into())));
         };
         let down_scripts = load_down_scripts(&self.directory, plan.rows.iter().map(|row| row.at))?;

@@ -56,7 +56,7 @@ pub(crate) async fn show(
     let work = AdoptionWork::new(config, args)?;
     let (mut database, applied) = wait(&config.database, &config.history, &config.wait_policy, cancel).await?;
     let planned = work.plan(&mut database, &applied).await?;
-    let answer = work.answer(planned.as_ref(), database.has_history());
+    let answer = work.answer(planned.as_ref());
     // The session is closed first, because the reader of the answer may be slow.
     drop(database);
     let document = document(&work, planned.as_ref());

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use super::Cause;
 use crate::database::ApplyError;
@@ -30,9 +31,7 @@ impl fmt::Display for Cause {
                 write!(f, "{target} was not ready after {attempts} in {waited:.1} s: {fault}")
             }
             Cause::Database(fault) => fault.fmt(f),
-            Cause::Held { holder, waited } => {
-                write!(f, "another run held the lock for all of {:.1} s: {holder}", waited.as_secs_f64())
-            }
+            Cause::Held { holder, waited } => lock_held(f, holder, *waited),
             Cause::Backup(error) => error.fmt(f),
             Cause::Rehearsal { cause, done } => rehearsal(f, cause, *done),
             Cause::Restore(error) => error.fmt(f),
@@ -59,6 +58,11 @@ impl fmt::Display for Cause {
             Cause::Exec { program, error } => write!(f, "{program}: {error}"),
         }
     }
+}
+
+/// Writes the error of a run that has not got the lock.
+fn lock_held(f: &mut fmt::Formatter<'_>, holder: &str, waited: Duration) -> fmt::Result {
+    write!(f, "another run held the lock for all of {:.1} s: {holder}", waited.as_secs_f64())
 }
 
 /// Writes the error of a database that has the histories of several tools.

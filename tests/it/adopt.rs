@@ -28,6 +28,7 @@ on_either!(
     a_plan_shows_the_rows_and_records_nothing,
     an_empty_history_is_adopted,
     without_another_history_there_is_nothing_to_adopt,
+    a_table_that_both_tools_name_alike_is_not_written,
     heads_of_alembic_keep_the_advice_to_stamp,
     wrong_names_are_usage_errors,
     killed_adoptions_converge,
@@ -378,6 +379,19 @@ fn without_another_history_there_is_nothing_to_adopt<D: Database>() {
         .expect_code(78)
         .says("the rows of the history of Django")
         .says("lockkeeper stamp REVISION");
+}
+
+/// dbmate's table and golang-migrate's have one name.
+fn a_table_that_both_tools_name_alike_is_not_written<D: Database>() {
+    let database = D::create("alike");
+    dbmate(&database, &["1", "2"]);
+    let (_files, run) = run_on(&database, &PAIRS);
+    adopt(&run, &["--to", "golang-migrate"]).output().expect_code(78).says("LOCKKEEPER_HISTORY_TABLE");
+    assert_eq!(database.query("select version from schema_migrations order by 1"), "1\n2\n");
+    let run = run.env("LOCKKEEPER_HISTORY_TABLE", "versions");
+    adopt(&run, &["--to", "golang-migrate"]).output().expect_code(0).says("2 recorded without running, at 2");
+    assert_eq!(database.query("select version, dirty = false from versions").replace('t', "1"), "2|1\n");
+    run.env("LOCKKEEPER_LAYOUT", "golang-migrate").output().expect_code(0).says("up to date at 3: 1 revision applied");
 }
 
 fn heads_of_alembic_keep_the_advice_to_stamp<D: Database>() {

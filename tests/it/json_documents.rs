@@ -134,6 +134,14 @@ fn every_command_prints_the_documents_of_the_guide() {
     recorder.result(64, &["guard"]);
     recorder.result(78, &["transfer", "--from", "sqlite:///app.db"]);
     recorder.result(78, &["compare", "--from", "sqlite:///app.db"]);
+    recorder.result(0, &["adopt", "--to", "native"]);
+    let other =
+        "create table schema_migrations (version uint64, dirty bool); insert into schema_migrations values (1, 0)";
+    sqlite::query(&recorder.run.dir().join("app.db"), other);
+    let plan = recorder.ask(0, &["adopt", "--to", "sqlx", "--plan"]);
+    assert_eq!(&keys(&plan), part("`adopt --plan`"));
+    assert_eq!(&keys(&plan["rows"][0]), part("each of its `rows`"));
+    recorder.result(64, &["adopt", "--to", "nowhere"]);
     from_sqlite_to_postgresql(&mut recorder, &documents);
     // Its script is printed to standard output instead of a document; its failures are documents.
     recorder.result(64, &["completions", "no-such-shell"]);

@@ -196,8 +196,11 @@ impl Sqlite {
         decode: &impl Fn(&[Option<&str>]) -> Result<Option<T>, HistoryRowError>,
     ) -> Result<Vec<T>, ReadError> {
         let path = self.path.clone();
+        let hint = format!("{} is not a history of ours: set LOCKKEEPER_HISTORY_TABLE to another name", self.table());
         let unreadable = |fault: DatabaseError| match fault.kind {
-            DatabaseErrorKind::Statement => DatabaseError { kind: DatabaseErrorKind::Setting, ..fault },
+            DatabaseErrorKind::Statement => {
+                DatabaseError { kind: DatabaseErrorKind::Setting, ..fault }.with_hint(hint.clone())
+            }
             _ => fault,
         };
         let mut rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch(self.opened().await?);

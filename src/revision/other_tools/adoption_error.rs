@@ -148,26 +148,26 @@ impl fmt::Display for AdoptionError {
                 write!(f, "the history of {history} cannot be adopted: ")?;
                 if !unknown.is_empty() {
                     let separator = if differences.is_empty() { "" } else { "; " };
-                    write!(f, "no file of the directory is the revision of {}{separator}", named(unknown, ", "))?;
+                    write!(f, "no file of the directory is the revision of {}{separator}", list(unknown, ", "))?;
                 }
-                f.write_str(&named(differences, "; "))
+                f.write_str(&list(differences, "; "))
             }
             AdoptionError::Holes { tool, layout, files } => {
                 write!(
                     f,
                     "{tool} has not run {}, and {layout} refuses a revision before one that is applied",
-                    named(files, ", ")
+                    list(files, ", ")
                 )
             }
             AdoptionError::Disagrees { history, differences } => {
-                write!(f, "the history of {history} does not agree: {}", named(differences, "; "))
+                write!(f, "the history of {history} does not agree: {}", list(differences, "; "))
             }
         }
     }
 }
 
 /// Returns the first of some names, and how many more there are.
-fn named(names: &[String], separator: &str) -> String {
+fn list(names: &[String], separator: &str) -> String {
     let text = names[..names.len().min(NAMED)].join(separator);
     match names.len().saturating_sub(NAMED) {
         0 => text,

@@ -54,7 +54,7 @@ impl AdoptionInput<'_> {
         let order = graph.order().iter().copied();
         let missing = order.filter(|&at| recorded.contains_key(&at) && !is_there(at));
         let rows: Vec<AdoptedRow> = missing.map(|at| AdoptedRow { at, version: recorded[&at].clone() }).collect();
-        self.check_differences(&recorded, &applied, !rows.is_empty())?;
+        self.check_differences(&recorded, &applied, &rows)?;
         let done: Vec<bool> = (0..migrations.len()).map(|at| is_there(at) || recorded.contains_key(&at)).collect();
         self.check_holes(&done)?;
         self.check_plan(&applied, &rows)?;
@@ -68,12 +68,12 @@ impl AdoptionInput<'_> {
         &self,
         recorded: &RecordedRevisions,
         applied: &[Applied],
-        lacks_rows: bool,
+        missing: &[AdoptedRow],
     ) -> Result<(), AdoptionError> {
         let migrations = self.directory.migrations;
         let versions: HashSet<&Version> = recorded.keys().map(|&at| &migrations[at].version).collect();
         let difference = |row: &Applied| match row.state {
-            RecordedState::Applied if lacks_rows && !versions.contains(&row.id) => {
+            RecordedState::Applied if !missing.is_empty() && !versions.contains(&row.id) => {
                 Some(format!("{} is applied in it, and {} has no such row", row.id, self.source.tool.name))
             }
             RecordedState::Applied => None,
