@@ -29,6 +29,8 @@ on_either!(
     an_empty_history_is_adopted,
     without_another_history_there_is_nothing_to_adopt,
     a_table_that_both_tools_name_alike_is_not_written,
+    versions_up_to_the_newest_are_numbers_in_every_layout,
+    names_of_files_and_folders_are_found_by_their_numbers,
     heads_of_alembic_keep_the_advice_to_stamp,
     wrong_names_are_usage_errors,
     killed_adoptions_converge,
@@ -392,6 +394,57 @@ fn a_table_that_both_tools_name_alike_is_not_written<D: Database>() {
     adopt(&run, &["--to", "golang-migrate"]).output().expect_code(0).says("2 recorded without running, at 2");
     assert_eq!(database.query("select version, dirty = false from versions").replace('t', "1"), "2|1\n");
     run.env("LOCKKEEPER_LAYOUT", "golang-migrate").output().expect_code(0).says("up to date at 3: 1 revision applied");
+
+    let database = D::create("alike");
+    golang_migrate(&database, 1);
+    let (_files, run) = run_on(&database, &[("1_one.sql", "-- migrate:up\nselect 1;\n-- migrate:down\n")]);
+    let table = shown::<D>("schema_migrations");
+    adopt(&run, &["--to", "dbmate"])
+        .output()
+        .expect_code(78)
+        .says(&format!("the history of golang-migrate is in {table}, where the history of dbmate is to be"))
+        .says("set LOCKKEEPER_HISTORY_TABLE to another name");
+    let run = run.env("LOCKKEEPER_HISTORY_TABLE", "versions");
+    adopt(&run, &["--to", "dbmate"]).output().expect_code(0).says("1 recorded without running, at 1");
+    assert_eq!(database.query("select version from versions"), "1\n");
+}
+
+/// From golang-migrate to sql-migrate, and from there to Prisma.
+fn names_of_files_and_folders_are_found_by_their_numbers<D: Database>() {
+    let database = D::create("names");
+    golang_migrate(&database, 2);
+    let texts = [1, 2].map(|n| format!("-- +migrate Up\ncreate table t{n} (id integer);\n-- +migrate Down\n"));
+    let (files, run) = run_on(&database, &[("1_one.sql", &texts[0]), ("02-two.sql", &texts[1])]);
+    adopt(&run, &["--to", "sql-migrate"]).output().expect_code(0).says("2 recorded without running, at 02-two.sql");
+    assert_eq!(database.query("select id from gorp_migrations order by id"), "02-two.sql\n1_one.sql\n");
+    other_tools::sql_migrate(files.path(), &database.url(), Step::Up).expect_success().says("Applied 0 migrations");
+
+    let folders = temporary_directory("prisma");
+    for name in ["0001_one", "0002_two"] {
+        fs::create_dir(folders.path().join(name)).expect("a folder");
+        fs::write(folders.path().join(name).join("migration.sql"), "CREATE TABLE t (id integer);\n").expect("a file");
+    }
+    let run = lockkeeper(folders.path(), &database.url());
+    run.output().expect_code(78).does_not_say("lockkeeper adopt");
+    adopt(&run, &["--to", "prisma", "--from", "sql-migrate"]).output().expect_code(0).says("recorded 0002_two");
+    let query = "select migration_name from _prisma_migrations where finished_at is not null order by 1";
+    assert_eq!(database.query(query), "0001_one\n0002_two\n");
+    other_tools::prisma(folders.path(), &database.url()).expect_success().says("No pending migrations");
+    fs::rename(folders.path().join("0002_two"), folders.path().join("0002_deux")).expect("a folder");
+    database.query("drop table _prisma_migrations");
+    adopt(&run, &["--to", "prisma", "--from", "sql-migrate"]).output().expect_code(65).says("the file is 0002_deux");
+}
+
+/// golang-migrate's 2 is 1 and 2, and not 10, which dbmate has between them.
+fn versions_up_to_the_newest_are_numbers_in_every_layout<D: Database>() {
+    let database = D::create("order");
+    golang_migrate(&database, 2);
+    let text = "-- migrate:up\ncreate table ten (id integer);\n-- migrate:down\n";
+    let (_files, run) = run_on(&database, &[("1_a.sql", text), ("10_b.sql", text), ("2_c.sql", text)]);
+    let run = run.env("LOCKKEEPER_HISTORY_TABLE", "versions");
+    adopt(&run, &["--to", "dbmate"]).output().expect_code(0).says("2 recorded without running");
+    assert_eq!(database.query("select version from versions order by version"), "1\n2\n");
+    run.output().expect_code(0).says("applied 10_b.sql");
 }
 
 fn heads_of_alembic_keep_the_advice_to_stamp<D: Database>() {

@@ -1,6 +1,6 @@
 //! Finds the revision of the directory for each row of another tool's history.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::tool::RowMeaning;
 use super::version::{self, RevisionNumber};
@@ -73,11 +73,11 @@ impl<'a> HistoryMapping<'a> {
 
     /// Adds the revisions of a row.
     fn add(&mut self, row: &RecordedRow) {
-        let DirectoryRevisions { graph, migrations, version, .. } = self.directory;
+        let DirectoryRevisions { graph, migrations, .. } = self.directory;
         let tool = self.history.tool;
         if row.state == RowState::Baseline {
-            match tool.number(&row.version, version) {
-                Some(baseline) => self.record(row, |at| migrations[at].version <= baseline),
+            match tool.plain_number(&row.version) {
+                Some(baseline) => self.record_up_to(row, &baseline),
                 None => self.unknown.push(row.version.clone()),
             }
             return;
@@ -94,7 +94,11 @@ impl<'a> HistoryMapping<'a> {
             }
         };
         match tool.meaning {
-            RowMeaning::UpTo => self.record(row, |other| other <= at),
+            RowMeaning::UpTo => {
+                if let Some(newest) = tool.plain_number(&row.version) {
+                    self.record_up_to(row, &newest);
+                }
+            }
             RowMeaning::Ancestors => {
                 let marked = graph.with_ancestors(&[at]);
                 self.record(row, |other| marked[other]);
@@ -119,6 +123,13 @@ impl<'a> HistoryMapping<'a> {
             )),
             _ => {}
         }
+    }
+
+    /// Adds each revision with this number or a smaller one. A layout may have another order.
+    fn record_up_to(&mut self, row: &RecordedRow, newest: &RevisionNumber) {
+        let numbers = self.numbers.iter().filter(|(number, _)| *number <= newest);
+        let covered: HashSet<usize> = numbers.flat_map(|(_, positions)| positions).copied().collect();
+        self.record(row, |at| covered.contains(&at));
     }
 
     /// Adds each revision whose position fulfils a condition.

@@ -11,8 +11,9 @@ pub(super) fn order(version: &str) -> (Vec<(usize, String)>, &str) {
     (numbers.split('.').filter(|part| !part.is_empty()).map(number).collect(), rest)
 }
 
-/// The number of a revision, part by part, without zeros that do not count: `01.2` and `1.2.0` are one number.
-pub(super) type RevisionNumber = Vec<String>;
+/// The number of a revision, part by part: the count of the digits and the digits, without zeros that do not count. `01.2`
+/// and `1.2.0` are one number, and 9 comes before 10.
+pub(super) type RevisionNumber = Vec<(usize, String)>;
 
 /// Returns the number with which a version begins, and the text behind it. Returns `None` if there is none, or if a
 /// letter follows at once, as in `1975ea83b712`.
@@ -23,14 +24,15 @@ pub(super) fn leading_number(version: &str) -> Option<(RevisionNumber, &str)> {
         if end == 0 {
             return None;
         }
-        parts.push(rest[..end].trim_start_matches('0').to_owned());
+        let digits = rest[..end].trim_start_matches('0');
+        parts.push((digits.len(), digits.to_owned()));
         rest = &rest[end..];
         match rest.strip_prefix('.').filter(|next| next.starts_with(|c: char| c.is_ascii_digit())) {
             Some(next) => rest = next,
             None => break,
         }
     }
-    while parts.len() > 1 && parts.last().is_some_and(String::is_empty) {
+    while parts.len() > 1 && parts.last().is_some_and(|(count, _)| *count == 0) {
         parts.pop();
     }
     (!rest.starts_with(char::is_alphanumeric)).then_some((parts, rest))
@@ -62,7 +64,8 @@ mod tests {
 
     #[test]
     fn a_number_is_what_a_version_begins_with() {
-        let number = |text| leading_number(text).map(|(parts, rest)| (parts.join("."), rest));
+        let join = |parts: RevisionNumber| parts.into_iter().map(|(_, digits)| digits).collect::<Vec<_>>().join(".");
+        let number = |text| leading_number(text).map(|(parts, rest)| (join(parts), rest));
         assert_eq!(number("0003"), Some(("3".into(), "")));
         assert_eq!(number("0003_x.sql"), Some(("3".into(), "_x.sql")));
         assert_eq!(number("0003.sql"), Some(("3".into(), ".sql")));
@@ -70,6 +73,7 @@ mod tests {
         assert_eq!(number("0"), Some((String::new(), "")));
         assert_eq!(number("1975ea83b712"), None);
         assert_eq!(number("init.sql"), None);
+        assert!(leading_number("9_x") < leading_number("0010_a") && leading_number("1.9") < leading_number("1.10"));
     }
 
     #[test]
