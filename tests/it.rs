@@ -95,6 +95,8 @@ mod graph;
 mod guard;
 #[path = "it/guard_ends.rs"]
 mod guard_ends;
+#[path = "it/guard_node.rs"]
+mod guard_node;
 #[path = "it/guard_output.rs"]
 mod guard_output;
 #[path = "it/guard_rehearse.rs"]
