@@ -1,7 +1,7 @@
 //! Lists the entries of a directory.
 
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use super::read_error;
@@ -16,23 +16,31 @@ pub(super) fn list(path: &Path) -> Result<Listing, Cause> {
         let entry = entry.map_err(unreadable)?;
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
         if !is_file && !entry.file_name().as_encoded_bytes().starts_with(b".") {
-            listing.directories.extend(subdirectory(&entry));
+            match subdirectory(&entry) {
+                Ok(subdirectory) => listing.directories.push(subdirectory),
+                Err(error) if matches!(error.kind(), ErrorKind::NotADirectory | ErrorKind::NotFound) => {}
+                Err(error) => {
+                    let uid = rustix::process::geteuid().as_raw();
+                    listing.unreadable.push(format!("{}: cannot be read (uid {uid}): {error}", name(&entry)));
+                }
+            }
         }
         listing.names.push(entry.file_name());
     }
     Ok(listing)
 }
 
-/// Returns the subdirectories that can be read, with the names of their files.
-pub(super) fn subdirectories(path: &Path) -> Vec<Subdirectory> {
-    let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    entries.filter_map(|entry| subdirectory(&entry)).collect()
+/// Returns an entry with the names of its files.
+fn subdirectory(entry: &fs::DirEntry) -> io::Result<Subdirectory> {
+    let entries = fs::read_dir(entry.path())?.collect::<io::Result<Vec<_>>>()?;
+    let (files, others): (Vec<_>, Vec<_>) = entries.iter().partition(|file| file.path().is_file());
+    Ok(Subdirectory {
+        name: name(entry),
+        files: files.into_iter().map(name).collect(),
+        has_directories: others.iter().any(|other| other.path().is_dir()),
+    })
 }
 
-/// Returns an entry with the names of its files if it is a directory that can be read.
-fn subdirectory(entry: &fs::DirEntry) -> Option<Subdirectory> {
-    let name = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
-    let files = fs::read_dir(entry.path()).ok()?.flatten();
-    let files = files.filter(|file| file.path().is_file());
-    Some(Subdirectory { name: name(entry), files: files.map(|file| name(&file)).collect() })
+fn name(entry: &fs::DirEntry) -> String {
+    entry.file_name().to_string_lossy().into_owned()
 }

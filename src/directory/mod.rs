@@ -45,7 +45,7 @@ impl MigrationDir {
     pub(crate) fn load(path: &Path, dialect: Dialect, choice: LayoutChoice) -> Result<MigrationDir, Cause> {
         let directory = MigrationDir::load_or_empty(path, dialect, choice)?;
         if directory.migrations.is_empty() {
-            let reason = directory.layout.describe_empty(&listing::subdirectories(&directory.path));
+            let reason = directory.layout.describe_empty();
             return Err(Cause::NoMigrations(format!("{} {reason}", directory.path.display())));
         }
         Ok(directory)

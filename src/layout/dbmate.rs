@@ -8,8 +8,8 @@ use super::tool_history::values::{as_text, no_text};
 use super::tool_history::version_rows::{delete_version, insert_version};
 use super::tool_history::{ToolHistory, ToolTable};
 use super::{
-    DirectoryContents, DownSection, Fit, Layout, Listing, NewContent, NewRevision, NewScript, Subdirectory, TextFiles,
-    one_file, text_version,
+    DirectoryContents, DownSection, Fit, Layout, Listing, NewContent, NewRevision, NewScript, TextFiles, one_file,
+    text_version,
 };
 use crate::dialect::Dialect;
 use crate::revision::history::{HistoryFormat, HistoryRow, HistoryTable};
@@ -68,7 +68,7 @@ impl Layout for Dbmate {
         }
     }
 
-    fn describe_empty(&self, _: &[Subdirectory]) -> String {
+    fn describe_empty(&self) -> String {
         super::describe_empty("VERSION_NAME.sql with the line -- migrate:up")
     }
 

@@ -8,8 +8,7 @@ use super::slug::slug;
 use super::tool_history::values::{as_text, crc32, no_text};
 use super::tool_history::{Coverage, ToolHistory, ToolTable};
 use super::{
-    DirectoryContents, DownSection, Fit, Layout, Listing, NewContent, NewRevision, NewScript, Subdirectory, TextFiles,
-    number,
+    DirectoryContents, DownSection, Fit, Layout, Listing, NewContent, NewRevision, NewScript, TextFiles, number,
 };
 use crate::dialect::Dialect;
 use crate::revision::history::{HistoryFormat, HistoryRow, HistoryTable};
@@ -72,7 +71,7 @@ impl Layout for GolangMigrate {
         migration.down.as_ref().map(|file| section(files, file, dialect)).transpose()
     }
 
-    fn describe_empty(&self, _: &[Subdirectory]) -> String {
+    fn describe_empty(&self) -> String {
         super::describe_empty("VERSION_TITLE.up.sql")
     }
 

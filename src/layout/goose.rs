@@ -9,8 +9,8 @@ use super::slug::slug;
 use super::tool_history::values::{TimeZone, as_text, crc32, is_version, no_text, time};
 use super::tool_history::{ToolHistory, ToolTable};
 use super::{
-    DirectoryContents, DownSection, Fit, Layout, Listing, NewContent, NewRevision, NewScript, Subdirectory, TextFiles,
-    number, one_file,
+    DirectoryContents, DownSection, Fit, Layout, Listing, NewContent, NewRevision, NewScript, TextFiles, number,
+    one_file,
 };
 use crate::dialect::Dialect;
 use crate::revision::history::{HistoryFormat, HistoryRow, HistoryTable};
@@ -79,7 +79,7 @@ impl Layout for Goose {
         }
     }
 
-    fn describe_empty(&self, _: &[Subdirectory]) -> String {
+    fn describe_empty(&self) -> String {
         super::describe_empty("VERSION_NAME.sql with the line -- +goose Up")
     }
 

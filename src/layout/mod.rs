@@ -7,12 +7,14 @@
 mod contents;
 mod dbmate;
 mod detect;
+mod diesel;
 mod golang_migrate;
 mod goose;
 mod line_sections;
 pub mod native;
 mod number;
 mod one_file;
+mod pop;
 mod prisma;
 mod script_files;
 mod slug;
@@ -35,14 +37,16 @@ use crate::revision::{Fingerprint, Migration, Policy, Section, Version};
 pub const NATIVE: &dyn Layout = &native::Native;
 
 /// All layouts. Of those that fit a directory alike, the first one is used for a database without a history.
-pub(crate) const LAYOUTS: [&dyn Layout; 7] = [
+pub(crate) const LAYOUTS: [&dyn Layout; 9] = [
     NATIVE,
     &golang_migrate::GolangMigrate,
     &sqlx_migrate::SqlxMigrate,
     &goose::Goose,
     &dbmate::Dbmate,
     &sql_migrate::SqlMigrate,
+    &diesel::Diesel,
     &prisma::Prisma,
+    &pop::Pop,
 ];
 
 /// Returns the reason why a directory has no migrations; `form` is the form of their names.
@@ -82,8 +86,8 @@ pub trait Layout: Debug + Sync {
     /// Fails with a line that describes the problem of the file.
     fn read_down(&self, migration: &Migration, dialect: Dialect, files: &mut dyn TextFiles) -> DownSection;
 
-    /// Returns the reason why a directory has no migrations. `directories` are its subdirectories.
-    fn describe_empty(&self, directories: &[Subdirectory]) -> String;
+    /// Returns the reason why a directory has no migrations.
+    fn describe_empty(&self) -> String;
 
     /// Returns the version of the next revision, which comes after the newest one; `now` is the present time in the
     /// form `YYYYMMDDhhmmss`. Returns `None` if no version is left.
@@ -133,6 +137,8 @@ pub struct Listing {
     pub(crate) names: Vec<OsString>,
     /// The subdirectories that are not hidden, in no order.
     pub(crate) directories: Vec<Subdirectory>,
+    /// The subdirectories that cannot be read, each a line with the reason.
+    pub(crate) unreadable: Vec<String>,
 }
 
 impl Listing {
@@ -160,6 +166,8 @@ pub struct Subdirectory {
     pub(crate) name: String,
     /// The names of the files in it, in no order.
     pub(crate) files: Vec<String>,
+    /// True if it has subdirectories.
+    pub(crate) has_directories: bool,
 }
 
 /// A revision whose files do not exist yet.

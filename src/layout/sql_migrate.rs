@@ -7,8 +7,8 @@ use super::slug::slug;
 use super::tool_history::values::{TimeZone, as_text, is_version, no_text, text, time};
 use super::tool_history::{ToolHistory, ToolTable};
 use super::{
-    DirectoryContents, DownSection, Fit, Layout, Listing, NewContent, NewRevision, NewScript, Subdirectory, TextFiles,
-    one_file, text_version,
+    DirectoryContents, DownSection, Fit, Layout, Listing, NewContent, NewRevision, NewScript, TextFiles, one_file,
+    text_version,
 };
 use crate::dialect::Dialect;
 use crate::revision::history::{HistoryFormat, HistoryRow, HistoryTable};
@@ -74,7 +74,7 @@ impl Layout for SqlMigrate {
         }
     }
 
-    fn describe_empty(&self, _: &[Subdirectory]) -> String {
+    fn describe_empty(&self) -> String {
         super::describe_empty("NAME.sql with the line -- +migrate Up")
     }
 

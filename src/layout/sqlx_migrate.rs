@@ -10,9 +10,7 @@ use super::script_files::{self, ScriptFiles};
 use super::slug::slug;
 use super::tool_history::values::{TimeZone, as_text, bytes, crc32, elapsed, is_version, text, time};
 use super::tool_history::{ToolHistory, ToolTable};
-use super::{
-    DirectoryContents, DownSection, Fit, Layout, Listing, NewContent, NewRevision, NewScript, Subdirectory, TextFiles,
-};
+use super::{DirectoryContents, DownSection, Fit, Layout, Listing, NewContent, NewRevision, NewScript, TextFiles};
 use crate::dialect::Dialect;
 use crate::revision::history::{HistoryFormat, HistoryRow, HistoryTable};
 use crate::revision::policy::{BracketPolicy, ForeignKeyPolicy, LateRevisions, MarkerPolicy, SessionPolicy};
@@ -81,7 +79,7 @@ impl Layout for SqlxMigrate {
         Ok(down.map(|down| Section { checksum: None, ..down }))
     }
 
-    fn describe_empty(&self, _: &[Subdirectory]) -> String {
+    fn describe_empty(&self) -> String {
         super::describe_empty("VERSION_DESCRIPTION.sql")
     }
 

@@ -100,16 +100,6 @@ fn file_names_that_cannot_be_parsed_are_reported_with_the_reason() {
     expect_refused(&run, 65, &["0002_", "its name is not UTF-8"]);
 }
 
-#[test]
-fn a_directory_in_the_layout_of_prisma_or_diesel_is_named() {
-    for (file, tool) in [("migration.sql", "Prisma"), ("up.sql", "Diesel")] {
-        let run = run(&[]).file(format!("migrations/20240101000000_init/{file}"), SQL);
-        let run = run.file(format!("migrations/20240102000000_more/{file}"), SQL);
-        let words = format!("it has 2 directories in the layout of {tool}, such as 20240101000000_init");
-        expect_refused(&run, 66, &["migrations holds no migrations", &words, file]);
-    }
-}
-
 /// A down file without its up file is refused.
 #[test]
 fn a_down_file_needs_its_up_file() {

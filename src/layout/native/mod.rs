@@ -2,7 +2,6 @@
 //! revision, and directives in the comments at the top of a file.
 
 pub mod directives;
-mod empty;
 mod file_name;
 mod history;
 mod number;
@@ -14,7 +13,7 @@ use std::sync::Arc;
 use history::NativeHistory;
 use reader::{MigrationReader, checksum, read_section};
 
-use super::{DirectoryContents, DownSection, Fit, Layout, Listing, NewRevision, NewScript, Subdirectory, TextFiles};
+use super::{DirectoryContents, DownSection, Fit, Layout, Listing, NewRevision, NewScript, TextFiles};
 use crate::dialect::Dialect;
 use crate::revision::history::{HistoryFormat, JournalUse};
 use crate::revision::policy::{BracketPolicy, ForeignKeyPolicy, LateRevisions, MarkerPolicy, SessionPolicy};
@@ -85,8 +84,8 @@ impl Layout for Native {
         Ok(Some(Section { file: file.clone(), options, fingerprint, checksum, part: None }))
     }
 
-    fn describe_empty(&self, directories: &[Subdirectory]) -> String {
-        empty::describe(directories)
+    fn describe_empty(&self) -> String {
+        super::describe_empty("NNNN_description.up.sql")
     }
 
     fn next_version(&self, newest: Option<&Version>, now: &str) -> Option<Version> {

@@ -69,11 +69,11 @@ impl Layout for Prisma {
     }
 
     fn read(&self, listing: Listing, dialect: Dialect, files: &mut dyn TextFiles) -> DirectoryContents {
-        let (mut found, mut problems) = (Vec::new(), Vec::new());
+        let (mut found, mut problems) = (Vec::new(), listing.unreadable.clone());
         if listing.plain_names().any(|name| name == lock_file::NAME) {
             problems.extend(lock_file::check(files, dialect).err());
         }
-        for Subdirectory { name, files } in listing.directories {
+        for Subdirectory { name, files, .. } in listing.directories {
             let file =
                 |wanted: &str| files.iter().any(|file| file == wanted).then(|| format!("{name}/{wanted}").into());
             match (name::version(&name), file(UP)) {
@@ -93,7 +93,7 @@ impl Layout for Prisma {
         Ok(down.map(|down| Section { checksum: None, ..down }))
     }
 
-    fn describe_empty(&self, _: &[Subdirectory]) -> String {
+    fn describe_empty(&self) -> String {
         super::describe_empty("NAME/migration.sql")
     }
 

@@ -233,7 +233,13 @@ static TOOLS: [Tool; 17] = [
     FLYWAY,
     // The table of Flyway before its version 5.
     Tool { table: "schema_version", ..FLYWAY },
-    Tool { name: "Diesel", table: "__diesel_schema_migrations", columns: &["version", "run_on"], ..Tool::PLAIN },
+    Tool {
+        name: "Diesel",
+        layout: Some("diesel"),
+        table: "__diesel_schema_migrations",
+        columns: &["version", "run_on"],
+        ..Tool::PLAIN
+    },
     Tool {
         name: "Prisma",
         layout: Some("prisma"),
@@ -246,7 +252,7 @@ static TOOLS: [Tool; 17] = [
         number: VersionNumber::Leading,
         ..Tool::PLAIN
     },
-    Tool { name: "Pop", table: "schema_migration", columns: &["version"], ..Tool::PLAIN },
+    Tool { name: "Pop", layout: Some("pop"), table: "schema_migration", columns: &["version"], ..Tool::PLAIN },
     Tool {
         name: "Django",
         table: "django_migrations",

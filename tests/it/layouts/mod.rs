@@ -2,8 +2,10 @@
 
 mod choice;
 mod dbmate;
+mod diesel;
 mod golang_migrate;
 mod goose;
+mod pop;
 mod prisma;
 mod sql_migrate;
 mod sqlx_migrate;
