@@ -167,7 +167,7 @@ impl<'a> AdoptionWork<'a> {
         let changes: Vec<HistoryChange<'_>> =
             rows.map(|(row, down)| recorded_row(&self.directory, row.at, down.as_ref(), &safety)).collect();
         rewrite_history(locked, &mut canceller, &changes, &context.cancel).await?;
-        self.verify(locked, &source, &target_table).await?;
+        self.verify(locked).await?;
         for row in &plan.rows {
             let file = &self.directory.migrations[row.at].up.file;
             tracing::info!("recorded {file} without running it: {} has {}", source.tool.name, escape(&row.version));
@@ -176,14 +176,14 @@ impl<'a> AdoptionWork<'a> {
         Ok(ChangeSummary { message, revision: revision(&plan), backup: safety.file().map(PathBuf::from) })
     }
 
-    /// Reads the history again, and fails if it lacks a row of the other tool.
-    async fn verify(&self, locked: &mut Locked, source: &ForeignHistory, target_table: &str) -> Result<(), Failure> {
+    /// Reads both histories again, and fails if the layout's lacks a row: the other tool may have run meanwhile.
+    async fn verify(&self, locked: &mut Locked) -> Result<(), Failure> {
         let failed = |cause| Failure::new(Stage::Verify, cause);
         let applied = locked.database().history().await.map_err(|fault| failed(Cause::Database(fault)))?;
-        let remaining = self.input(source, target_table, &applied).plan();
-        let remaining = remaining.map_err(|error| failed(Cause::Adoption(error)))?.rows;
-        let missing = remaining
+        let planned = self.plan(locked.database(), &applied).await.map_err(|failure| failed(failure.cause))?;
+        let missing = planned
             .iter()
+            .flat_map(|planned| &planned.plan.rows)
             .map(|row| format!("revision {} is not recorded as applied", self.directory.migrations[row.at].version));
         let missing: Vec<String> = missing.collect();
         if missing.is_empty() { Ok(()) } else { Err(failed(Cause::Mismatch(missing))) }

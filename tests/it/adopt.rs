@@ -7,7 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::layouts::lockkeeper;
-use crate::support::binary::Run;
+use crate::support::binary::{Finished, Run, Running};
 use crate::support::either::Database;
 use crate::support::kill::Kills;
 use crate::support::other_tools::{self, Step};
@@ -33,6 +33,7 @@ on_either!(
     names_of_files_and_folders_are_found_by_their_numbers,
     heads_of_alembic_keep_the_advice_to_stamp,
     wrong_names_are_usage_errors,
+    adoptions_at_once_record_each_row_once,
     killed_adoptions_converge,
 );
 
@@ -476,18 +477,37 @@ fn wrong_names_are_usage_errors<D: Database>() {
     adopt(&before, &["--to", "sqlx", "--from", "golang-migrate"]).output().expect_code(0);
 }
 
-fn killed_adoptions_converge<D: Database>() {
+/// The files of many revisions, which dbmate has applied; each run adopts them for sqlx.
+fn many<D: Database>() -> (TempDir, impl Fn() -> (D, Run)) {
     let files: Vec<(String, String)> = (1..=200).map(|n| (format!("{n:04}_x.sql"), format!("select {n};"))).collect();
     let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (&**name, &**text)).collect();
     let files = directory(&files);
-    let fresh = || {
-        let database = D::create("killed");
+    let path = files.path().to_owned();
+    let fresh = move || {
+        let database = D::create("many");
         dbmate(&database, &[]);
         let rows: Vec<String> = (1..=200).map(|n| format!("('{n}')")).collect();
         database.query(&format!("insert into schema_migrations values {}", rows.join(", ")));
-        let run = adopt(&lockkeeper(files.path(), &database.url()), &["--to", "sqlx"]);
+        let run = adopt(&lockkeeper(&path, &database.url()), &["--to", "sqlx"]);
         (database, run)
     };
+    (files, fresh)
+}
+
+/// The rows of many revisions, once each.
+const MANY: (&str, &str) = ("select count(*), max(version) from _sqlx_migrations", "200|200\n");
+
+fn adoptions_at_once_record_each_row_once<D: Database>() {
+    let (_files, fresh) = many::<D>();
+    let (database, run) = fresh();
+    let running: Vec<Running> = (0..4).map(|_| run.spawn()).collect();
+    let ended: Vec<Finished> = running.into_iter().map(Running::finish).collect();
+    let recorded = ended.iter().filter(|finished| finished.expect_code(0).stderr.contains("200 recorded")).count();
+    assert_eq!((recorded, &*database.query(MANY.0)), (1, MANY.1));
+}
+
+fn killed_adoptions_converge<D: Database>() {
+    let (_files, fresh) = many::<D>();
     let (_database, run) = fresh();
     let undisturbed = run.output();
     undisturbed.expect_code(0);
@@ -495,7 +515,7 @@ fn killed_adoptions_converge<D: Database>() {
     while kills.has_moments_left() {
         let (database, run) = fresh();
         kills.converge(&run, undisturbed.elapsed);
-        assert_eq!(database.query("select count(*), max(version) from _sqlx_migrations"), "200|200\n", "{kills}");
+        assert_eq!(database.query(MANY.0), MANY.1, "{kills}");
         run.output().expect_code(0).says("already adopted");
     }
 }
