@@ -31,6 +31,7 @@ on_either!(
     a_table_that_both_tools_name_alike_is_not_written,
     versions_up_to_the_newest_are_numbers_in_every_layout,
     names_of_files_and_folders_are_found_by_their_numbers,
+    diesel_is_joined_and_left_again,
     heads_of_alembic_keep_the_advice_to_stamp,
     wrong_names_are_usage_errors,
     adoptions_at_once_record_each_row_once,
@@ -434,6 +435,30 @@ fn names_of_files_and_folders_are_found_by_their_numbers<D: Database>() {
     fs::rename(folders.path().join("0002_two"), folders.path().join("0002_deux")).expect("a folder");
     database.query("drop table _prisma_migrations");
     adopt(&run, &["--to", "prisma", "--from", "sql-migrate"]).output().expect_code(65).says("the file is 0002_deux");
+}
+
+/// From dbmate to Diesel, whose folders write a version with hyphens, and from there to our own layout. Diesel's own first
+/// version needs no file.
+fn diesel_is_joined_and_left_again<D: Database>() {
+    let database = D::create("diesel");
+    dbmate(&database, &["20240101000000", "20240102000000"]);
+    let folders = temporary_directory("diesel");
+    for name in ["2024-01-01-000000_one", "2024-01-02-000000_two"] {
+        fs::create_dir(folders.path().join(name)).expect("a folder");
+        fs::write(folders.path().join(name).join("up.sql"), "CREATE TABLE t (id integer);\n").expect("a file");
+        fs::write(folders.path().join(name).join("down.sql"), "DROP TABLE t;\n").expect("a file");
+    }
+    let run = lockkeeper(folders.path(), &database.url());
+    adopt(&run, &["--to", "diesel"]).output().expect_code(0).says("2 recorded without running, at 20240102000000");
+    other_tools::diesel(folders.path(), &database.url(), Step::Up).expect_success();
+    assert!(!database.has_table("t"), "Diesel has run a file");
+    database.query("insert into __diesel_schema_migrations (version) values ('00000000000000')");
+    database.query("drop table schema_migrations");
+
+    let files = [("20240101000000_one.sql", "select 1;"), ("20240102000000_two.sql", "select 2;")];
+    let (_files, run) = run_on(&database, &files);
+    adopt(&run, &["--to", "native"]).output().expect_code(0).says("2 recorded without running, at 20240102000000");
+    run.output().expect_code(0).says("nothing pending");
 }
 
 /// golang-migrate's 2 is 1 and 2, and not 10, which dbmate has between them.
