@@ -13,7 +13,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 /// The longest wait for a lease of another process on a file (fcntl(2), `F_SETLEASE`). The kernel ends a lease after 45
@@ -118,6 +118,21 @@ pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
 /// Fails with the error of the file system.
 pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     open_directory(path.parent().unwrap_or(Path::new("")))?.sync_all()
+}
+
+/// Renames a file or a directory without replacing another one.
+///
+/// # Errors
+/// Fails when the new name exists, or with the error of the file system.
+pub(crate) fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system supports `RENAME_NOREPLACE`.
+        Err(Errno::INVAL | Errno::NOSYS) => match fs::symlink_metadata(to) {
+            Ok(_) => Err(ErrorKind::AlreadyExists.into()),
+            Err(_) => fs::rename(from, to),
+        },
+        result => Ok(result?),
+    }
 }
 
 /// Reads a regular file of at most `limit` bytes. Symbolic links are followed.

@@ -1,11 +1,12 @@
 //! Writes new files into the directory: all of them or none, and never over another file.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, NamedTempFile, TempDir};
 
 use super::read_error;
 use crate::error::Cause;
@@ -44,49 +45,72 @@ pub(crate) fn lock_directory(path: &Path) -> Result<DirectoryLock, Cause> {
     Ok(DirectoryLock { _directory: directory })
 }
 
-/// The files and folders that a call has created so far.
+/// The names that a call has given so far.
 #[derive(Default)]
-struct Created<'a> {
+struct Named<'a> {
     files: Vec<&'a Path>,
     folders: Vec<&'a Path>,
 }
 
-/// Writes the files in this order. Each file gets its name when its whole text is written.
+/// Texts that are on the disk under hidden names, which are removed when the value is dropped. What a killed run leaves
+/// is ignored like everything that is hidden.
+#[derive(Default)]
+struct Prepared<'a> {
+    files: Vec<(&'a Path, NamedTempFile<File>)>,
+    folders: BTreeMap<&'a Path, TempDir>,
+}
+
+/// Writes the files in this order. Each file, and each new folder with its files, gets its name when its whole content
+/// is written.
 ///
 /// # Errors
 /// Fails with the first file that cannot be written, or if a new folder exists; neither a file nor a folder stays then.
 pub(crate) fn write(files: &[NewFile]) -> Result<(), Cause> {
-    let mut created = Created::default();
-    let written = write_all(files, &mut created);
-    if written.is_err() {
-        let files = created.files.into_iter().map(|path| (path, fs::remove_file(path)));
-        for (path, removed) in files.chain(created.folders.into_iter().map(|path| (path, fs::remove_dir(path)))) {
+    // The texts of all files are on the disk before the first file gets its name.
+    let prepared = prepare(files)?;
+    let mut named = Named::default();
+    let published = publish(prepared, &mut named);
+    if published.is_err() {
+        let in_folder = |file: &&NewFile| file.new_folder.as_deref().is_some_and(|it| named.folders.contains(&it));
+        let in_folders = files.iter().filter(in_folder).map(|file| file.path.as_path());
+        let removed = named.files.iter().copied().chain(in_folders).map(|path| (path, fs::remove_file(path)));
+        for (path, removed) in removed.chain(named.folders.iter().map(|&path| (path, fs::remove_dir(path)))) {
             if let Err(error) = removed {
                 tracing::warn!("{} was written and cannot be removed: {error}", path.display());
             }
         }
     }
-    written
+    published
 }
 
-fn write_all<'a>(files: &'a [NewFile], created: &mut Created<'a>) -> Result<(), Cause> {
-    let folders: BTreeSet<&Path> = files.iter().filter_map(|file| file.new_folder.as_deref()).collect();
-    for folder in folders {
-        fs::create_dir(folder).map_err(write_error(folder))?;
-        created.folders.push(folder);
+/// Writes the texts under hidden names: files beside their names, and files of a new folder in a hidden folder.
+fn prepare(files: &[NewFile]) -> Result<Prepared<'_>, Cause> {
+    let mut prepared = Prepared::default();
+    for file in files {
+        let Some(folder) = file.new_folder.as_deref() else {
+            prepared.files.push((&file.path, hidden_file(file)?));
+            continue;
+        };
+        let hidden = match prepared.folders.entry(folder) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(hidden_folder(folder)?),
+        };
+        let path = hidden.path().join(file.path.file_name().unwrap_or_default());
+        let written = safe_file::create_new(&path, 0o666)
+            .and_then(|mut open| open.write_all(file.text.as_bytes()).and_then(|()| open.sync_all()));
+        written.map_err(write_error(&file.path))?;
     }
-    // The texts of all files are on the disk before the first file gets its name.
-    let prepared = files.iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
-    publish(files, prepared, created)
+    for (folder, hidden) in &prepared.folders {
+        sync(hidden.path()).map_err(write_error(folder))?;
+    }
+    Ok(prepared)
 }
 
-/// Writes the text to a hidden temporary file, which is removed when the value is dropped. The hidden file that a
-/// killed run leaves is ignored like all hidden files.
-fn prepare(file: &NewFile) -> Result<NamedTempFile, Cause> {
-    let directory = file.path.parent().unwrap_or(Path::new("."));
-    let name = file.path.file_name().unwrap_or_default().to_string_lossy();
+/// Writes the text of a file to a hidden file beside it.
+fn hidden_file(file: &NewFile) -> Result<NamedTempFile, Cause> {
+    let (directory, prefix) = hidden_name(&file.path);
     let mut hidden = Builder::new()
-        .prefix(&format!(".{name}."))
+        .prefix(&prefix)
         // Temporary files are usually private to their user; here the umask decides.
         .make_in(directory, |path| safe_file::create_new(path, 0o666))
         .map_err(write_error(directory))?;
@@ -95,21 +119,40 @@ fn prepare(file: &NewFile) -> Result<NamedTempFile, Cause> {
     Ok(hidden)
 }
 
-fn publish<'a>(
-    files: &'a [NewFile],
-    prepared: Vec<NamedTempFile<File>>,
-    created: &mut Created<'a>,
-) -> Result<(), Cause> {
-    for (file, hidden) in files.iter().zip(prepared) {
-        hidden.persist_noclobber(&file.path).map_err(|refused| write_error(&file.path)(refused.error))?;
-        created.files.push(&file.path);
+/// Creates a hidden folder beside a new folder.
+fn hidden_folder(folder: &Path) -> Result<TempDir, Cause> {
+    let (directory, prefix) = hidden_name(folder);
+    Builder::new().prefix(&prefix).tempdir_in(directory).map_err(write_error(directory))
+}
+
+/// Returns the directory of a path, and the beginning of a hidden name in it.
+fn hidden_name(path: &Path) -> (&Path, String) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    (path.parent().unwrap_or(Path::new(".")), format!(".{name}."))
+}
+
+fn publish<'a>(prepared: Prepared<'a>, named: &mut Named<'a>) -> Result<(), Cause> {
+    for (path, hidden) in prepared.files {
+        hidden.persist_noclobber(path).map_err(|refused| write_error(path)(refused.error))?;
+        named.files.push(path);
     }
-    let paths = files.iter().flat_map(|file| [Some(&file.path), file.new_folder.as_ref()]).flatten();
-    let directories: BTreeSet<&Path> = paths.filter_map(|path| path.parent()).collect();
+    for (folder, hidden) in prepared.folders {
+        safe_file::rename_to_free_name(hidden.path(), folder).map_err(write_error(folder))?;
+        // The hidden name is gone.
+        let _ = hidden.keep();
+        named.folders.push(folder);
+    }
+    let directories: BTreeSet<&Path> =
+        named.files.iter().chain(&named.folders).filter_map(|path| path.parent()).collect();
     for directory in directories {
-        safe_file::open_directory(directory).and_then(|open| open.sync_all()).map_err(write_error(directory))?;
+        sync(directory).map_err(write_error(directory))?;
     }
     Ok(())
+}
+
+/// Writes the names in a directory to the disk.
+fn sync(directory: &Path) -> io::Result<()> {
+    safe_file::open_directory(directory)?.sync_all()
 }
 
 fn write_error(path: &Path) -> impl Fn(io::Error) -> Cause {
@@ -164,5 +207,10 @@ mod tests {
         assert_eq!(names(&folder), ["down.sql", "up.sql"]);
         write(&[in_folder("other.sql")]).unwrap_err();
         assert_eq!(names(&folder), ["down.sql", "up.sql"]);
+        assert_eq!(names(directory.path()), ["1_one"]);
+        let other = directory.path().join("0_zero");
+        let in_other = NewFile { new_folder: Some(other.clone()), ..file(other.join("up.sql")) };
+        write(&[in_other, in_folder("up.sql"), file(directory.path().join("a"))]).unwrap_err();
+        assert_eq!(names(directory.path()), ["1_one"]);
     }
 }

@@ -5,9 +5,6 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
-
 use crate::database::with_suffix;
 use crate::safe_file;
 
@@ -131,15 +128,7 @@ impl Drop for AtomicFile {
 
 /// Renames a file without replacing another one.
 fn rename_to_free_name(from: &Path, to: &Path) -> Result<(), AtomicFileError> {
-    let result = match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Not every file system supports `RENAME_NOREPLACE`.
-        Err(Errno::INVAL | Errno::NOSYS) => match fs::symlink_metadata(to) {
-            Ok(_) => return Err(AtomicFileError::Taken),
-            Err(_) => fs::rename(from, to),
-        },
-        result => result.map_err(io::Error::from),
-    };
-    result.map_err(|error| match error.kind() {
+    safe_file::rename_to_free_name(from, to).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => AtomicFileError::Taken,
         _ => AtomicFileError::Io(error),
     })
