@@ -233,7 +233,7 @@ impl RepairComparison {
             recorded,
             current,
         };
-        if let Some(now) = migration.up.changed_from(row.checksum) {
+        if let Some(now) = row.changed(&migration.up) {
             self.repairs.edited.push(edited(Direction::Up, &migration.up.file, row.checksum, now));
         }
         // A row without a down checksum is left alone: the down migration may have been added since.

@@ -30,15 +30,29 @@ pub(super) fn list(path: &Path) -> Result<Listing, Cause> {
     Ok(listing)
 }
 
-/// Returns an entry with the names of its files.
+/// The number of levels below a subdirectory that are read: a link may lead back to a directory above.
+const DEEPEST: usize = 8;
+
+/// Returns an entry with the paths of its files.
 fn subdirectory(entry: &fs::DirEntry) -> io::Result<Subdirectory> {
-    let entries = fs::read_dir(entry.path())?.collect::<io::Result<Vec<_>>>()?;
-    let (files, others): (Vec<_>, Vec<_>) = entries.iter().partition(|file| file.path().is_file());
-    Ok(Subdirectory {
-        name: name(entry),
-        files: files.into_iter().map(name).collect(),
-        has_directories: others.iter().any(|other| other.path().is_dir()),
-    })
+    let (mut files, path) = (Vec::new(), entry.path());
+    add_files(&path, "", DEEPEST, &mut files)?;
+    let has_directories = fs::read_dir(path)?.flatten().any(|other| other.path().is_dir());
+    Ok(Subdirectory { name: name(entry), files, has_directories })
+}
+
+/// Adds the paths of the files in a directory and below it, with `prefix` before them. Hidden directories are left out.
+fn add_files(directory: &Path, prefix: &str, levels: usize, files: &mut Vec<String>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let (path, name) = (entry.path(), name(&entry));
+        if path.is_file() {
+            files.push(format!("{prefix}{name}"));
+        } else if levels > 0 && !name.starts_with('.') && path.is_dir() {
+            add_files(&path, &format!("{prefix}{name}/"), levels - 1, files)?;
+        }
+    }
+    Ok(())
 }
 
 fn name(entry: &fs::DirEntry) -> String {

@@ -59,7 +59,8 @@ impl MigrationDir {
     pub(crate) fn load_or_empty(path: &Path, dialect: Dialect, choice: LayoutChoice) -> Result<MigrationDir, Cause> {
         let path = dialects::dialect_dir(path, dialect)?;
         let listing = listing::list(&path)?;
-        let layout = layout_of(&path, &listing, choice)?.layout;
+        let layout = layout_of(&path, &listing, choice)?.decided();
+        let layout = layout.map_err(|problem| Cause::Invalid(vec![format!("{}: {problem}", path.display())]))?;
         let contents = layout.read(listing, dialect, &mut FilesOfDir { path: &path, buffer: String::new() });
         let graph = contents.connect(layout.policy().late).map_err(Cause::Invalid)?;
         let DirectoryContents { migrations, repeatables, .. } = contents;

@@ -2,6 +2,7 @@
 
 use crate::masking;
 use crate::revision::Section;
+use crate::revision::migration::Variable;
 use crate::revision::variables::VariableValues;
 
 /// Returns the values of the variables that a section declares. From then on they are masked in everything that is
@@ -11,10 +12,11 @@ use crate::revision::variables::VariableValues;
 /// Fails with a line for each variable that has no value, or one that no script can have.
 pub(super) fn values(section: &Section) -> Result<VariableValues, Vec<String>> {
     let (mut found, mut problems) = (Vec::new(), Vec::new());
-    for name in section.options.variables.iter() {
-        match value(name) {
+    for Variable { name, environment, line } in section.options.variables.iter() {
+        let line = line.map_or(String::new(), |line| format!(":{line}"));
+        match value(environment) {
             Ok(value) => found.push((name.clone(), value)),
-            Err(problem) => problems.push(format!("{}: the variable {name} {problem}", section.file)),
+            Err(problem) => problems.push(format!("{}{line}: the variable {name} {problem}", section.file)),
         }
     }
     match problems.is_empty() {

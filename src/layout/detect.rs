@@ -23,12 +23,29 @@ pub(crate) struct Detected {
     pub(crate) reason: Option<String>,
     /// True if the directory has repeatable scripts.
     pub(crate) has_repeatables: bool,
+    /// True if only the tables of the database can tell which of the others the layout is.
+    undecided: bool,
 }
 
 impl Detected {
     /// Returns what is known of a directory of this layout. `listing` has its entries.
     pub(crate) fn new(layout: &'static dyn Layout, listing: &Listing) -> Detected {
-        Detected { layout, others: Vec::new(), reason: None, has_repeatables: layout.has_repeatables(listing) }
+        let has_repeatables = layout.has_repeatables(listing);
+        Detected { layout, others: Vec::new(), reason: None, has_repeatables, undecided: false }
+    }
+
+    /// Returns the layout in which the directory is read.
+    ///
+    /// # Errors
+    /// Fails with a sentence if several layouts fit the directory, and none of them is Lockkeeper's own.
+    pub(crate) fn decided(&self) -> Result<&'static dyn Layout, String> {
+        match self.undecided {
+            false => Ok(self.layout),
+            true => Err(format!(
+                "several layouts fit this directory, and no history table of one of them decides: {}; set LOCKKEEPER_LAYOUT to one of them",
+                names(&self.others)
+            )),
+        }
     }
 
     /// Returns the format of the history table.
@@ -49,10 +66,9 @@ impl LayoutChoice {
         if text == "auto" {
             return Ok(LayoutChoice::Auto);
         }
-        let names = || LAYOUTS.map(Layout::name).join(", ");
         match by_name(text) {
             Some(layout) => Ok(LayoutChoice::Named(layout)),
-            None => Err(format!("\"{text}\" is no layout; write auto or one of {}", names())),
+            None => Err(format!("\"{text}\" is no layout; write auto or one of {}", names(&LAYOUTS))),
         }
     }
 
@@ -68,14 +84,19 @@ impl LayoutChoice {
     }
 }
 
+/// Returns the names of layouts with commas between them.
+fn names(layouts: &[&'static dyn Layout]) -> String {
+    layouts.iter().map(|layout| layout.name()).collect::<Vec<_>>().join(", ")
+}
+
 /// Returns whether a comment at the top of a file, before any SQL, is a mark of a tool.
 pub(super) fn has_mark(head: &str, is_mark: impl Fn(&str) -> bool) -> bool {
     let mut top = head.lines().take_while(|line| line.trim().is_empty() || line.trim_start().starts_with("--"));
     top.any(is_mark)
 }
 
-/// Returns the layout that a directory is certainly of, or the first that may fit it. A directory that fits none is
-/// read as Lockkeeper's own, whose messages say how files are named.
+/// Returns the layout that a directory is certainly of, or the first that may fit it: Lockkeeper's own, or the only one.
+/// A directory that fits none is read as Lockkeeper's own, whose messages say how files are named.
 fn detect(listing: &Listing, head: impl Fn(&str) -> String) -> Result<Detected, String> {
     let first = listing.plain_names().filter(|name| name.ends_with(".sql")).min();
     let head = first.map(head).unwrap_or_default();
@@ -98,6 +119,9 @@ fn detect(listing: &Listing, head: impl Fn(&str) -> String) -> Result<Detected, 
     }
     if let Some((layout, reason)) = certain.pop() {
         return Ok(Detected { reason: Some(reason), ..Detected::new(layout, listing) });
+    }
+    if possible.len() > 1 && possible[0].name() != NATIVE.name() {
+        return Ok(Detected { others: possible, undecided: true, ..Detected::new(NATIVE, listing) });
     }
     let mut possible = possible.into_iter();
     let layout = possible.next().unwrap_or(NATIVE);

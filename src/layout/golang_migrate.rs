@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::script_files::{self, ScriptFiles};
 use super::slug::slug;
 use super::tool_history::values::{as_text, crc32, no_text};
-use super::tool_history::{Coverage, ToolHistory, ToolTable};
+use super::tool_history::{ToolHistory, ToolTable};
 use super::{
     DirectoryContents, DownSection, Fit, Layout, Listing, NewContent, NewRevision, NewScript, TextFiles, number,
 };
@@ -14,7 +14,7 @@ use crate::dialect::Dialect;
 use crate::revision::history::{HistoryFormat, HistoryRow, HistoryTable};
 use crate::revision::needed_mode::NeededMode;
 use crate::revision::policy::{BracketPolicy, ForeignKeyPolicy, LateRevisions, MarkerPolicy, SessionPolicy};
-use crate::revision::{Direction, Migration, Policy, Section, SectionOptions, Version};
+use crate::revision::{Coverage, Direction, Migration, Policy, Section, SectionOptions, Version};
 
 /// The layout of golang-migrate.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ mod contents;
 mod dbmate;
 mod detect;
 mod diesel;
+mod flyway;
 mod golang_migrate;
 mod goose;
 mod line_sections;
@@ -16,6 +17,7 @@ mod number;
 mod one_file;
 mod pop;
 mod prisma;
+mod refinery;
 mod script_files;
 mod slug;
 mod sql_migrate;
@@ -37,7 +39,7 @@ use crate::revision::{Fingerprint, Migration, Policy, Section, Version};
 pub const NATIVE: &dyn Layout = &native::Native;
 
 /// All layouts. Of those that fit a directory alike, the first one is used for a database without a history.
-pub(crate) const LAYOUTS: [&dyn Layout; 9] = [
+pub(crate) const LAYOUTS: [&dyn Layout; 11] = [
     NATIVE,
     &golang_migrate::GolangMigrate,
     &sqlx_migrate::SqlxMigrate,
@@ -47,6 +49,8 @@ pub(crate) const LAYOUTS: [&dyn Layout; 9] = [
     &diesel::Diesel,
     &prisma::Prisma,
     &pop::Pop,
+    &refinery::Refinery,
+    &flyway::Flyway,
 ];
 
 /// Returns the reason why a directory has no migrations; `form` is the form of their names.
@@ -142,6 +146,15 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// Returns the paths of all files and of the files in folders, except for hidden ones, in no order.
+    pub(crate) fn all_files(&self) -> impl Iterator<Item = String> {
+        let in_folders = self
+            .directories
+            .iter()
+            .flat_map(|directory| directory.files.iter().map(move |file| format!("{}/{file}", directory.name)));
+        self.plain_names().map(str::to_owned).chain(in_folders)
+    }
+
     /// Returns the names that are UTF-8 and not hidden, in no order.
     pub(crate) fn plain_names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().filter_map(|name| name.to_str()).filter(|name| !name.starts_with('.'))
@@ -159,12 +172,12 @@ pub enum Fit {
     Certain(String),
 }
 
-/// A subdirectory and the names of its files.
+/// A subdirectory and the files in it.
 #[derive(Debug)]
 pub struct Subdirectory {
     /// The name of the subdirectory.
     pub(crate) name: String,
-    /// The names of the files in it, in no order.
+    /// The names of the files in it, and the paths of the files in its own subdirectories, in no order.
     pub(crate) files: Vec<String>,
     /// True if it has subdirectories.
     pub(crate) has_directories: bool,

@@ -85,8 +85,8 @@ pub(crate) struct SectionOptions {
     pub(crate) statement_timeout: Option<Duration>,
     /// The reason why the revision cannot be undone; `None` means that it may be undone.
     pub(crate) irreversible: Option<String>,
-    /// The names of the variables in the section, which are replaced by their values.
-    pub(crate) variables: Box<[Box<str>]>,
+    /// The variables in the section, which are replaced by their values.
+    pub(crate) variables: Box<[Variable]>,
     /// The reason why only another tool can run the section; `None` means that it can be run.
     pub(crate) unsupported: Option<String>,
     /// Other checksums by which the tool of the layout recognises the section as unchanged.
@@ -94,6 +94,19 @@ pub(crate) struct SectionOptions {
     /// True if the section switches foreign keys of SQLite off before it rebuilds tables, as its tool does outside of a
     /// transaction. In one, the statement has no effect.
     pub(crate) switches_foreign_keys_off: bool,
+    /// True if the section may be applied behind later revisions, in a layout that otherwise refuses that.
+    pub(crate) may_come_late: bool,
+}
+
+/// A variable in a section: `${name}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Variable {
+    /// The text between the braces.
+    pub(crate) name: Box<str>,
+    /// The name of the environment variable that has its value.
+    pub(crate) environment: Box<str>,
+    /// The first line in which it stands, counted from 1, if the layout notes that.
+    pub(crate) line: Option<usize>,
 }
 
 /// One section of a migration that is about to run.

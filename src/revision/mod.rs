@@ -37,6 +37,7 @@ pub(crate) use classify::Classified;
 pub(crate) use direction::Direction;
 pub(crate) use graph::Graph;
 pub(crate) use migration::{DirectedScript, Migration, Section, SectionOptions};
+pub(crate) use plan::Coverage;
 pub use plan::{Applied, Completed, Goal, Plan, RecordedState, Step};
 pub use policy::Policy;
 pub use script_problem::TransactionMode;

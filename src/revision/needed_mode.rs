@@ -3,6 +3,7 @@
 
 use std::io::Cursor;
 
+use super::place::SourcePosition;
 use super::script_problem::switches_foreign_keys;
 use super::{BatchLimit, Batches, TransactionMode};
 use crate::dialect::Dialect;
@@ -32,6 +33,10 @@ pub(crate) struct ScriptNeeds {
     pub(crate) mode: TransactionMode,
     /// True if the script has a statement that switches foreign keys of SQLite.
     pub(crate) switches_foreign_keys: bool,
+    /// The position of the first statement that refuses transactions or switches foreign keys.
+    pub(crate) refuses: Option<SourcePosition>,
+    /// The position of the first other statement.
+    pub(crate) accepts: Option<SourcePosition>,
 }
 
 /// The text of a script, which is passed part by part.
@@ -64,11 +69,17 @@ impl NeededMode {
         // A script that cannot be read to its end is refused when it is inspected.
         while let Ok(Some(batch)) = batches.next(BatchLimit::Bytes(64 * 1024)) {
             for at in 0..batch.starts.len() {
-                if self.dialect == Dialect::Sqlite && switches_foreign_keys(batch.statement(at)) {
+                let place = batch.place(batch.starts[at]);
+                let first = if self.dialect == Dialect::Sqlite && switches_foreign_keys(batch.statement(at)) {
                     needs.switches_foreign_keys = true;
+                    &mut needs.refuses
                 } else if batch.classes[at].refuses_transactions() {
                     needs.mode = TransactionMode::NoTransaction;
-                }
+                    &mut needs.refuses
+                } else {
+                    &mut needs.accepts
+                };
+                first.get_or_insert(place);
             }
         }
         needs

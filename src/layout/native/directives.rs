@@ -2,6 +2,7 @@
 
 use super::number;
 use crate::duration::parse_duration;
+use crate::revision::migration::Variable;
 use crate::revision::{SectionOptions, TransactionMode, Version};
 
 /// The directives of a script.
@@ -72,7 +73,7 @@ impl Directives {
 }
 
 /// Parses the names of variables.
-fn variables(names: &str) -> Result<Box<[Box<str>]>, String> {
+fn variables(names: &str) -> Result<Box<[Variable]>, String> {
     let is_name = |name: &&str| {
         let mut letters = name.bytes();
         let is_letter = |letter: u8| letter.is_ascii_alphabetic() || letter == b'_';
@@ -83,7 +84,10 @@ fn variables(names: &str) -> Result<Box<[Box<str>]>, String> {
     }
     match names.split_whitespace().find(|name| !is_name(name)) {
         Some(name) => Err(format!("\"{name}\" is no name of a variable; write letters, digits and underscores")),
-        None => Ok(names.split_whitespace().map(Into::into).collect()),
+        None => {
+            let variable = |name: &str| Variable { name: name.into(), environment: name.into(), line: None };
+            Ok(names.split_whitespace().map(variable).collect())
+        }
     }
 }
 

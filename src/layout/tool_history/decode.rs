@@ -1,9 +1,9 @@
 //! Reads the rows of a tool's history, together with those of the journal.
 
-use super::{Coverage, ToolTable};
+use super::ToolTable;
 use crate::revision::history::{HistoryRecord, HistoryRowError};
 use crate::revision::journal::JournalEntry;
-use crate::revision::{Applied, Direction, RecordedState};
+use crate::revision::{Applied, Coverage, Direction, RecordedState};
 
 /// The number of columns before those of the journal.
 const COLUMNS: usize = 6;
@@ -23,12 +23,13 @@ pub(super) fn applied<T: ToolTable>(tool: &T, row: &[Option<&str>]) -> Result<Op
     };
     let id = tool.version(version).ok_or_else(unreadable)?;
     let entry = JournalEntry::decode(row.get(COLUMNS..).unwrap_or_default());
-    let recorded = text(2).map(|state| state == "applied");
-    let applied = Applied {
-        checksum: text(1).and_then(|sum| tool.checksum(sum)),
-        covers_earlier: recorded.is_some() && tool.coverage() == Coverage::Earlier,
-        ..Applied::new(id)
+    let recorded = text(2).map(|state| state != "failed");
+    let coverage = match text(2) {
+        Some("baseline") => Coverage::Baseline,
+        Some(_) => tool.coverage(),
+        None => Coverage::OneRevision,
     };
+    let applied = Applied { checksum: text(1).and_then(|sum| tool.checksum(sum)), coverage, ..Applied::new(id) };
     let unfinished = |entry: JournalEntry| {
         let (done, outcome, executed) = (entry.done, entry.outcome, entry.executed);
         let state = match entry.direction {

@@ -1,9 +1,9 @@
 //! Conditions on a tool's history, by which a printed script finds out whether it may run.
 
-use super::{Coverage, ToolTable};
+use super::ToolTable;
 use crate::dialect::Dialect;
 use crate::revision::history::HistoryTable;
-use crate::revision::{Applied, RecordedState, Version};
+use crate::revision::{Applied, Coverage, RecordedState, Version};
 use crate::sql::{is_one_of, literal, operator};
 
 /// Returns a condition that exactly these revisions are applied. It is an expression over all rows of the table.
@@ -13,10 +13,11 @@ pub(super) fn has_exactly<T: ToolTable>(
     applied: &[Applied],
     from: &[Version],
 ) -> String {
-    let whole: Vec<&Version> =
-        applied.iter().filter(|row| row.state == RecordedState::Applied).map(|row| &row.id).collect();
+    let whole: Vec<&Version> = applied.iter().filter(|row| is_row(row)).map(|row| &row.id).collect();
     let (expected, newest) = match tool.coverage() {
-        Coverage::OneRevision => (whole.len(), from.iter().collect()),
+        Coverage::OneRevision | Coverage::Baseline => {
+            (whole.len(), from.iter().filter(|version| whole.contains(version)).collect())
+        }
         // The only row is that of the newest revision.
         Coverage::Earlier => {
             let newest: Vec<&Version> = whole.into_iter().max().into_iter().collect();
@@ -30,10 +31,15 @@ pub(super) fn has_exactly<T: ToolTable>(
     over_all_rows(table.dialect, &conditions)
 }
 
+/// Returns whether a revision has a row of its own that says that it is applied.
+fn is_row(row: &Applied) -> bool {
+    row.state == RecordedState::Applied && row.coverage != Coverage::Baseline
+}
+
 /// Returns a condition that each of these versions has a row. It is an expression over all rows of the table.
 pub(super) fn has_each<T: ToolTable>(tool: &T, table: &HistoryTable, versions: &[&Version]) -> String {
     let conditions = match tool.coverage() {
-        Coverage::OneRevision => vec![has_rows(tool, table, versions)],
+        Coverage::OneRevision | Coverage::Baseline => vec![has_rows(tool, table, versions)],
         Coverage::Earlier => Vec::new(),
     };
     over_all_rows(table.dialect, &conditions)

@@ -13,7 +13,7 @@ use crate::revision::history::{
     ExistingHistory, HistoryChange, HistoryFormat, HistoryRecord, HistoryRow, HistoryRowError, HistoryTable, JournalUse,
 };
 use crate::revision::journal::{JOINED_COLUMNS, RecordedProgress};
-use crate::revision::{Applied, Checksum, Direction, Version};
+use crate::revision::{Applied, Checksum, Coverage, Direction, Version};
 use crate::sql::operator;
 
 /// The history table of a tool: its columns, and the statements that read and write them.
@@ -46,7 +46,8 @@ pub(super) trait ToolTable: Debug + Send + Sync {
     fn create(&self, dialect: Dialect, table: &str) -> String;
 
     /// Returns the query for the rows. Its columns are texts: the `version`, the `checksum`, the `state` (`applied`, or
-    /// `failed` for a revision that the tool has not finished), the `description`, the time `applied_at` in RFC 3339,
+    /// `failed` for a revision that the tool has not finished,
+    /// or `baseline` for one up to which the tool takes everything as applied), the `description`, the time `applied_at` in RFC 3339,
     /// and the `duration_ms` in milliseconds. NULL stands for a value that the table does not have.
     fn rows(&self, dialect: Dialect, table: &str) -> String;
 
@@ -67,15 +68,6 @@ pub(super) trait ToolTable: Debug + Send + Sync {
     fn accept(&self, _table: &HistoryTable, _id: &Version, _now: Checksum) -> String {
         String::new()
     }
-}
-
-/// The meaning of a row for the earlier revisions of the directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coverage {
-    /// The row stands for its own revision.
-    OneRevision,
-    /// The row stands for all earlier revisions, too.
-    Earlier,
 }
 
 /// The format of a tool's history table.

@@ -76,5 +76,8 @@ pub(in crate::layout) fn bytes(dialect: Dialect, checksum: Checksum) -> String {
 
 /// Returns the CRC-32 of zlib, Go and Java, from which tools compute checksums and the keys of their locks.
 pub(in crate::layout) fn crc32(bytes: &[u8]) -> u32 {
-    crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(bytes)
+    CRC_32.checksum(bytes)
 }
+
+/// The CRC-32 of [`crc32`].
+pub(in crate::layout) const CRC_32: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);

@@ -151,6 +151,7 @@ impl Tool {
 /// Flyway, which records undone and deleted versions as rows of their own.
 const FLYWAY: Tool = Tool {
     name: "Flyway",
+    layout: Some("flyway"),
     table: "flyway_schema_history",
     columns: &["installed_rank", "version", "script", "installed_on", "success"],
     description: "description",
@@ -225,14 +226,15 @@ static TOOLS: [Tool; 17] = [
     },
     Tool {
         name: "refinery",
+        layout: Some("refinery"),
         table: "refinery_schema_history",
         columns: &["version", "name", "applied_on", "checksum"],
         description: "name",
         ..Tool::PLAIN
     },
     FLYWAY,
-    // The table of Flyway before its version 5.
-    Tool { table: "schema_version", ..FLYWAY },
+    // The table of Flyway before its version 5: the settings have to name it.
+    Tool { table: "schema_version", layout: None, ..FLYWAY },
     Tool {
         name: "Diesel",
         layout: Some("diesel"),

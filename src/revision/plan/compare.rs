@@ -7,7 +7,7 @@ use crate::revision::{Graph, Migration, Section, TransactionMode, Version};
 /// it is resumed.
 pub(super) fn changed(migration: &Migration, row: &Applied) -> Option<PlanError> {
     match row.state {
-        RecordedState::Applied => migration.up.changed_from(row.checksum).map(|now| PlanError::Edited {
+        RecordedState::Applied => row.changed(&migration.up).map(|now| PlanError::Edited {
             file: migration.up.file.clone(),
             id: migration.version.clone(),
             recorded: row.checksum,
@@ -74,7 +74,8 @@ pub(crate) fn downgrade_errors(migration: &Migration, back: Option<&Section>, ro
 pub(super) fn out_of_order(graph: &Graph, migrations: &[Migration], done: &[bool]) -> Vec<PlanError> {
     let applied: Vec<usize> = (0..done.len()).filter(|&at| done[at]).collect();
     let needed = graph.with_ancestors(&applied);
-    let holes = (0..done.len()).filter(|&at| needed[at] && !done[at]);
+    let may_come_late = |at: usize| migrations[at].up.options.may_come_late;
+    let holes = (0..done.len()).filter(|&at| needed[at] && !done[at] && !may_come_late(at));
     holes
         .map(|at| {
             let rests_on_it = graph.with_descendants(&[at]);
@@ -91,7 +92,10 @@ pub(super) fn out_of_order(graph: &Graph, migrations: &[Migration], done: &[bool
 /// Returns an error for each revision left to apply that does not state its parents: a newer revision of another image
 /// is applied already.
 pub(super) fn overtaken(migrations: &[Migration], left: &[usize], newer: &Version) -> Vec<PlanError> {
-    let plain = left.iter().map(|&at| &migrations[at]).filter(|migration| migration.parents.is_none());
+    let plain = left
+        .iter()
+        .map(|&at| &migrations[at])
+        .filter(|migration| migration.parents.is_none() && !migration.up.options.may_come_late);
     plain
         .map(|migration| PlanError::OutOfOrder {
             file: migration.up.file.clone(),

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use compare::{changed, out_of_order, overtaken};
 pub(crate) use compare::{downgrade_errors, unfinished};
 pub(crate) use count::ScriptCount;
-pub(crate) use each_revision::each_revision;
+pub(crate) use each_revision::{Coverage, each_revision};
 pub(crate) use error::{DowngradeError, PlanError};
 pub(crate) use missing_files::{is_untouched, unfinished_without_file};
 pub(crate) use repeatable::{add_repeatables, newest};
@@ -45,8 +45,8 @@ pub struct Applied {
     pub state: RecordedState,
     /// For an unfinished revision: the outcome of its next statement.
     pub(crate) outcome: StatementOutcome,
-    /// True if the row stands for the earlier revisions of the directory, too: the history records the newest only.
-    pub(crate) covers_earlier: bool,
+    /// The meaning of the row for the earlier revisions of the directory.
+    pub(crate) coverage: Coverage,
 }
 
 /// The progress of a recorded revision.
@@ -372,7 +372,7 @@ mod tests {
             down: None,
             state: RecordedState::Applied,
             outcome: StatementOutcome::Known,
-            covers_earlier: false,
+            coverage: Coverage::OneRevision,
         };
         text.split_whitespace().map(row).collect()
     }

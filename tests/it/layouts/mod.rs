@@ -3,10 +3,12 @@
 mod choice;
 mod dbmate;
 mod diesel;
+mod flyway;
 mod golang_migrate;
 mod goose;
 mod pop;
 mod prisma;
+mod refinery;
 mod sql_migrate;
 mod sqlx_migrate;
 mod traps;

@@ -7,7 +7,7 @@ use crate::layout::native::number;
 use crate::revision::history::{ExistingHistory, HistoryRecord, HistoryRowError, JournalUse};
 use crate::revision::journal::{JOINED_COLUMNS, JournalEntry};
 use crate::revision::plan::StatementOutcome;
-use crate::revision::{Applied, Checksum, Direction, Fingerprint, RecordedState, Version};
+use crate::revision::{Applied, Checksum, Coverage, Direction, Fingerprint, RecordedState, Version};
 use crate::sql::operator;
 
 /// The number of columns of [`select`] before those of the journal.
@@ -129,7 +129,7 @@ fn decode_with(row: &[Option<&str>], journal: &[Option<&str>]) -> Result<Applied
                 Direction::Up => RecordedState::Partial { done },
                 Direction::Down => RecordedState::Undoing { done },
             };
-            Applied { id, checksum: None, executed, down, state, outcome, covers_earlier: false }
+            Applied { id, checksum: None, executed, down, state, outcome, coverage: Coverage::OneRevision }
         }
     })
 }
