@@ -15,6 +15,7 @@ use crate::dialect::Dialect;
 use crate::revision::history::{HistoryFormat, HistoryRow, HistoryTable};
 use crate::revision::policy::{BracketPolicy, ForeignKeyPolicy, LateRevisions, MarkerPolicy, SessionPolicy};
 use crate::revision::{Direction, Migration, Policy, SectionOptions, TransactionMode, Version};
+use crate::sql::{is_one_of, operator, sqlite_literal};
 
 /// The layout of dbmate.
 #[derive(Debug)]
@@ -183,6 +184,10 @@ impl LineReader for DbmateLines {
     }
 }
 
+/// The columns that a table of the same name has in another tool, and the tool. The text of such a column stands for the
+/// version in the rows.
+const OTHER_TOOLS: [(&str, &str); 2] = [("dirty", "golang-migrate"), ("inserted_at", "Ecto")];
+
 /// The table `schema_migrations` with the column `version`.
 #[derive(Debug)]
 struct DbmateTable;
@@ -205,11 +210,31 @@ impl ToolTable for DbmateTable {
         format!("CREATE TABLE IF NOT EXISTS {table} (version {version} PRIMARY KEY);\n")
     }
 
+    fn explain(&self, version: &str) -> Option<String> {
+        let (column, tool) = OTHER_TOOLS.into_iter().find(|(column, _)| *column == version)?;
+        Some(format!(
+            "the history table is that of {tool}, as its column {column} says: set LOCKKEEPER_HISTORY_TABLE to another name for the history of dbmate, and record it there with lockkeeper adopt --to dbmate"
+        ))
+    }
+
     fn rows(&self, dialect: Dialect, table: &str) -> String {
-        let (version, none) = (as_text(dialect, "version"), no_text(dialect));
+        let (version, none) = (as_text(dialect, "m.version"), no_text(dialect));
+        let columns = OTHER_TOOLS.map(|(column, _)| column);
+        let version = match dialect {
+            Dialect::Postgres => {
+                let has = format!("pg_catalog.to_jsonb(m) {}", operator(dialect, "?"));
+                let cases = columns.map(|column| format!("WHEN {has} '{column}' THEN '{column}' ")).concat();
+                format!("CASE {cases}ELSE {version} END")
+            }
+            Dialect::Sqlite => {
+                let name = sqlite_literal(&table.trim_matches('"').replace("\"\"", "\""));
+                let columns = is_one_of(dialect, "name", &columns.map(sqlite_literal));
+                format!("coalesce((SELECT name FROM pragma_table_info({name}) WHERE {columns}), {version})")
+            }
+        };
         format!(
             "SELECT {version} AS version, {none} AS checksum, 'applied' AS state, {none} AS description, \
-             {none} AS applied_at, {none} AS duration_ms FROM {table}"
+             {none} AS applied_at, {none} AS duration_ms FROM {table} AS m"
         )
     }
 
