@@ -30,6 +30,8 @@ pub(super) enum FlywayFile<'a> {
     },
     /// The script that undoes a version.
     Undo(Version),
+    /// A repeatable migration, with its description as in the name.
+    Repeatable(&'a str),
     /// A file that Lockkeeper cannot run, with a sentence about it.
     Refused(&'static str),
 }
@@ -57,9 +59,8 @@ pub(super) fn classify(path: &str) -> Option<FlywayFile<'_>> {
         _ if is_numbered('B') => {
             FlywayFile::Refused("Lockkeeper does not run baseline migrations: leave the file out of this directory")
         }
-        "R" if stem.contains("__") => FlywayFile::Refused(
-            "Lockkeeper does not run repeatable migrations: make a versioned migration of it, or run Flyway itself with lockkeeper guard",
-        ),
+        "R" if stem.contains("__") && is_program => FlywayFile::Refused(PROGRAM),
+        "R" if stem.contains("__") => FlywayFile::Repeatable(description),
         _ if is_callback(before) => FlywayFile::Refused(
             "Lockkeeper does not run callbacks: run Flyway itself with lockkeeper guard, or leave the file out of this directory",
         ),
@@ -82,6 +83,7 @@ pub(super) fn is_certain(path: &str) -> bool {
             version.as_str().contains('.') || !description.chars().all(is_word) || is_program
         }
         Some(FlywayFile::Refused(_)) => !name.starts_with(['V', 'U']),
+        Some(FlywayFile::Repeatable(_)) => true,
         Some(FlywayFile::Undo(_)) => false,
         None => name.ends_with(".sql.conf"),
     }
@@ -103,13 +105,14 @@ mod tests {
             ("V7.sql", versioned("7", "", false)),
             ("V2__A.java", versioned("2", "A", true)),
             ("U1__a.sql", Some(FlywayFile::Undo(version::parse("1").unwrap()))),
+            ("sub/R__a_view.sql", Some(FlywayFile::Repeatable("a_view"))),
         ] {
             assert_eq!(classify(path), expected, "{path}");
         }
         for refused in [
             "V1_a.sql",
             "V1a__b.sql",
-            "R__view.sql",
+            "R__View.java",
             "B1__all.sql",
             "beforeMigrate.sql",
             "afterMigrate__x.sql",

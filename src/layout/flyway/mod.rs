@@ -4,6 +4,7 @@
 mod config_file;
 mod file_name;
 mod placeholders;
+mod repeatable;
 mod table;
 mod version;
 
@@ -69,7 +70,8 @@ impl Layout for Flyway {
 
     fn read(&self, listing: Listing, dialect: Dialect, files: &mut dyn TextFiles) -> DirectoryContents {
         let all: HashSet<String> = listing.all_files().collect();
-        let (mut found, mut downs, mut problems) = (Vec::new(), Vec::new(), listing.unreadable);
+        let (mut found, mut downs, mut repeatables) = (Vec::new(), Vec::new(), Vec::new());
+        let mut problems = listing.unreadable;
         for file in &all {
             match classify(file) {
                 Some(FlywayFile::Versioned { version, description, .. }) => found.push(ScriptFiles {
@@ -78,17 +80,20 @@ impl Layout for Flyway {
                     up: file.as_str().into(),
                     down: None,
                 }),
+                Some(FlywayFile::Repeatable(description)) => repeatables.push((description.replace('_', " "), file)),
                 Some(FlywayFile::Undo(version)) => downs.push((version, file.as_str())),
                 Some(FlywayFile::Refused(problem)) => problems.push(format!("{file}: {problem}")),
                 None => {}
             }
         }
         problems.extend(script_files::pair(&mut found, downs));
-        problems.sort();
-        script_files::read(found, problems, |file| {
+        let mut section = |file: &str| {
             let config = format!("{file}{CONFIG}");
             section(files, file, all.contains(&config).then_some(&*config), dialect)
-        })
+        };
+        let repeatables = repeatable::read(repeatables, &mut problems, &mut section);
+        problems.sort();
+        DirectoryContents { repeatables, ..script_files::read(found, problems, section) }
     }
 
     fn read_down(&self, migration: &Migration, dialect: Dialect, files: &mut dyn TextFiles) -> DownSection {

@@ -1,6 +1,6 @@
 //! The table `flyway_schema_history` (Flyway, `JdbcTableSchemaHistory`, `PostgreSQLDatabase` and `SQLiteDatabase`).
 
-use super::version;
+use super::version::{self, REPEATABLE};
 use crate::dialect::Dialect;
 use crate::layout::tool_history::ToolTable;
 use crate::layout::tool_history::values::{TimeZone, as_text, elapsed, is_version, text, time};
@@ -24,7 +24,14 @@ const LOCK: i64 = 77_431_708_279_161;
 
 impl ToolTable for FlywayTable {
     fn version(&self, text: &str) -> Option<Version> {
-        version::parse(text)
+        match text.strip_prefix(REPEATABLE) {
+            Some(description) => Some(version::repeatable(description)),
+            None => version::parse(text),
+        }
+    }
+
+    fn records_repeatables(&self) -> bool {
+        true
     }
 
     fn checksum(&self, text: &str) -> Option<Checksum> {
@@ -78,13 +85,19 @@ impl ToolTable for FlywayTable {
         let kind = as_text(dialect, "a.type");
         let (is_baseline, is_undone) =
             (is_one_of(dialect, &kind, &literals(&BASELINES)), is_one_of(dialect, &kind, &literals(&UNDONE)));
-        // The newest row of a version counts. The row for the creation of the schema and repeatable migrations have none.
+        let (concat, equals) = (operator(dialect, "||"), operator(dialect, "="));
+        // The newest row of a version counts, and that of a description: a repeatable migration has no version. Of the rows
+        // without a version, that for the creation of the schema is none of a migration.
         let newest = format!(
-            "SELECT f.*, {row_number} OVER (PARTITION BY f.version ORDER BY f.installed_rank DESC) AS place FROM {table} AS f WHERE f.version IS NOT NULL"
+            "SELECT f.*, {row_number} OVER (PARTITION BY f.version, CASE WHEN f.version IS NULL THEN f.description END ORDER BY f.installed_rank DESC) AS place \
+             FROM {table} AS f WHERE f.version IS NOT NULL OR NOT {kind} {equals} 'SCHEMA'",
+            kind = as_text(dialect, "f.type"),
         );
+        // A repeatable migration that has failed runs again: its row has no checksum here.
         format!(
-            "SELECT {version} AS version, {checksum} AS checksum, \
-             CASE WHEN NOT a.success THEN 'failed' WHEN {is_baseline} THEN 'baseline' ELSE 'applied' END AS state, \
+            "SELECT coalesce({version}, '{REPEATABLE}' {concat} {description}) AS version, \
+             CASE WHEN a.success OR a.version IS NOT NULL THEN {checksum} END AS checksum, \
+             CASE WHEN a.version IS NULL THEN 'repeatable' WHEN NOT a.success THEN 'failed' WHEN {is_baseline} THEN 'baseline' ELSE 'applied' END AS state, \
              {description} AS description, {installed_on} AS applied_at, {took} AS duration_ms \
              FROM ({newest}) AS a WHERE a.place {equals} 1 AND (NOT a.success OR NOT {is_undone})",
             version = as_text(dialect, "a.version"),
@@ -92,7 +105,6 @@ impl ToolTable for FlywayTable {
             description = as_text(dialect, "a.description"),
             installed_on = time(dialect, "a.installed_on", TimeZone::Missing),
             took = as_text(dialect, "a.execution_time"),
-            equals = operator(dialect, "="),
         )
     }
 
@@ -127,13 +139,23 @@ fn is_newest(table: &HistoryTable, id: &Version) -> String {
     format!(
         "installed_rank {} (SELECT {max}(n.installed_rank) FROM {name} AS n WHERE {})",
         operator(dialect, "="),
-        is_version(dialect, "n.version", id)
+        is_of(dialect, "n.", id)
     )
 }
 
 /// Returns the statement that deletes the rows of failed attempts at a version.
 fn delete_failed(table: &HistoryTable, id: &Version) -> String {
-    format!("DELETE FROM {} WHERE {} AND NOT success;\n", table.table, is_version(table.dialect, "version", id))
+    format!("DELETE FROM {} WHERE {} AND NOT success;\n", table.table, is_of(table.dialect, "", id))
+}
+
+/// Returns the condition of the rows of a version or of a repeatable migration. The names of the columns have `prefix`.
+fn is_of(dialect: Dialect, prefix: &str, id: &Version) -> String {
+    let repeatable = id.as_str().strip_prefix(REPEATABLE);
+    let Some(description) = repeatable.filter(|_| id.is_repeatable()) else {
+        return is_version(dialect, &format!("{prefix}version"), id);
+    };
+    let column = as_text(dialect, &format!("{prefix}description"));
+    format!("{prefix}version IS NULL AND {column} {} {}", operator(dialect, "="), text(dialect, description))
 }
 
 /// Returns the statement that inserts a row behind all others.
@@ -147,7 +169,7 @@ fn insert(table: &HistoryTable, row: &HistoryRow<'_>, success: &str) -> String {
         "INSERT INTO {name} (installed_rank, version, description, type, script, checksum, installed_by, execution_time, success)\n\
          SELECT coalesce({max}(installed_rank), 0) {plus} 1, {version}, {description}, 'SQL', {script}, {checksum}, {user}, {took}, {success} FROM {name};\n",
         plus = operator(dialect, "+"),
-        version = text(dialect, row.id.as_str()),
+        version = if row.id.is_repeatable() { "NULL".into() } else { text(dialect, row.id.as_str()) },
         description = text(dialect, &row.migration.description),
         script = text(dialect, &row.migration.up.file),
         checksum = row.checksum.map_or_else(|| "NULL".into(), |sum| signed(sum).to_string()),

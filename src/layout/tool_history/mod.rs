@@ -41,13 +41,18 @@ pub(super) trait ToolTable: Debug + Send + Sync {
         None
     }
 
+    /// Reports whether the table has the records of repeatable scripts. If it has not, the journal has them.
+    fn records_repeatables(&self) -> bool {
+        false
+    }
+
     /// Returns the statements that create the table, with the rows that it has from the beginning, if it does not
     /// exist.
     fn create(&self, dialect: Dialect, table: &str) -> String;
 
     /// Returns the query for the rows. Its columns are texts: the `version`, the `checksum`, the `state` (`applied`, or
     /// `failed` for a revision that the tool has not finished,
-    /// or `baseline` for one up to which the tool takes everything as applied), the `description`, the time `applied_at` in RFC 3339,
+    /// `baseline` for one up to which the tool takes everything as applied, or `repeatable` for a repeatable script), the `description`, the time `applied_at` in RFC 3339,
     /// and the `duration_ms` in milliseconds. NULL stands for a value that the table does not have.
     fn rows(&self, dialect: Dialect, table: &str) -> String;
 
@@ -119,6 +124,10 @@ impl<T: ToolTable> HistoryFormat for ToolHistory<T> {
             (Direction::Down, RecordedProgress::Whole { .. }) => self.0.remove(table, row.id, row.previous),
             (_, RecordedProgress::Part { .. } | RecordedProgress::Begun { .. }) => self.0.begin(table, row),
         }
+    }
+
+    fn records_repeatables(&self) -> bool {
+        self.0.records_repeatables()
     }
 
     fn change(&self, table: &HistoryTable, change: &HistoryChange<'_>) -> String {

@@ -15,6 +15,7 @@ on_either!(
     the_table_and_the_rows_of_the_tool_are_continued,
     versions_up_to_a_baseline_are_applied,
     the_newest_row_of_a_version_counts,
+    repeatable_migrations_run_when_their_text_has_changed,
     a_failed_row_is_explained_and_cleared_by_repair,
     a_late_or_edited_file_is_refused,
     a_script_without_a_transaction_goes_on_where_it_stopped,
@@ -167,6 +168,45 @@ fn the_newest_row_of_a_version_counts<D: Database>() {
     }
 }
 
+fn repeatable_migrations_run_when_their_text_has_changed<D: Database>() {
+    let database = D::create("repeatable");
+    let (files, run) = run_on(&database, &FILES);
+    add(files.path(), "R__b_view.sql", "drop view if exists b;\ncreate view b as select id from a;\n");
+    let sqlite = |text: &str| if D::DIALECT == "sqlite" { text.replace(" cascade", "") } else { text.into() };
+    let a =
+        |column: &str| sqlite(&format!("drop view if exists a cascade;\ncreate view a as select {column} from one;\n"));
+    add(files.path(), "sub/R__A_view.sql", &a("id"));
+    run.output().expect_code(0).says("3 revisions and 2 repeatable scripts applied");
+    let repeatables =
+        "select installed_rank, description, type, script from flyway_schema_history where version is null order by 1";
+    assert_eq!(database.query(repeatables), "4|A view|SQL|sub/R__A_view.sql\n5|b view|SQL|R__b_view.sql\n");
+    run.output().expect_code(0).says("nothing pending");
+    // Flyway's own row of it counts, and each run adds one.
+    let sum = database.query("select checksum from flyway_schema_history where installed_rank = 4");
+    add(files.path(), "sub/R__A_view.sql", &a("id, 2 as two"));
+    add(files.path(), "R__b_view.sql", "drop view if exists b;\ncreate view b as select two from a;\n");
+    run.clone().arg("check").output().expect_code(2).says("2 repeatable scripts are pending");
+    run.output().expect_code(0).says("2 repeatable scripts applied");
+    assert_eq!(database.query("select two from b"), "");
+    assert_eq!(database.query("select count(*) from flyway_schema_history"), "7\n");
+    database.query(&format!(
+        "insert into flyway_schema_history (installed_rank, description, type, script, checksum, installed_by, execution_time, success) \
+         values (8, 'A view', 'SQL', 'sub/R__A_view.sql', {}, 'app', 5, true)",
+        sum.trim()
+    ));
+    run.output().expect_code(0).says("1 repeatable script applied");
+    // One that has failed runs again, and one whose file is gone does no harm.
+    database.query("update flyway_schema_history set success = false where installed_rank = 9");
+    run.output().expect_code(0).says("1 repeatable script applied");
+    assert_eq!(database.query("select count(*) from flyway_schema_history where success"), "9\n");
+    fs::remove_file(files.path().join("R__b_view.sql")).unwrap();
+    run.output().expect_code(0).says("nothing pending");
+    add(files.path(), "R__values.sql", "select 1;\nselect '${name}';");
+    run.output().expect_code(65).says("R__values.sql: line 2: Lockkeeper does not replace placeholders");
+    add(files.path(), "R__values.sql", "vacuum;");
+    run.output().expect_code(65).says("R__values.sql: Lockkeeper runs a repeatable migration in a transaction");
+}
+
 fn a_failed_row_is_explained_and_cleared_by_repair<D: Database>() {
     let database = D::create("failed");
     let (_files, run) = run_on(&database, &FILES);
@@ -268,7 +308,7 @@ fn placeholders_have_their_values_from_the_environment<D: Database>() {
 fn files_that_only_flyway_runs_are_refused_by_name<D: Database>() {
     let database = D::create("refused");
     for (name, reason) in [
-        ("R__view.sql", "repeatable migrations"),
+        ("R__View.java", "it is a program"),
         ("beforeMigrate.sql", "callbacks"),
         ("sub/afterEachMigrate__x.sql", "callbacks"),
         ("B1__all.sql", "baseline migrations"),
