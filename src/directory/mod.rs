@@ -238,4 +238,8 @@ impl TextFiles for FilesOfDir<'_> {
             }
         }
     }
+
+    fn with_values(&self, section: &Section, text: &str) -> Option<String> {
+        variables::values(section).ok().map(|values| values.substitute(text))
+    }
 }

@@ -132,6 +132,9 @@ pub trait TextFiles {
         bytes: &mut dyn FnMut(&[u8]),
         piece: &mut dyn FnMut(&str) -> Result<(), String>,
     ) -> Result<Fingerprint, String>;
+
+    /// Returns a text of a section with the values of the section's variables. Returns `None` if one has no value.
+    fn with_values(&self, section: &Section, text: &str) -> Option<String>;
 }
 
 /// The entries of a directory.

@@ -25,7 +25,7 @@ impl VariableValues {
     }
 
     /// Returns a text with the values in the places of the variables.
-    fn substitute(&self, text: &str) -> String {
+    pub(crate) fn substitute(&self, text: &str) -> String {
         let (mut result, mut rest) = (String::with_capacity(text.len()), text);
         while let Some(at) = rest.find("${") {
             let name = rest[at + 2..].split_once('}').map(|(name, _)| name);

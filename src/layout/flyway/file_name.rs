@@ -59,7 +59,7 @@ pub(super) fn classify(path: &str) -> Option<FlywayFile<'_>> {
         _ if is_numbered('B') => {
             FlywayFile::Refused("Lockkeeper does not run baseline migrations: leave the file out of this directory")
         }
-        "R" if stem.contains("__") && is_program => FlywayFile::Refused(PROGRAM),
+        "R" if is_program && stem.contains("__") => FlywayFile::Refused(PROGRAM),
         "R" if stem.contains("__") => FlywayFile::Repeatable(description),
         _ if is_callback(before) => FlywayFile::Refused(
             "Lockkeeper does not run callbacks: run Flyway itself with lockkeeper guard, or leave the file out of this directory",
@@ -105,14 +105,14 @@ mod tests {
             ("V7.sql", versioned("7", "", false)),
             ("V2__A.java", versioned("2", "A", true)),
             ("U1__a.sql", Some(FlywayFile::Undo(version::parse("1").unwrap()))),
-            ("sub/R__a_view.sql", Some(FlywayFile::Repeatable("a_view"))),
+            ("views/R__a_view.sql", Some(FlywayFile::Repeatable("a_view"))),
         ] {
             assert_eq!(classify(path), expected, "{path}");
         }
         for refused in [
             "V1_a.sql",
             "V1a__b.sql",
-            "R__View.java",
+            "R__view.java",
             "B1__all.sql",
             "beforeMigrate.sql",
             "afterMigrate__x.sql",

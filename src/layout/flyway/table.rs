@@ -1,6 +1,6 @@
 //! The table `flyway_schema_history` (Flyway, `JdbcTableSchemaHistory`, `PostgreSQLDatabase` and `SQLiteDatabase`).
 
-use super::version::{self, REPEATABLE};
+use super::version;
 use crate::dialect::Dialect;
 use crate::layout::tool_history::ToolTable;
 use crate::layout::tool_history::values::{TimeZone, as_text, elapsed, is_version, text, time};
@@ -24,14 +24,7 @@ const LOCK: i64 = 77_431_708_279_161;
 
 impl ToolTable for FlywayTable {
     fn version(&self, text: &str) -> Option<Version> {
-        match text.strip_prefix(REPEATABLE) {
-            Some(description) => Some(version::repeatable(description)),
-            None => version::parse(text),
-        }
-    }
-
-    fn records_repeatables(&self) -> bool {
-        true
+        version::parse(text)
     }
 
     fn checksum(&self, text: &str) -> Option<Checksum> {
@@ -85,31 +78,34 @@ impl ToolTable for FlywayTable {
         let kind = as_text(dialect, "a.type");
         let (is_baseline, is_undone) =
             (is_one_of(dialect, &kind, &literals(&BASELINES)), is_one_of(dialect, &kind, &literals(&UNDONE)));
-        let (concat, equals) = (operator(dialect, "||"), operator(dialect, "="));
-        // The newest row of a version counts, and that of a description: a repeatable migration has no version. Of the rows
-        // without a version, that for the creation of the schema is none of a migration.
+        // The newest row of a version counts. The row for the creation of the schema has none.
         let newest = format!(
-            "SELECT f.*, {row_number} OVER (PARTITION BY f.version, CASE WHEN f.version IS NULL THEN f.description END ORDER BY f.installed_rank DESC) AS place \
-             FROM {table} AS f WHERE f.version IS NOT NULL OR NOT {kind} {equals} 'SCHEMA'",
-            kind = as_text(dialect, "f.type"),
+            "SELECT f.*, {row_number} OVER (PARTITION BY f.version ORDER BY f.installed_rank DESC) AS place FROM {table} AS f WHERE f.version IS NOT NULL"
         );
-        // A repeatable migration that has failed runs again: its row has no checksum here.
         format!(
-            "SELECT coalesce({version}, '{REPEATABLE}' {concat} {description}) AS version, \
-             CASE WHEN a.success OR a.version IS NOT NULL THEN {checksum} END AS checksum, \
-             CASE WHEN a.version IS NULL THEN 'repeatable' WHEN NOT a.success THEN 'failed' WHEN {is_baseline} THEN 'baseline' ELSE 'applied' END AS state, \
+            "SELECT {version} AS version, {checksum} AS checksum, \
+             CASE WHEN NOT a.success THEN 'failed' WHEN {is_baseline} THEN 'baseline' ELSE 'applied' END AS state, \
              {description} AS description, {installed_on} AS applied_at, {took} AS duration_ms \
-             FROM ({newest}) AS a WHERE a.place {equals} 1 AND (NOT a.success OR NOT {is_undone})",
+             FROM ({newest}) AS a WHERE a.place {equals} 1 AND (NOT a.success OR NOT {is_undone}){repeatables}",
+            repeatables = repeatable_rows(dialect, table),
             version = as_text(dialect, "a.version"),
             checksum = as_text(dialect, "a.checksum"),
             description = as_text(dialect, "a.description"),
             installed_on = time(dialect, "a.installed_on", TimeZone::Missing),
             took = as_text(dialect, "a.execution_time"),
+            equals = operator(dialect, "="),
         )
     }
 
     fn apply(&self, table: &HistoryTable, row: &HistoryRow<'_>) -> String {
-        delete_failed(table, row.id) + &insert(table, row, "TRUE")
+        match row.id.is_repeatable() {
+            true => delete_failed_repeatable(table, row) + &insert(table, row, "TRUE"),
+            false => delete_failed(table, row.id) + &insert(table, row, "TRUE"),
+        }
+    }
+
+    fn records_repeatables(&self) -> bool {
+        true
     }
 
     fn begin(&self, table: &HistoryTable, row: &HistoryRow<'_>) -> String {
@@ -139,23 +135,48 @@ fn is_newest(table: &HistoryTable, id: &Version) -> String {
     format!(
         "installed_rank {} (SELECT {max}(n.installed_rank) FROM {name} AS n WHERE {})",
         operator(dialect, "="),
-        is_of(dialect, "n.", id)
+        is_version(dialect, "n.version", id)
     )
 }
 
 /// Returns the statement that deletes the rows of failed attempts at a version.
 fn delete_failed(table: &HistoryTable, id: &Version) -> String {
-    format!("DELETE FROM {} WHERE {} AND NOT success;\n", table.table, is_of(table.dialect, "", id))
+    format!("DELETE FROM {} WHERE {} AND NOT success;\n", table.table, is_version(table.dialect, "version", id))
 }
 
-/// Returns the condition of the rows of a version or of a repeatable migration. The names of the columns have `prefix`.
-fn is_of(dialect: Dialect, prefix: &str, id: &Version) -> String {
-    let repeatable = id.as_str().strip_prefix(REPEATABLE);
-    let Some(description) = repeatable.filter(|_| id.is_repeatable()) else {
-        return is_version(dialect, &format!("{prefix}version"), id);
+/// Returns the statement that deletes the rows of failed attempts at a repeatable migration.
+fn delete_failed_repeatable(table: &HistoryTable, row: &HistoryRow<'_>) -> String {
+    let (dialect, equals) = (table.dialect, operator(table.dialect, "="));
+    let description = text(dialect, &row.migration.description);
+    format!(
+        "DELETE FROM {} WHERE version IS NULL AND {} {equals} {description} AND NOT success;\n",
+        table.table,
+        as_text(dialect, "description")
+    )
+}
+
+/// Returns the part of a query that adds the repeatable migrations, in place of their versions with what identifies them: of
+/// each the newest row. A failed attempt does not count, for such a script may run again.
+fn repeatable_rows(dialect: Dialect, table: &str) -> String {
+    let (row_number, replace) = match dialect {
+        Dialect::Postgres => ("pg_catalog.row_number()", "pg_catalog.replace"),
+        Dialect::Sqlite => ("row_number()", "replace"),
     };
-    let column = as_text(dialect, &format!("{prefix}description"));
-    format!("{prefix}version IS NULL AND {column} {} {}", operator(dialect, "="), text(dialect, description))
+    let is_script = is_one_of(dialect, &as_text(dialect, "f.type"), &["'SQL'", "'SCRIPT'"].map(str::to_owned));
+    let newest = format!(
+        "SELECT f.*, {row_number} OVER (PARTITION BY f.description ORDER BY f.installed_rank DESC) AS place FROM {table} AS f \
+         WHERE f.version IS NULL AND f.success AND {is_script}"
+    );
+    format!(
+        " UNION ALL SELECT 'R__' {concatenate} {replace}({description}, ' ', '_'), {checksum}, 'repeatable', {description}, {installed_on}, {took} \
+         FROM ({newest}) AS b WHERE b.place {equals} 1",
+        concatenate = operator(dialect, "||"),
+        description = as_text(dialect, "b.description"),
+        checksum = as_text(dialect, "b.checksum"),
+        installed_on = time(dialect, "b.installed_on", TimeZone::Missing),
+        took = as_text(dialect, "b.execution_time"),
+        equals = operator(dialect, "="),
+    )
 }
 
 /// Returns the statement that inserts a row behind all others.

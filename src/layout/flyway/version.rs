@@ -5,14 +5,6 @@ use crate::revision::Version;
 /// The number of digits of a time of the form `YYYYMMDDhhmmss`.
 const TIME_DIGITS: usize = 14;
 
-/// The beginning of what identifies a repeatable migration; its description follows.
-pub(super) const REPEATABLE: &str = "R__";
-
-/// Returns what identifies a repeatable migration with this description, which has spaces between its words.
-pub(super) fn repeatable(description: &str) -> Version {
-    Version::repeatable(&format!("{REPEATABLE}{description}"))
-}
-
 /// Parses a version. It is spelled with points, as in the history; zeros at the beginning of a number and numbers of zero
 /// at the end make no other version: `1`, `01` and `1.0` are one (Flyway, `MigrationVersion`).
 pub(super) fn parse(text: &str) -> Option<Version> {

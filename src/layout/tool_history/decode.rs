@@ -3,7 +3,7 @@
 use super::ToolTable;
 use crate::revision::history::{HistoryRecord, HistoryRowError};
 use crate::revision::journal::JournalEntry;
-use crate::revision::{Applied, Coverage, Direction, RecordedState};
+use crate::revision::{Applied, Coverage, Direction, RecordedState, Version};
 
 /// The number of columns before those of the journal.
 const COLUMNS: usize = 6;
@@ -21,7 +21,10 @@ pub(super) fn applied<T: ToolTable>(tool: &T, row: &[Option<&str>]) -> Result<Op
             format!("the history table has a row that its tool does not write: version \"{version}\"")
         }))
     };
-    let id = tool.version(version).ok_or_else(unreadable)?;
+    let id = match text(2) {
+        Some("repeatable") => Version::repeatable(version),
+        _ => tool.version(version).ok_or_else(unreadable)?,
+    };
     let entry = JournalEntry::decode(row.get(COLUMNS..).unwrap_or_default());
     let recorded = text(2).map(|state| state != "failed");
     let coverage = match text(2) {

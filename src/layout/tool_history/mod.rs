@@ -41,24 +41,25 @@ pub(super) trait ToolTable: Debug + Send + Sync {
         None
     }
 
-    /// Reports whether the table has the records of repeatable scripts. If it has not, the journal has them.
-    fn records_repeatables(&self) -> bool {
-        false
-    }
-
     /// Returns the statements that create the table, with the rows that it has from the beginning, if it does not
     /// exist.
     fn create(&self, dialect: Dialect, table: &str) -> String;
 
     /// Returns the query for the rows. Its columns are texts: the `version`, the `checksum`, the `state` (`applied`, or
     /// `failed` for a revision that the tool has not finished,
-    /// `baseline` for one up to which the tool takes everything as applied, or `repeatable` for a repeatable script), the `description`, the time `applied_at` in RFC 3339,
+    /// or `baseline` for one up to which the tool takes everything as applied), the `description`, the time `applied_at` in RFC 3339,
     /// and the `duration_ms` in milliseconds. NULL stands for a value that the table does not have.
     fn rows(&self, dialect: Dialect, table: &str) -> String;
 
     /// Returns the statement that records a revision as applied. A row that [`ToolTable::begin`] has written may be
     /// there.
     fn apply(&self, table: &HistoryTable, row: &HistoryRow<'_>) -> String;
+
+    /// Reports whether the table has rows of repeatable scripts, with the state `repeatable` in the query
+    /// [`ToolTable::rows`], and what identifies them in place of the version.
+    fn records_repeatables(&self) -> bool {
+        false
+    }
 
     /// Returns the statement that records that a script without a transaction is not done. It is run more than once.
     fn begin(&self, _table: &HistoryTable, _row: &HistoryRow<'_>) -> String {

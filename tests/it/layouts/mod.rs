@@ -4,6 +4,7 @@ mod choice;
 mod dbmate;
 mod diesel;
 mod flyway;
+mod flyway_repeatable;
 mod golang_migrate;
 mod goose;
 mod pop;
@@ -12,6 +13,7 @@ mod refinery;
 mod sql_migrate;
 mod sqlx_migrate;
 mod traps;
+mod verbs;
 
 use std::fs;
 use std::path::Path;
