@@ -65,7 +65,8 @@ fn every_failure_mode_has_its_test() {
         let tests: Vec<&str> = row.split('`').skip(1).step_by(2).filter(|word| word.contains("::")).collect();
         assert!(!tests.is_empty(), "no test is named: {row}");
         for test in tests {
-            let (module, name) = test.split_once("::").expect("a module and a name");
+            let (module, name) = test.rsplit_once("::").expect("a module and a name");
+            let module = module.replace("::", "/");
             let source = ["it", "containers"].map(|suite| root.join(format!("tests/{suite}/{module}.rs")));
             let source = source.iter().find_map(|file| fs::read_to_string(file).ok()).expect(test);
             let mut words = source.split(|c: char| !c.is_alphanumeric() && c != '_');

@@ -10,7 +10,7 @@ use crate::layout::tool_history::ToolTable;
 use crate::layout::tool_history::values::{TimeZone, as_text, is_version, no_text, text, time};
 use crate::revision::history::{Elapsed, HistoryRow, HistoryTable};
 use crate::revision::journal::RecordedProgress;
-use crate::revision::{Checksum, Direction, Version};
+use crate::revision::{Checksum, Coverage, Direction, Version};
 use crate::sql::operator;
 
 /// The table `_prisma_migrations`.
@@ -35,6 +35,10 @@ impl ToolTable for PrismaTable {
     fn locks(&self, _: &str, _: &str, _: &str) -> Vec<i64> {
         // sql-schema-connector/src/flavour/postgres.rs, `acquire_lock`.
         vec![72_707_369]
+    }
+
+    fn coverage(&self) -> Coverage {
+        Coverage::FileMayBeGone
     }
 
     fn create(&self, dialect: Dialect, table: &str) -> String {

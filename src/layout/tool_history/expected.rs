@@ -15,7 +15,7 @@ pub(super) fn has_exactly<T: ToolTable>(
 ) -> String {
     let whole: Vec<&Version> = applied.iter().filter(|row| is_row(row)).map(|row| &row.id).collect();
     let (expected, newest) = match tool.coverage() {
-        Coverage::OneRevision | Coverage::Baseline => {
+        Coverage::OneRevision | Coverage::Baseline | Coverage::FileMayBeGone => {
             (whole.len(), from.iter().filter(|version| whole.contains(version)).collect())
         }
         // The only row is that of the newest revision.
@@ -39,7 +39,7 @@ fn is_row(row: &Applied) -> bool {
 /// Returns a condition that each of these versions has a row. It is an expression over all rows of the table.
 pub(super) fn has_each<T: ToolTable>(tool: &T, table: &HistoryTable, versions: &[&Version]) -> String {
     let conditions = match tool.coverage() {
-        Coverage::OneRevision | Coverage::Baseline => vec![has_rows(tool, table, versions)],
+        Coverage::OneRevision | Coverage::Baseline | Coverage::FileMayBeGone => vec![has_rows(tool, table, versions)],
         Coverage::Earlier => Vec::new(),
     };
     over_all_rows(table.dialect, &conditions)

@@ -16,6 +16,9 @@ pub(crate) enum Coverage {
     /// The row says that the schema was there up to its version, whatever the files of these versions have, and whether
     /// there are such files or not.
     Baseline,
+    /// The row stands for its own revision, and means nothing once a directory with later files has no file of it: its
+    /// tool ignores it then, because revisions may be squashed into one.
+    FileMayBeGone,
 }
 
 impl Applied {
@@ -37,7 +40,7 @@ impl Applied {
     pub(crate) fn changed(&self, up: &Section) -> Option<Checksum> {
         match self.coverage {
             Coverage::Baseline => None,
-            Coverage::OneRevision | Coverage::Earlier => up.changed_from(self.checksum),
+            Coverage::OneRevision | Coverage::Earlier | Coverage::FileMayBeGone => up.changed_from(self.checksum),
         }
     }
 }
@@ -48,19 +51,33 @@ pub(crate) fn each_revision<'a>(migrations: &[Migration], applied: &'a [Applied]
         let revisions: Vec<Applied> = applied.iter().filter(|row| !row.id.is_repeatable()).cloned().collect();
         return Cow::Owned(each_revision(migrations, &revisions).into_owned());
     }
-    let covering = applied.iter().filter(|row| row.coverage != Coverage::OneRevision);
-    let Some(covering) = covering.max_by_key(|row| &row.id) else {
+    if applied.iter().all(|row| row.coverage == Coverage::OneRevision) {
         return Cow::Borrowed(applied);
-    };
-    let known: HashSet<&Version> = applied.iter().map(|row| &row.id).collect();
+    }
     let files: HashSet<&Version> = migrations.iter().map(|migration| &migration.version).collect();
-    let earlier = migrations.iter().map(|migration| &migration.version);
-    let earlier = earlier.filter(|version| **version < covering.id && !known.contains(version));
+    let newest = migrations.last().map(|migration| &migration.version);
+    let counts = |row: &&Applied| match row.coverage {
+        Coverage::OneRevision | Coverage::Earlier => true,
+        Coverage::Baseline => files.contains(&row.id),
+        Coverage::FileMayBeGone => {
+            row.state != RecordedState::Applied || files.contains(&row.id) || Some(&row.id) > newest
+        }
+    };
+    Cow::Owned(covered(migrations, applied).into_iter().chain(applied.iter().filter(counts).cloned()).collect())
+}
+
+/// Returns rows for the revisions that have none of their own, because a later row stands for them.
+fn covered(migrations: &[Migration], applied: &[Applied]) -> Vec<Applied> {
+    let stands_for_earlier = |row: &&Applied| matches!(row.coverage, Coverage::Earlier | Coverage::Baseline);
+    let Some(covering) = applied.iter().filter(stands_for_earlier).max_by_key(|row| &row.id) else {
+        return Vec::new();
+    };
     let coverage = match covering.coverage {
         Coverage::Baseline => Coverage::Baseline,
-        Coverage::OneRevision | Coverage::Earlier => Coverage::OneRevision,
+        Coverage::OneRevision | Coverage::Earlier | Coverage::FileMayBeGone => Coverage::OneRevision,
     };
-    let earlier = earlier.map(|version| Applied { coverage, ..Applied::new(version.clone()) });
-    let counts = |row: &&Applied| row.coverage != Coverage::Baseline || files.contains(&row.id);
-    Cow::Owned(earlier.chain(applied.iter().filter(counts).cloned()).collect())
+    let known: HashSet<&Version> = applied.iter().map(|row| &row.id).collect();
+    let earlier = migrations.iter().map(|migration| &migration.version);
+    let earlier = earlier.filter(|version| **version < covering.id && !known.contains(version));
+    earlier.map(|version| Applied { coverage, ..Applied::new(version.clone()) }).collect()
 }

@@ -28,6 +28,7 @@ on_either!(
     each_undoes_what_the_other_did,
     names_have_the_order_of_the_tool,
     a_late_folder_is_applied,
+    migrations_may_be_squashed,
     either_line_end_is_the_same_file,
     a_failed_attempt_is_explained_and_cleared_by_repair,
     a_script_without_a_transaction_goes_on_where_it_stopped,
@@ -106,6 +107,31 @@ fn a_late_folder_is_applied<D: Database>() {
     write(files.path(), &PRISMA, &all);
     lockkeeper(files.path(), &database.url()).output().expect_code(0).says("applied 03_three/migration.sql");
     up_to_date(files.path(), &database.url());
+}
+
+/// The rows of the folders that are gone stay in the table.
+fn migrations_may_be_squashed<D: Database>() {
+    let database = D::create("squashed");
+    let files = directory(&PRISMA, &three());
+    prisma(files.path(), &database.url()).expect_success();
+    for name in ["01_one", "03_three", "05_five"] {
+        fs::remove_dir_all(files.path().join(name)).unwrap();
+    }
+    write(files.path(), &PRISMA, &[Trap { up: "create table one (id integer);".into(), ..one(0, "squashed") }]);
+    prisma_resolve_applied(files.path(), &database.url(), "00_squashed").expect_success();
+    let run = lockkeeper(files.path(), &database.url());
+    run.output().expect_code(0).says("nothing pending");
+    write(files.path(), &PRISMA, &[one(7, "seven")]);
+    run.output().expect_code(0).says("up to date at 07_seven: 1 revision applied");
+    up_to_date(files.path(), &database.url());
+    run.clone().arg("check").output().expect_code(0);
+    run.clone().args(["repair", "--yes"]).output().expect_code(0).says("nothing to repair");
+    write(files.path(), &PRISMA, &[one(8, "eight")]);
+    let script = run.clone().args(["upgrade", "--sql"]).output();
+    database.feed(&script.expect_code(0).stdout).unwrap();
+    up_to_date(files.path(), &database.url());
+    run.clone().args(["downgrade", "-1"]).output().expect_code(0);
+    assert!(!database.has_table("eight") && database.has_table("seven"));
 }
 
 fn either_line_end_is_the_same_file<D: Database>() {
