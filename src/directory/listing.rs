@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::read_error;
@@ -30,29 +31,44 @@ pub(super) fn list(path: &Path) -> Result<Listing, Cause> {
     Ok(listing)
 }
 
-/// The number of levels below a subdirectory that are read: a link may lead back to a directory above.
-const DEEPEST: usize = 8;
-
 /// Returns an entry with the paths of its files.
 fn subdirectory(entry: &fs::DirEntry) -> io::Result<Subdirectory> {
     let (mut files, path) = (Vec::new(), entry.path());
-    add_files(&path, "", DEEPEST, &mut files)?;
-    let has_directories = fs::read_dir(path)?.flatten().any(|other| other.path().is_dir());
+    let has_directories = fs::read_dir(&path)?.flatten().any(|other| other.path().is_dir());
+    // A link may lead back to a directory above.
+    let mut pending = vec![(path, String::new(), Vec::new())];
+    while let Some((directory, prefix, mut above)) = pending.pop() {
+        let place = fs::metadata(&directory)?;
+        let place = (place.dev(), place.ino());
+        if above.contains(&place) {
+            continue;
+        }
+        above.push(place);
+        for entry in fs::read_dir(&directory)? {
+            let entry = entry?;
+            let name = name(&entry);
+            match is_directory(&entry)? {
+                true if name.starts_with('.') => {}
+                true => pending.push((entry.path(), format!("{prefix}{name}/"), above.clone())),
+                false => files.push(format!("{prefix}{name}")),
+            }
+        }
+    }
     Ok(Subdirectory { name: name(entry), files, has_directories })
 }
 
-/// Adds the paths of the files in a directory and below it, with `prefix` before them. Hidden directories are left out.
-fn add_files(directory: &Path, prefix: &str, levels: usize, files: &mut Vec<String>) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let (path, name) = (entry.path(), name(&entry));
-        if path.is_file() {
-            files.push(format!("{prefix}{name}"));
-        } else if levels > 0 && !name.starts_with('.') && path.is_dir() {
-            add_files(&path, &format!("{prefix}{name}/"), levels - 1, files)?;
-        }
+/// Reports whether an entry is a directory, or a link to one. Everything else counts as a file, also what cannot be read: whoever
+/// reads it reports that.
+fn is_directory(entry: &fs::DirEntry) -> io::Result<bool> {
+    let kind = entry.file_type()?;
+    if !kind.is_symlink() {
+        return Ok(kind.is_dir());
     }
-    Ok(())
+    match fs::metadata(entry.path()) {
+        Ok(target) => Ok(target.is_dir()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn name(entry: &fs::DirEntry) -> String {

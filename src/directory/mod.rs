@@ -61,7 +61,9 @@ impl MigrationDir {
         let listing = listing::list(&path)?;
         let layout = layout_of(&path, &listing, choice)?.decided();
         let layout = layout.map_err(|problem| Cause::Invalid(vec![format!("{}: {problem}", path.display())]))?;
-        let contents = layout.read(listing, dialect, &mut FilesOfDir { path: &path, buffer: String::new() });
+        let unreadable_names = listing.unreadable_names();
+        let mut contents = layout.read(listing, dialect, &mut FilesOfDir { path: &path, buffer: String::new() });
+        contents.problems.splice(0..0, unreadable_names);
         let graph = contents.connect(layout.policy().late).map_err(Cause::Invalid)?;
         let DirectoryContents { migrations, repeatables, .. } = contents;
         Ok(MigrationDir { path, dialect, layout, migrations, repeatables, graph })

@@ -158,6 +158,13 @@ impl Listing {
         self.plain_names().map(str::to_owned).chain(in_folders)
     }
 
+    /// Returns a problem for each name of SQL that is not UTF-8, which no layout can read and tools may run.
+    pub(crate) fn unreadable_names(&self) -> Vec<String> {
+        let names = self.names.iter().filter(|name| name.to_str().is_none()).map(|name| name.to_string_lossy());
+        let scripts = names.filter(|name| name.to_ascii_lowercase().ends_with(".sql") && !name.starts_with('.'));
+        scripts.map(|name| format!("{name}: its name is not UTF-8; give it another name")).collect()
+    }
+
     /// Returns the names that are UTF-8 and not hidden, in no order.
     pub(crate) fn plain_names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().filter_map(|name| name.to_str()).filter(|name| !name.starts_with('.'))
@@ -180,7 +187,8 @@ pub enum Fit {
 pub struct Subdirectory {
     /// The name of the subdirectory.
     pub(crate) name: String,
-    /// The names of the files in it, and the paths of the files in its own subdirectories, in no order.
+    /// The names of the files in it, and the paths of the files in its own subdirectories, in no order. Whatever is no
+    /// directory counts as a file.
     pub(crate) files: Vec<String>,
     /// True if it has subdirectories.
     pub(crate) has_directories: bool,

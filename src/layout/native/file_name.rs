@@ -36,23 +36,23 @@ pub(super) struct ListedFiles {
 }
 
 /// Returns the files in the order in which they are applied. Hidden files, files left by editors and files without `.sql` are
-/// not migrations; every other name that cannot be read is a problem.
+/// not migrations; every other name in UTF-8 that cannot be read is a problem.
 pub(super) fn list(names: Vec<OsString>, problems: &mut Vec<String>) -> ListedFiles {
     let mut files = ListedFiles::default();
     for whole in names {
-        let name = whole.to_string_lossy();
+        let Some(name) = whole.to_str() else { continue };
         if name.starts_with('.') || !name.to_ascii_lowercase().ends_with(".sql") {
             continue;
         }
-        if whole.to_str().is_some_and(|name| repeatable(name).is_some()) {
-            files.repeatables.push((*name).into());
+        if repeatable(name).is_some() {
+            files.repeatables.push(name.into());
             continue;
         }
-        match parse(&name).filter(|_| whole.to_str().is_some()) {
+        match parse(name) {
             Some(FileName { version, direction, .. }) => {
-                files.revisions.push(ListedFile { version, direction, name: (*name).into() });
+                files.revisions.push(ListedFile { version, direction, name: name.into() });
             }
-            None => problems.push(format!("{name}: {}", why_no_name(whole.to_str()))),
+            None => problems.push(format!("{name}: {}", why_no_name(name))),
         }
     }
     files.revisions.sort_unstable_by(|one, other| (&one.version, &one.name).cmp(&(&other.version, &other.name)));
@@ -100,12 +100,9 @@ pub(super) fn format(version: &Version, slug: &str, direction: Direction) -> Str
     format!("{version}_{slug}.{ending}.sql")
 }
 
-/// Returns the reason why a name is not that of a migration. `None` is a name that is not UTF-8.
-fn why_no_name(name: Option<&str>) -> String {
+/// Returns the reason why a name is not that of a migration.
+fn why_no_name(name: &str) -> String {
     const FORM: &str = "write NNNN_description.up.sql";
-    let Some(name) = name else {
-        return "its name is not UTF-8; give it another name".into();
-    };
     if name.get(..REPEATABLE.len()).is_some_and(|start| start.eq_ignore_ascii_case(REPEATABLE)) {
         return "not the name of a repeatable script; write R__description.sql".into();
     }

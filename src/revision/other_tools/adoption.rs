@@ -16,14 +16,18 @@ const NAMED: usize = 5;
 #[derive(Debug)]
 pub struct Adoption {
     found: Vec<ForeignHistory>,
+    /// The name of the layout of the directory.
+    layout: &'static str,
     step: AdoptionStep,
 }
 
 /// The next step of an adoption.
 #[derive(Debug)]
 enum AdoptionStep {
-    /// Adopt the history in this layout: each row of it is that of a revision.
-    Adopt(String),
+    /// Name these tables: they are the layout's own, and the settings name another table or schema.
+    Name(Vec<String>),
+    /// Adopt the history: each row of it is that of a revision.
+    Adopt,
     /// Stamp this target: the target and its ancestors are exactly what the tools have recorded.
     Stamp(String),
     /// Stamp the first revision: the directory has nothing of what is recorded, so only its first revision can be what
@@ -43,18 +47,24 @@ impl Adoption {
     /// Compares what the other tools have recorded with the directory.
     pub(crate) fn new(found: Vec<ForeignHistory>, directory: DirectoryRevisions<'_>) -> Adoption {
         let DirectoryRevisions { layout, graph, migrations, version } = directory;
+        let own: Vec<String> =
+            found.iter().filter(|it| it.tool.layout == Some(layout)).map(|it| it.table.clone()).collect();
         let step = match can_be_adopted(&found, directory) {
-            true => AdoptionStep::Adopt(layout.into()),
+            _ if !own.is_empty() => AdoptionStep::Name(own),
+            true => AdoptionStep::Adopt,
             false => AdoptionComparison { found: &found, graph, migrations, version }.step(),
         };
-        Adoption { found, step }
+        Adoption { found, layout, step }
     }
 
     /// Returns the command to run next, or the reasons against every command.
     pub(crate) fn advice(&self) -> String {
         let or_base = "or lockkeeper stamp base when that history is another application's";
         match &self.step {
-            AdoptionStep::Adopt(layout) => format!("lockkeeper adopt --to {layout}; {or_base}"),
+            AdoptionStep::Name(tables) => {
+                format!("set LOCKKEEPER_HISTORY_TABLE to {}, so that it goes on; {or_base}", tables.join(" or "))
+            }
+            AdoptionStep::Adopt => format!("lockkeeper adopt --to {}; {or_base}", self.layout),
             AdoptionStep::Stamp(target) => format!("lockkeeper stamp {target}; {or_base}"),
             AdoptionStep::First { id, file } => {
                 format!("lockkeeper stamp {id} if {file} holds the schema as it is; {or_base}")
@@ -88,7 +98,10 @@ impl fmt::Display for Adoption {
             0 => {}
             more => write!(f, " and {more} more")?,
         }
-        f.write_str(" but none of Lockkeeper's")
+        match self.layout {
+            "native" => f.write_str(" but none of Lockkeeper's"),
+            layout => write!(f, " but none in the table of the layout {layout}"),
+        }
     }
 }
 

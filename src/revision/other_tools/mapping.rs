@@ -14,7 +14,7 @@ pub(crate) type ParseVersion = dyn Fn(&str) -> Option<Version>;
 #[derive(Clone, Copy)]
 pub(crate) struct DirectoryRevisions<'a> {
     /// The name of the layout.
-    pub(crate) layout: &'a str,
+    pub(crate) layout: &'static str,
     /// The graph of the revisions, by their positions.
     pub(crate) graph: &'a Graph,
     /// The revisions, in ascending order of their versions.

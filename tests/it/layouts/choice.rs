@@ -1,5 +1,8 @@
 //! The choice of the layout: by the files, by the tables of the database, or by the settings.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use super::lockkeeper;
 use crate::support::binary::Run;
 use crate::support::either::Database;
@@ -12,6 +15,8 @@ on_either!(
     our_own_table_goes_before_others,
     another_name_of_the_history_is_kept,
     a_layout_that_does_not_exist_is_refused,
+    a_table_of_the_tool_in_another_schema_is_named,
+    a_name_that_is_not_utf_8_is_refused_in_every_layout,
 );
 
 fn run_on<D: Database>(database: &D) -> (tempfile::TempDir, Run) {
@@ -102,4 +107,33 @@ fn a_layout_that_does_not_exist_is_refused<D: Database>() {
         .expect_code(78)
         .says("LOCKKEEPER_LAYOUT: \"rails\" is no layout; write auto or one of native, golang-migrate");
     run.clone().args(["--layout", "x"]).output().expect_code(64).says("--layout: \"x\" is no layout");
+}
+
+fn a_table_of_the_tool_in_another_schema_is_named<D: Database>() {
+    if D::DIALECT == "sqlite" {
+        return;
+    }
+    let database = D::create("schema");
+    database.query("create schema app");
+    database.query(&GOLANG.replace("schema_migrations", "app.schema_migrations"));
+    database.query("insert into app.schema_migrations values (1, false)");
+    let (_files, run) = run_on(&database);
+    let run = run.env("LOCKKEEPER_LAYOUT", "golang-migrate");
+    let said = "golang-migrate (app.schema_migrations, at 1) but none in the table of the layout golang-migrate; \
+                nothing was changed; try: set LOCKKEEPER_HISTORY_TABLE to app.schema_migrations, so that it goes on";
+    run.output().expect_code(78).says(said);
+    let named = run.env("LOCKKEEPER_HISTORY_TABLE", "app.schema_migrations");
+    named.output().expect_code(0).says("nothing pending, the database is at 1");
+}
+
+fn a_name_that_is_not_utf_8_is_refused_in_every_layout<D: Database>() {
+    let database = D::create("utf");
+    let (files, run) = run_on(&database);
+    let name = OsStr::from_bytes(b"0002_two\xff.up.sql");
+    std::fs::write(files.path().join(name), "create table two (id integer);").unwrap();
+    for layout in ["native", "golang-migrate", "sqlx", "pop"] {
+        let refused = run.clone().env("LOCKKEEPER_LAYOUT", layout).output();
+        refused.expect_code(65).says(".up.sql: its name is not UTF-8; give it another name");
+    }
+    assert!(!database.has_table("one"));
 }

@@ -1,6 +1,8 @@
 //! refinery, with its own tool.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use super::traps::Trap;
@@ -35,6 +37,7 @@ on_either!(
     a_printed_script_and_a_stamp_write_the_rows_of_the_tool,
     files_that_flyway_reads_as_well_need_a_table_or_the_setting,
     a_new_revision_is_one_of_the_tool,
+    no_file_in_a_folder_is_passed_over,
 );
 
 fn each_continues_what_the_other_began<D: Database>() {
@@ -190,4 +193,22 @@ fn a_new_revision_is_one_of_the_tool<D: Database>() {
     run.clone().args(["revision", "-m", "add widgets"]).output().expect_code(0).says("V2__add_widgets.sql");
     (REFINERY.up)(files.path(), &database.url()).expect_success().says("V2__add_widgets");
     run.output().expect_code(0).says("nothing pending");
+}
+
+fn no_file_in_a_folder_is_passed_over<D: Database>() {
+    let database = D::create("folders");
+    let files = directory(&REFINERY, &[one(1, "one")]);
+    let deep = files.path().join("a/b/c/d/e/f/g/h/i/j/k/l");
+    fs::create_dir_all(&deep).unwrap();
+    add(&deep, "V2__two.sql", "create table two (id integer);");
+    symlink(files.path().join("a"), deep.join("loop")).unwrap();
+    let run = run_on(&database, files.path());
+    run.output().expect_code(0).says("up to date at 2");
+    up_to_date(&database, files.path());
+    symlink("nowhere", deep.join("V3__three.sql")).unwrap();
+    run.output().expect_code(65).says("V3__three.sql: cannot be read").says("No such file");
+    fs::remove_file(deep.join("V3__three.sql")).unwrap();
+    let short = files.path().join("a/V3__three.sql");
+    let _socket = UnixListener::bind(&short).unwrap();
+    run.output().expect_code(65).says("a/V3__three.sql: cannot be read");
 }
