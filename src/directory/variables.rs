@@ -34,6 +34,9 @@ fn value(name: &str) -> Result<String, String> {
         Err(std::env::VarError::NotUnicode(_)) => return Err("has a value that is not UTF-8".into()),
     };
     masking::hide(&value, &[]);
+    masking::hide(&value.to_lowercase(), &[]);
+    // A server's message about a value that ends a string literal has a part of the value.
+    value.split('\'').for_each(|part| masking::hide(part, &[]));
     // The lines of the file have to stay those of the script, and string literals have to end where they end there.
     match value.contains(['\n', '\r', '\\', '\0']) {
         true => Err("has a value with a line end or a backslash, which a script cannot take".into()),

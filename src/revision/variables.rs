@@ -48,7 +48,11 @@ impl VariableValues {
         }
         let (mut starts, mut classes, mut objections) = (Vec::new(), Vec::new(), batch.objections);
         let mut end = 0;
-        while let WindowScan::Statement(found) = scan(&text[end..], dialect, Window::Last) {
+        let rest = loop {
+            let found = match scan(&text[end..], dialect, Window::Last) {
+                WindowScan::Statement(found) => found,
+                rest => break rest,
+            };
             let class = Classified::new(&text[end + found.start..end + found.end], dialect);
             let at = batch.starts.get(starts.len()).copied().unwrap_or(0);
             let place = batch.origin.after(&batch.text[..at]);
@@ -57,8 +61,8 @@ impl VariableValues {
             starts.push(end + found.start);
             classes.push(class);
             end += found.end;
-        }
-        if starts.len() != batch.starts.len() {
+        };
+        if starts.len() != batch.starts.len() || rest != WindowScan::Blank {
             let first = batch.origin.after(&batch.text[..batch.starts.first().copied().unwrap_or(0)]);
             objections.push((first, ScriptProblem::VariableDividesStatement));
         }

@@ -10,6 +10,7 @@ on_either!(
     a_value_in_an_error_is_masked,
     another_value_does_not_edit_the_file,
     a_value_that_divides_a_statement_is_refused,
+    several_lines_declare_variables,
     values_and_names_that_cannot_be_are_refused,
     a_printed_script_has_the_values,
     a_resumed_script_has_the_values,
@@ -53,7 +54,22 @@ fn a_value_in_an_error_is_masked<D: Database>() {
     let run = run_on(&database).file("migrations/1_a.sql", file).env("SECRET", "canary_of_variables");
     expect_end(&run, 80, &["1_a.sql:3:"]).does_not_say("canary");
     expect_end(&run.clone().env("LOCKKEEPER_LOG", "debug"), 80, &["1_a.sql:3:"]).does_not_say("canary");
+    // A server folds names, and what follows a quotation mark is no part of a literal.
+    let run = run_on(&database).file("migrations/1_a.sql", file).env("SECRET", "Canary_of_Variables");
+    expect_end(&run, 80, &["1_a.sql:3:"]).does_not_say("canary").does_not_say("Canary");
+    let run = run_on(&database).file("migrations/1_a.sql", "-- vars: SECRET\nselect '${SECRET}';");
+    let run = run.env("SECRET", "prefix'canary 'suffix");
+    expect_end(&run, 80, &["1_a.sql:2:"]).does_not_say("canary").does_not_say("suffix");
     assert!(!database.has_table("t"));
+}
+
+fn several_lines_declare_variables<D: Database>() {
+    let database = D::create("lines");
+    let file = FILE.replace("vars: TABLE_NAME GREETING", "vars: TABLE_NAME\n-- vars: GREETING");
+    let run = run_on(&database).file("migrations/1_a.sql", file).env("TABLE_NAME", "greetings");
+    expect_end(&run.clone(), 65, &["the variable GREETING has no value"]);
+    expect_end(&run.env("GREETING", "Hello"), 0, &["up to date at 1"]);
+    assert_eq!(database.query("select text from greetings order by text").trim_end(), "$Hello\nHello ${OTHER}");
 }
 
 fn another_value_does_not_edit_the_file<D: Database>() {
@@ -70,6 +86,8 @@ fn a_value_that_divides_a_statement_is_refused<D: Database>() {
     let run = run_on(&database).file("migrations/1_a.sql", FILE).env("GREETING", "Hello");
     let refused = "1_a.sql:2:1: the value of a variable here or below begins or ends a statement";
     expect_end(&run.clone().env("TABLE_NAME", "a (id integer); drop table b; create table c"), 65, &[refused]);
+    let quoted = run_on(&database).file("migrations/1_a.sql", "-- vars: WORD\n\nselect '${WORD}';").env("WORD", "it's");
+    expect_end(&quoted, 65, &["1_a.sql:3:1: the value of a variable"]).does_not_say("it's");
     let vacuum = run_on(&database).file("migrations/1_a.sql", "-- vars: VERB\n${VERB};").env("VERB", "vacuum");
     expect_end(&vacuum, 65, &["1_a.sql:2:1: this statement cannot run inside a transaction"]);
 }

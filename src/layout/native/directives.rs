@@ -61,7 +61,10 @@ impl Directives {
             "depends" => self.depends = Some(parents(value)?),
             "lock-timeout" => self.options.lock_timeout = Some(parse_duration(value)?),
             "statement-timeout" => self.options.statement_timeout = Some(parse_duration(value)?),
-            "vars" => self.options.variables = variables(value)?,
+            "vars" => {
+                let declared = std::mem::take(&mut self.options.variables).into_iter();
+                self.options.variables = declared.chain(variables(value)?).collect();
+            }
             "irreversible" if value.is_empty() => {
                 return Err("irreversible needs a reason: -- irreversible: why".into());
             }
@@ -73,7 +76,7 @@ impl Directives {
 }
 
 /// Parses the names of variables.
-fn variables(names: &str) -> Result<Box<[Variable]>, String> {
+fn variables(names: &str) -> Result<Vec<Variable>, String> {
     let is_name = |name: &&str| {
         let mut letters = name.bytes();
         let is_letter = |letter: u8| letter.is_ascii_alphabetic() || letter == b'_';
@@ -96,6 +99,8 @@ fn variables(names: &str) -> Result<Box<[Variable]>, String> {
 fn misspelt(word: &str, known: &[&str]) -> Result<(), String> {
     let plain = word.to_lowercase().replace(['_', ' '], "-");
     let near = known.iter().find(|name| strsim::levenshtein(&plain, name) <= 1);
+    // Other words of four letters are too near to this one.
+    let near = near.or(["var", "vars"].contains(&&*plain).then_some(&"vars"));
     match near {
         Some(name) => Err(format!("\"{word}\" is not a directive; did you mean {name}?")),
         None => Ok(()),
@@ -129,7 +134,7 @@ mod tests {
 
     #[test]
     fn ordinary_comments_are_not_directives() {
-        let text = "-- no-transactional thoughts\n-- note: this\n-- see depends\nSELECT 1";
+        let text = "-- no-transactional thoughts\n-- note: this\n-- cars: that\n-- see depends\nSELECT 1";
         assert_eq!(Directives::parse(text).unwrap(), Directives::default());
     }
 
@@ -148,6 +153,8 @@ mod tests {
             "-- No-Transaction",
             "-- no transaction",
             "-- statement-timeouts: 1s",
+            "-- Vars: A",
+            "-- var: A",
         ] {
             assert!(Directives::parse(text).unwrap_err().reason.contains("did you mean"), "{text}");
         }
