@@ -68,7 +68,11 @@ pub(crate) async fn repair(config: &DatabaseConfig, consent: Consent, cancel: &C
     }
     let repairs = comparison.repairs;
     if repairs.is_empty() {
-        return Ok("nothing to repair".into());
+        return Ok(match comparison.not_repairable.len() {
+            0 => "nothing to repair".into(),
+            1 => "nothing to repair; the warning above says what is left".into(),
+            _ => "nothing to repair; the warnings above say what is left".into(),
+        });
     }
     for line in repairs.lines() {
         tracing::warn!("{line}");

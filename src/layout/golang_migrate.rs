@@ -162,7 +162,7 @@ impl ToolTable for GolangMigrateTable {
     fn rows(&self, dialect: Dialect, table: &str) -> String {
         let none = no_text(dialect);
         format!(
-            "SELECT {} AS version, {none} AS checksum, CASE WHEN dirty THEN 'failed' ELSE 'applied' END AS state, \
+            "SELECT {} AS version, {none} AS checksum, CASE WHEN NOT dirty THEN 'applied' ELSE 'failed' END AS state, \
              {none} AS description, {none} AS applied_at, {none} AS duration_ms FROM {table}",
             as_text(dialect, "version")
         )

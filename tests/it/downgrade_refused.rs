@@ -23,7 +23,7 @@ fn every_revision_without_a_down_migration_is_named_before_the_first_is_undone<D
         "say why there is none with -- irreversible:",
         "0003_three.down.sql is irreversible: nobody knows",
         "0002_two.up.sql is irreversible: the rows of one are merged",
-        "0001_one.up.sql cannot be undone: there is no .down.sql file of revision 0001",
+        "0001_one.up.sql cannot be undone: there is no down script of revision 0001",
         "nothing was changed",
         "try:",
     ];

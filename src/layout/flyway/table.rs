@@ -84,7 +84,7 @@ impl ToolTable for FlywayTable {
         );
         format!(
             "SELECT {version} AS version, {checksum} AS checksum, \
-             CASE WHEN NOT a.success THEN 'failed' WHEN {is_baseline} THEN 'baseline' ELSE 'applied' END AS state, \
+             CASE WHEN a.success THEN CASE WHEN {is_baseline} THEN 'baseline' ELSE 'applied' END ELSE 'failed' END AS state, \
              {description} AS description, {installed_on} AS applied_at, {took} AS duration_ms \
              FROM ({newest}) AS a WHERE a.place {equals} 1 AND (NOT a.success OR NOT {is_undone}){repeatables}",
             repeatables = repeatable_rows(dialect, table),
@@ -156,20 +156,29 @@ fn delete_failed_repeatable(table: &HistoryTable, row: &HistoryRow<'_>) -> Strin
 }
 
 /// Returns the part of a query that adds the repeatable migrations, in place of their versions with what identifies them: of
-/// each the newest row. A failed attempt does not count, for such a script may run again.
+/// each the newest row. A failed attempt does not count, for such a script may run again, and `flyway repair` writes a row that
+/// takes the earlier ones back.
 fn repeatable_rows(dialect: Dialect, table: &str) -> String {
     let (row_number, replace) = match dialect {
         Dialect::Postgres => ("pg_catalog.row_number()", "pg_catalog.replace"),
         Dialect::Sqlite => ("row_number()", "replace"),
     };
-    let is_script = is_one_of(dialect, &as_text(dialect, "f.type"), &["'SQL'", "'SCRIPT'"].map(str::to_owned));
+    let kind_is = |column: &str, kinds: &[&str]| {
+        is_one_of(
+            dialect,
+            &as_text(dialect, column),
+            &kinds.iter().map(|kind| sqlite_literal(kind)).collect::<Vec<_>>(),
+        )
+    };
+    let is_script = kind_is("f.type", &["SQL", "SCRIPT", "DELETE"]);
     let newest = format!(
         "SELECT f.*, {row_number} OVER (PARTITION BY f.description ORDER BY f.installed_rank DESC) AS place FROM {table} AS f \
          WHERE f.version IS NULL AND f.success AND {is_script}"
     );
     format!(
         " UNION ALL SELECT 'R__' {concatenate} {replace}({description}, ' ', '_'), {checksum}, 'repeatable', {description}, {installed_on}, {took} \
-         FROM ({newest}) AS b WHERE b.place {equals} 1",
+         FROM ({newest}) AS b WHERE b.place {equals} 1 AND NOT {is_deleted}",
+        is_deleted = kind_is("b.type", &["DELETE"]),
         concatenate = operator(dialect, "||"),
         description = as_text(dialect, "b.description"),
         checksum = as_text(dialect, "b.checksum"),

@@ -214,7 +214,7 @@ impl fmt::Display for DowngradeError {
                 write!(f, "{id} cannot be undone: {by} rests on it and stays; undo {by} first")
             }
             DowngradeError::NoFile { file, id } => {
-                write!(f, "{file} cannot be undone: there is no .down.sql file of revision {id}")
+                write!(f, "{file} cannot be undone: there is no down script of revision {id}")
             }
             DowngradeError::Irreversible { file, reason } => write!(f, "{file} is irreversible: {reason}"),
             DowngradeError::Empty { file, id } => write!(

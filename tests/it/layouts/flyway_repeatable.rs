@@ -89,6 +89,11 @@ fn rows_of_the_tool_are_continued<D: Database>() {
     insert(12, "words", "SQL", "4");
     expect_end(&run, 0, &["1 repeatable script applied"]).says("applied R__words.sql");
     assert!(rows(&database).contains("13|none|words|SQL|R__words.sql|"));
+    // Such a row is left by flyway repair when the file is gone for a while.
+    insert(14, "words", "DELETE", "4");
+    expect_end(&run.clone().arg("check"), 2, &["1 repeatable script is pending"]);
+    expect_end(&run, 0, &["1 repeatable script applied"]).says("applied R__words.sql");
+    expect_end(&run, 0, &["nothing pending"]);
 }
 
 fn a_placeholder_is_part_of_the_checksum<D: Database>() {
