@@ -38,8 +38,9 @@ use repair_statement::Decision;
 use restore::RestoreDestination;
 
 use crate::cli::{Cli, Command, PreviewFlags};
-use crate::config::DatabaseConfig;
+use crate::config::{DatabaseConfig, MissingDatabase, WaitPolicy};
 use crate::context::RunContext;
+use crate::database::DatabaseErrorKind;
 use crate::entrypoint::{self, MigratedDatabase};
 use crate::error::{Cause, Failure, Stage};
 use crate::layout::{self, NATIVE};
@@ -47,6 +48,7 @@ use crate::request::MigrationRequest;
 use crate::revision::other_tools::LayoutByTable;
 use crate::revision::{Direction, Target};
 use crate::stage::layout_tables::layouts_by_table;
+use crate::stage::wait::wait;
 
 /// The result of a command.
 pub enum CommandOutput {
@@ -90,6 +92,11 @@ pub async fn run(cli: &Cli, config: &DatabaseConfig, context: &RunContext) -> Re
     let found = match failure {
         Failure { cause: Cause::Layout(ref found), .. } => found.clone(),
         // The files may be those of another tool, whose names are not ours.
+        Failure { stage: Stage::Load, cause: Cause::Invalid(_), .. }
+            if config.layout_is_undecided && reads_history(cli) =>
+        {
+            wait_for_layouts(config, context).await?
+        }
         Failure { stage: Stage::Load, cause: Cause::Invalid(_), .. } => {
             layouts_by_table(&config.database, &config.history, &config.wait_policy).await
         }
@@ -98,6 +105,36 @@ pub async fn run(cli: &Cli, config: &DatabaseConfig, context: &RunContext) -> Re
     let [found] = &found[..] else { return Err(failure) };
     let config = with_layout_of(config, found)?;
     Box::pin(dispatch(cli, &config, context)).instrument(context.span.clone()).await
+}
+
+/// Waits for the database, and returns the layouts that fit the directory and whose history table it has: one or none.
+///
+/// # Errors
+/// Fails if the database does not become ready, or has the tables of several layouts.
+async fn wait_for_layouts(config: &DatabaseConfig, context: &RunContext) -> Result<Vec<LayoutByTable>, Failure> {
+    // A database that does not exist is not created before it is known what is to be done.
+    let policy = WaitPolicy { missing: MissingDatabase::Refuse, ..config.wait_policy };
+    let is_created = config.wait_policy.missing == MissingDatabase::Create;
+    let ready =
+        wait(&config.database, &config.history, &policy, &context.cancel).instrument(context.span.clone()).await;
+    match ready {
+        Ok(_) => Ok(Vec::new()),
+        Err(Failure { cause: Cause::Layout(found), .. }) if found.len() == 1 => Ok(found),
+        Err(Failure { cause: Cause::NeverReady { fault, .. }, .. })
+            if is_created && fault.kind == DatabaseErrorKind::NoDatabase =>
+        {
+            Ok(Vec::new())
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Reports whether a command works with the directory and with the history in the database.
+fn reads_history(cli: &Cli) -> bool {
+    !matches!(
+        cli.command,
+        Some(Command::Heads | Command::Check { offline: true } | Command::Revision { .. } | Command::Merge { .. })
+    )
 }
 
 /// Returns the settings with the layout of the tool whose history table the database has.

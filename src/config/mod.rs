@@ -63,6 +63,8 @@ pub struct DatabaseConfig {
     pub(crate) layout: &'static dyn Layout,
     /// The reason why the directory is of that layout, if it is the directory that decides.
     layout_reason: Option<String>,
+    /// True if only the tables of the database can tell which layout the directory has.
+    pub(crate) layout_is_undecided: bool,
     /// The name of the history table.
     pub history: HistoryName,
     /// The name of the history table in the settings; `None` is the usual name of the layout.
@@ -200,6 +202,7 @@ impl DatabaseConfig {
             layout_choice,
             layout: detected.layout,
             layout_reason: detected.reason.clone(),
+            layout_is_undecided: detected.is_undecided,
             history: layout::history_name(history_setting.as_ref(), &detected),
             history_setting,
             applied_by: host_name(),
@@ -219,6 +222,7 @@ impl DatabaseConfig {
         Ok(DatabaseConfig {
             layout_choice,
             layout,
+            layout_is_undecided: false,
             history: layout::history_name(self.history_setting.as_ref(), &detected),
             target: target(self.target_setting.as_deref(), layout)?,
             ..self.clone()

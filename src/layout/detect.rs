@@ -24,14 +24,14 @@ pub(crate) struct Detected {
     /// True if the directory has repeatable scripts.
     pub(crate) has_repeatables: bool,
     /// True if only the tables of the database can tell which of the others the layout is.
-    undecided: bool,
+    pub(crate) is_undecided: bool,
 }
 
 impl Detected {
     /// Returns what is known of a directory of this layout. `listing` has its entries.
     pub(crate) fn new(layout: &'static dyn Layout, listing: &Listing) -> Detected {
         let has_repeatables = layout.has_repeatables(listing);
-        Detected { layout, others: Vec::new(), reason: None, has_repeatables, undecided: false }
+        Detected { layout, others: Vec::new(), reason: None, has_repeatables, is_undecided: false }
     }
 
     /// Returns the layout in which the directory is read.
@@ -39,7 +39,7 @@ impl Detected {
     /// # Errors
     /// Fails with a sentence if several layouts fit the directory, and none of them is Lockkeeper's own.
     pub(crate) fn decided(&self) -> Result<&'static dyn Layout, String> {
-        match self.undecided {
+        match self.is_undecided {
             false => Ok(self.layout),
             true => Err(format!(
                 "several layouts fit this directory, and no history table of one of them decides: {}; set LOCKKEEPER_LAYOUT to one of them",
@@ -121,7 +121,7 @@ fn detect(listing: &Listing, head: impl Fn(&str) -> String) -> Result<Detected, 
         return Ok(Detected { reason: Some(reason), ..Detected::new(layout, listing) });
     }
     if possible.len() > 1 && possible[0].name() != NATIVE.name() {
-        return Ok(Detected { others: possible, undecided: true, ..Detected::new(NATIVE, listing) });
+        return Ok(Detected { others: possible, is_undecided: true, ..Detected::new(NATIVE, listing) });
     }
     let mut possible = possible.into_iter();
     let layout = possible.next().unwrap_or(NATIVE);

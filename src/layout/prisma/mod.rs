@@ -50,8 +50,11 @@ impl Layout for Prisma {
 
     fn fit(&self, listing: &Listing, _: &str) -> Fit {
         let has_script = |directory: &Subdirectory| directory.files.iter().any(|file| file == UP);
+        // Files beside the folders may be those of another tool, and Prisma would pass over them.
+        let is_alone = !listing.plain_names().any(|name| name.ends_with(".sql"));
         match listing.directories.iter().any(has_script) {
-            true => Fit::Certain(format!("its folders have a file {UP}")),
+            true if is_alone => Fit::Certain(format!("its folders have a file {UP}")),
+            true => Fit::Possible,
             false => Fit::No,
         }
     }

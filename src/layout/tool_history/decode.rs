@@ -18,7 +18,7 @@ pub(super) fn applied<T: ToolTable>(tool: &T, row: &[Option<&str>]) -> Result<Op
     let version = text(0).unwrap_or_default();
     let unreadable = || {
         HistoryRowError::Foreign(tool.explain(version).unwrap_or_else(|| {
-            format!("the history table has a row that its tool does not write: version \"{version}\"")
+            format!("the history table has a row that its tool does not write: version \"{version}\"; remove that row if it is a mistake, or set LOCKKEEPER_HISTORY_TABLE to the table of the tool")
         }))
     };
     let id = match text(2) {

@@ -36,6 +36,7 @@ on_either!(
     a_folder_without_a_script_is_refused,
     migrations_for_another_kind_of_database_are_refused,
     a_new_revision_is_one_of_the_tool,
+    files_of_another_tool_beside_the_folders_are_not_passed_over,
 );
 
 fn each_continues_what_the_other_began<D: Database>() {
@@ -299,4 +300,14 @@ fn rebuilds_on_sqlite_keep_the_rows_that_refer_to_a_table() {
     let script = lockkeeper(files.path(), &database.url()).args(["upgrade", "base:head", "--sql"]).output();
     database.feed(&script.stdout).unwrap();
     assert_eq!(database.query(rows), "1\n");
+}
+
+fn files_of_another_tool_beside_the_folders_are_not_passed_over<D: Database>() {
+    let database = D::create("beside");
+    let files = directory(&PRISMA, &[one(1, "one")]);
+    fs::write(files.path().join("V2__two.sql"), "create table two (id integer);").unwrap();
+    let run = lockkeeper(files.path(), &database.url());
+    run.output().expect_code(65).says("several layouts fit this directory").says("prisma, refinery, flyway");
+    assert!(!database.has_table("one"));
+    run.env("LOCKKEEPER_LAYOUT", "prisma").output().expect_code(0).says("up to date at 01_one");
 }

@@ -9,6 +9,7 @@ use super::traps::Trap;
 use super::{Tool, directory, each_continues_the_other, lockkeeper, write};
 use crate::support::either::Database;
 use crate::support::other_tools::{self, Step};
+use crate::support::postgres::{Postgres, Setup, Stop};
 
 const REFINERY: Tool = Tool {
     files: |trap| {
@@ -184,6 +185,9 @@ fn files_that_flyway_reads_as_well_need_a_table_or_the_setting<D: Database>() {
     write(files.path(), &REFINERY, &[one(4, "four")]);
     run.output().expect_code(0).says("the layout is refinery: the database has its table").says("up to date at 4");
     up_to_date(&database, files.path());
+    // Both have a history here.
+    run.clone().args(["adopt", "--to", "flyway"]).output().expect_code(0).says("set LOCKKEEPER_LAYOUT=flyway");
+    run.output().expect_code(78).says("refinery (").says("flyway (").says("set LOCKKEEPER_LAYOUT to the one in use");
 }
 
 fn a_new_revision_is_one_of_the_tool<D: Database>() {
@@ -211,4 +215,25 @@ fn no_file_in_a_folder_is_passed_over<D: Database>() {
     let short = files.path().join("a/V3__three.sql");
     let _socket = UnixListener::bind(&short).unwrap();
     run.output().expect_code(65).says("a/V3__three.sql: cannot be read");
+}
+
+/// A database that is still starting has not said which history it has.
+#[test]
+fn the_table_of_a_database_that_starts_later_decides() {
+    let server = Postgres::start_later(Setup::default());
+    let files = directory(&REFINERY, &[one(1, "one")]);
+    let run = lockkeeper(files.path(), &server.url("postgres"));
+    let undecided = run.spawn();
+    undecided.wait_for("waiting for");
+    server.boot();
+    undecided.finish().expect_code(65).says("refinery, flyway; set LOCKKEEPER_LAYOUT");
+    (REFINERY.up)(files.path(), &server.url("postgres")).expect_success();
+    write(files.path(), &REFINERY, &[one(4, "four")]);
+    server.stop(Stop::Fast);
+    let decided = run.spawn();
+    decided.wait_for("waiting for");
+    server.boot();
+    decided.finish().expect_code(0).says("the layout is refinery").says("up to date at 4");
+    server.stop(Stop::Fast);
+    run.env("LOCKKEEPER_WAIT_TIMEOUT", "1s").output().expect_code(69);
 }
