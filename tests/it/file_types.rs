@@ -261,15 +261,25 @@ fn an_import_reads_from_a_pipe_and_a_signal_ends_its_wait() {
 fn a_read_that_does_not_end_is_ended_by_a_signal_and_by_the_deadline() {
     let grace = "did not end within LOCKKEEPER_SHUTDOWN_GRACE (100ms)";
     for (signal, code) in [(Some(Signal::TERM), 143), (Some(Signal::INT), 130), (None, 124)] {
-        let run = sqlite_run().env("LOCKKEEPER_SHUTDOWN_GRACE", "100ms");
-        let lease = Lease::take(&run.dir().join("migrations/0001_t.sql"));
+        let run = sqlite_run().file("migrations/0002_u.sql", "select 1;").env("LOCKKEEPER_SHUTDOWN_GRACE", "100ms");
+        let lease = Lease::take(&run.dir().join("migrations/0002_u.sql"));
         let run = if signal.is_none() { run.env("LOCKKEEPER_DEADLINE", "500ms") } else { run };
         let running = run.spawn();
         lease.wait_until_requested();
         signal.into_iter().for_each(|signal| running.signal(signal));
         running.finish().expect_code(code).says(grace).within(Duration::from_secs(40));
     }
-    // Where only settings are read, there is nothing to end.
+    // The top of the first file tells the layout, before there is anything to end.
+    for (signal, code) in [(Some(Signal::TERM), 143), (None, 124)] {
+        let run = sqlite_run().env("LOCKKEEPER_SHUTDOWN_GRACE", "10m");
+        let lease = Lease::take(&run.dir().join("migrations/0001_t.sql"));
+        let run = if signal.is_none() { run.env("LOCKKEEPER_DEADLINE", "500ms") } else { run };
+        let running = run.spawn();
+        lease.wait_until_requested();
+        signal.into_iter().for_each(|signal| running.signal(signal));
+        running.finish().expect_code(code).says("configuration: ").says("nothing was changed").within(Duration::from_secs(40));
+    }
+    // Where only settings are read, there is nothing to end either.
     let run = run_without_server().file("password", PASSWORD).env("DATABASE_PASSWORD_FILE", "password");
     let lease = Lease::take(&run.dir().join("password"));
     let running = run.env("LOCKKEEPER_SHUTDOWN_GRACE", "10m").spawn();
