@@ -277,7 +277,12 @@ fn a_read_that_does_not_end_is_ended_by_a_signal_and_by_the_deadline() {
         let running = run.spawn();
         lease.wait_until_requested();
         signal.into_iter().for_each(|signal| running.signal(signal));
-        running.finish().expect_code(code).says("configuration: ").says("nothing was changed").within(Duration::from_secs(40));
+        running
+            .finish()
+            .expect_code(code)
+            .says("configuration: ")
+            .says("nothing was changed")
+            .within(Duration::from_secs(40));
     }
     // Where only settings are read, there is nothing to end either.
     let run = run_without_server().file("password", PASSWORD).env("DATABASE_PASSWORD_FILE", "password");
