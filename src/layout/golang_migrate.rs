@@ -172,6 +172,10 @@ impl ToolTable for GolangMigrateTable {
         set_version(table, Some(row.id), "FALSE")
     }
 
+    fn marks_begun(&self) -> bool {
+        true
+    }
+
     fn begin(&self, table: &HistoryTable, row: &HistoryRow<'_>) -> String {
         set_version(table, Some(row.id), "TRUE")
     }

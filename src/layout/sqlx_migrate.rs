@@ -210,6 +210,10 @@ impl ToolTable for SqlxTable {
         self.insert(table, row, "TRUE", &format!("DO UPDATE SET {change}"))
     }
 
+    fn marks_begun(&self) -> bool {
+        true
+    }
+
     fn begin(&self, table: &HistoryTable, row: &HistoryRow<'_>) -> String {
         match row.direction {
             Direction::Up => self.insert(table, row, "FALSE", "DO NOTHING"),

@@ -108,6 +108,10 @@ impl ToolTable for FlywayTable {
         true
     }
 
+    fn marks_begun(&self) -> bool {
+        true
+    }
+
     fn begin(&self, table: &HistoryTable, row: &HistoryRow<'_>) -> String {
         match row.direction {
             Direction::Up => delete_failed(table, row.id) + &insert(table, row, "FALSE"),

@@ -112,6 +112,10 @@ impl ToolTable for PrismaTable {
         )
     }
 
+    fn marks_begun(&self) -> bool {
+        true
+    }
+
     fn begin(&self, table: &HistoryTable, row: &HistoryRow<'_>) -> String {
         let (dialect, name) = (table.dialect, &table.table);
         match row.direction {

@@ -43,6 +43,7 @@ pub(super) fn applied<T: ToolTable>(tool: &T, row: &[Option<&str>]) -> Result<Op
     };
     Ok(match (recorded, entry.map(|entry| (entry.direction, entry))) {
         (Some(true), None | Some((Direction::Up, _))) => Some(applied),
+        (None, Some((Direction::Up, _))) if tool.marks_begun() => None,
         (Some(false) | None, Some((Direction::Up, entry))) => Some(unfinished(entry)),
         (Some(_), Some((Direction::Down, entry))) => Some(unfinished(entry)),
         (Some(false), None) => Some(Applied { state: RecordedState::Failed, ..applied }),

@@ -61,6 +61,12 @@ pub(super) trait ToolTable: Debug + Send + Sync {
         false
     }
 
+    /// Reports whether [`ToolTable::begin`] leaves a row for a script that applies a revision. Without that row, somebody has undone
+    /// what the script has done and has removed the row, as the tool advises.
+    fn marks_begun(&self) -> bool {
+        false
+    }
+
     /// Returns the statement that records that a script without a transaction is not done. It is run more than once.
     fn begin(&self, _table: &HistoryTable, _row: &HistoryRow<'_>) -> String {
         String::new()

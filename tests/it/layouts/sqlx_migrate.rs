@@ -32,6 +32,7 @@ on_either!(
     an_edited_file_is_named,
     a_row_without_success_is_explained_and_cleared_by_repair,
     a_script_without_a_transaction_goes_on_where_it_stopped,
+    a_script_whose_row_was_removed_begins_anew,
     a_name_without_a_number_is_refused,
     a_new_revision_is_one_of_the_tool,
 );
@@ -127,6 +128,27 @@ fn a_script_without_a_transaction_goes_on_where_it_stopped<D: Database>() {
     run.output().expect_code(0).says("up to date at 2");
     assert_eq!(database.query("select count(*) from a").trim(), "1");
     assert!((SQLX.found_nothing)((SQLX.up)(files.path(), &database.url()).expect_success()));
+}
+
+/// sqlx advises to undo what is done by hand and to remove the row.
+fn a_script_whose_row_was_removed_begins_anew<D: Database>() {
+    let database = D::create("anew");
+    let files = directory(&SQLX, &three()[..1]);
+    let write = |last: &str| {
+        let text = format!("-- no-transaction\ncreate table a (id integer);\ncreate table b (id integer);\n{last};\n");
+        std::fs::write(files.path().join("2_two.sql"), text).unwrap();
+    };
+    write("insert into missing values (1)");
+    let run = lockkeeper(files.path(), &database.url()).env("LOCKKEEPER_LAYOUT", "sqlx");
+    run.output().expect_code(81).says("2_two.sql:4:1");
+    for undo in ["drop table a", "drop table b", "delete from _sqlx_migrations where version = 2"] {
+        database.query(undo);
+    }
+    write("insert into a values (1)");
+    run.clone().arg("check").output().expect_code(2);
+    run.output().expect_code(0).says("up to date at 2");
+    assert!(database.has_table("a") && database.has_table("b"));
+    assert_eq!(database.query("select count(*) from a").trim(), "1");
 }
 
 fn a_name_without_a_number_is_refused<D: Database>() {
