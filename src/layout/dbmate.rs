@@ -15,7 +15,7 @@ use crate::dialect::Dialect;
 use crate::revision::history::{HistoryFormat, HistoryRow, HistoryTable};
 use crate::revision::policy::{BracketPolicy, ForeignKeyPolicy, LateRevisions, MarkerPolicy, SessionPolicy};
 use crate::revision::{Direction, Migration, Policy, SectionOptions, TransactionMode, Version};
-use crate::sql::{is_one_of, operator, sqlite_literal};
+use crate::sql::{is_one_of, literal, operator, sqlite_literal};
 
 /// The layout of dbmate.
 #[derive(Debug)]
@@ -184,8 +184,8 @@ impl LineReader for DbmateLines {
     }
 }
 
-/// The columns that a table of the same name has in another tool, and the tool. The text of such a column stands for the
-/// version in the rows.
+/// The columns that a table of the same name has in another tool, and the tool. The name of such a column is the version of a
+/// row of its own, which an empty table has as well.
 const OTHER_TOOLS: [(&str, &str); 2] = [("dirty", "golang-migrate"), ("inserted_at", "Ecto")];
 
 /// The table `schema_migrations` with the column `version`.
@@ -219,22 +219,27 @@ impl ToolTable for DbmateTable {
 
     fn rows(&self, dialect: Dialect, table: &str) -> String {
         let (version, none) = (as_text(dialect, "m.version"), no_text(dialect));
-        let columns = OTHER_TOOLS.map(|(column, _)| column);
-        let version = match dialect {
+        let columns = OTHER_TOOLS.map(|(column, _)| sqlite_literal(column));
+        let (column, of_table) = match dialect {
             Dialect::Postgres => {
-                let has = format!("pg_catalog.to_jsonb(m) {}", operator(dialect, "?"));
-                let cases = columns.map(|column| format!("WHEN {has} '{column}' THEN '{column}' ")).concat();
-                format!("CASE {cases}ELSE {version} END")
+                let column = as_text(dialect, "c.attname");
+                let (is_other, equals) = (is_one_of(dialect, &column, &columns), operator(dialect, "="));
+                let of_table = format!(
+                    "pg_catalog.pg_attribute AS c WHERE c.attrelid {equals} {}::pg_catalog.regclass AND NOT c.attisdropped AND {is_other}",
+                    literal(table)
+                );
+                (column, of_table)
             }
             Dialect::Sqlite => {
                 let name = sqlite_literal(&table.trim_matches('"').replace("\"\"", "\""));
-                let columns = is_one_of(dialect, "name", &columns.map(sqlite_literal));
-                format!("coalesce((SELECT name FROM pragma_table_info({name}) WHERE {columns}), {version})")
+                let is_other = is_one_of(dialect, "c.name", &columns);
+                ("c.name".into(), format!("pragma_table_info({name}) AS c WHERE {is_other}"))
             }
         };
+        let others = format!("'applied' AS state, {none} AS description, {none} AS applied_at, {none} AS duration_ms");
         format!(
-            "SELECT {version} AS version, {none} AS checksum, 'applied' AS state, {none} AS description, \
-             {none} AS applied_at, {none} AS duration_ms FROM {table} AS m"
+            "SELECT {version} AS version, {none} AS checksum, {others} FROM {table} AS m \
+             UNION ALL SELECT {column}, {none}, {others} FROM {of_table}"
         )
     }
 

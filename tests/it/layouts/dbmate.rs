@@ -35,6 +35,7 @@ on_either!(
     lines_that_dbmate_refuses_are_refused,
     a_printed_script_and_a_stamp_write_the_rows_of_the_tool,
     a_new_revision_is_one_of_the_tool,
+    an_empty_table_of_another_tool_is_refused,
 );
 
 fn each_continues_what_the_other_began<D: Database>() {
@@ -181,4 +182,15 @@ fn tables_of_older_releases_and_the_lock_of_the_tool_are_known() {
     drop(tool);
     run.output().expect_code(0).says("up to date at 1");
     assert_eq!(rows(&database), "1\n");
+}
+
+fn an_empty_table_of_another_tool_is_refused<D: Database>() {
+    for (column, tool) in [("inserted_at timestamp", "Ecto"), ("dirty boolean", "golang-migrate")] {
+        let database = D::create("others");
+        database.query(&format!("create table schema_migrations (version bigint primary key, {column})"));
+        let (_files, run) = run_on(&database, &[("1_a.sql", &file("a"))]);
+        run.output().expect_code(78).says(&format!("the history table is that of {tool}, as its column"));
+        assert!(!database.has_table("a"));
+        assert_eq!(database.query("select count(*) from schema_migrations").trim(), "0");
+    }
 }
