@@ -205,9 +205,10 @@ impl ToolTable for SqlxTable {
     }
 
     fn apply(&self, table: &HistoryTable, row: &HistoryRow<'_>) -> String {
-        let change =
-            "success = excluded.success, checksum = excluded.checksum, execution_time = excluded.execution_time";
-        self.insert(table, row, "TRUE", &format!("DO UPDATE SET {change}"))
+        // A row with success is that of another run, which has applied the revision meanwhile: the tool takes no lock.
+        let is_ours = is_version(table.dialect, "version", row.id);
+        let unfinished = format!("DELETE FROM {} WHERE {is_ours} AND NOT success;\n", table.table);
+        unfinished + &insert(table, row, "TRUE", "")
     }
 
     fn marks_begun(&self) -> bool {
@@ -216,7 +217,7 @@ impl ToolTable for SqlxTable {
 
     fn begin(&self, table: &HistoryTable, row: &HistoryRow<'_>) -> String {
         match row.direction {
-            Direction::Up => self.insert(table, row, "FALSE", "DO NOTHING"),
+            Direction::Up => insert(table, row, "FALSE", "\nON CONFLICT (version) DO NOTHING"),
             Direction::Down => String::new(),
         }
     }
@@ -235,18 +236,15 @@ impl ToolTable for SqlxTable {
     }
 }
 
-impl SqlxTable {
-    /// Returns the statement that inserts a row. Only a row without success is replaced.
-    fn insert(&self, table: &HistoryTable, row: &HistoryRow<'_>, success: &str, conflict: &str) -> String {
-        let dialect = table.dialect;
-        let replaces = if conflict.contains("UPDATE") { "\nWHERE NOT h.success" } else { "" };
-        format!(
-            "INSERT INTO {table} AS h (version, description, success, checksum, execution_time)\nVALUES ({id}, {description}, {success}, {checksum}, {took})\nON CONFLICT (version) {conflict}{replaces};\n",
-            table = table.table,
-            id = row.id,
-            description = text(dialect, &row.migration.description),
-            checksum = row.checksum.map_or_else(|| "NULL".into(), |sum| bytes(dialect, sum)),
-            took = elapsed(dialect, row.elapsed, 1_000_000_000),
-        )
-    }
+/// Returns the statement that inserts a row.
+fn insert(table: &HistoryTable, row: &HistoryRow<'_>, success: &str, conflict: &str) -> String {
+    let dialect = table.dialect;
+    format!(
+        "INSERT INTO {table} (version, description, success, checksum, execution_time)\nVALUES ({id}, {description}, {success}, {checksum}, {took}){conflict};\n",
+        table = table.table,
+        id = row.id,
+        description = text(dialect, &row.migration.description),
+        checksum = row.checksum.map_or_else(|| "NULL".into(), |sum| bytes(dialect, sum)),
+        took = elapsed(dialect, row.elapsed, 1_000_000_000),
+    )
 }

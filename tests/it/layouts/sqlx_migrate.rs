@@ -33,6 +33,7 @@ on_either!(
     a_row_without_success_is_explained_and_cleared_by_repair,
     a_script_without_a_transaction_goes_on_where_it_stopped,
     a_script_whose_row_was_removed_begins_anew,
+    a_revision_that_the_tool_applies_meanwhile_is_not_applied_twice,
     a_name_without_a_number_is_refused,
     a_new_revision_is_one_of_the_tool,
 );
@@ -149,6 +150,21 @@ fn a_script_whose_row_was_removed_begins_anew<D: Database>() {
     run.output().expect_code(0).says("up to date at 2");
     assert!(database.has_table("a") && database.has_table("b"));
     assert_eq!(database.query("select count(*) from a").trim(), "1");
+}
+
+/// The tool takes no lock: its row comes while the script of the same revision runs.
+fn a_revision_that_the_tool_applies_meanwhile_is_not_applied_twice<D: Database>() {
+    let database = D::create("meanwhile");
+    let files = directory(&SQLX, &three()[..1]);
+    let checksum = if D::DIALECT == "postgres" { "'\\x00'" } else { "x'00'" };
+    let script = format!(
+        "create table effects (id integer);\ninsert into effects values (1);\n\
+         insert into _sqlx_migrations (version, description, success, checksum, execution_time) values (2, 'two', true, {checksum}, 1);\n"
+    );
+    std::fs::write(files.path().join("2_two.sql"), script).unwrap();
+    let run = lockkeeper(files.path(), &database.url()).env("LOCKKEEPER_LAYOUT", "sqlx");
+    run.output().expect_code(80).says("_sqlx_migrations").says("it was rolled back");
+    assert!(!database.has_table("effects"));
 }
 
 fn a_name_without_a_number_is_refused<D: Database>() {
