@@ -229,8 +229,12 @@ fn doubtful_url_hint(process: &HashMap<String, String>, file: &EnvFile) -> Optio
     })
 }
 
-/// Returns the error message for a missing database URL, with advice.
+/// Returns the error message for a missing database URL, with advice; nothing if there is one, since names are compared
+/// letter by letter for it.
 fn hint<'v>(variables: impl Iterator<Item = (&'v str, &'v str)> + Clone) -> String {
+    if variables.clone().any(|(name, value)| WANTED.contains(&name) && !value.is_empty()) {
+        return String::new();
+    }
     let is_set = |prefix: &str| variables.clone().any(|(name, value)| name == prefix && !value.is_empty());
     let is_empty = variables.clone().any(|(name, value)| name == "DATABASE_URL" && value.is_empty());
     let missing = if is_empty { "DATABASE_URL is empty" } else { "DATABASE_URL is not set" };
