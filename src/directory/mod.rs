@@ -16,8 +16,9 @@ use crate::layout::{Detected, DirectoryContents, Layout, LayoutChoice, Listing, 
 use crate::revision::batch::{BatchError, Batches};
 use crate::revision::other_tools::{DirectoryRevisions, ParseVersion};
 use crate::revision::script_problem::ScriptProblem;
+use crate::revision::sqlite_functions::unknown_call;
 use crate::revision::text::{SourceState, Text};
-use crate::revision::{Backslash, BatchLimit, Direction, Fingerprint, Graph, Migration, Section, Version};
+use crate::revision::{Backslash, Batch, BatchLimit, Direction, Fingerprint, Graph, Migration, Section, Version};
 use crate::safe_file;
 
 /// A directory of migration scripts for one dialect.
@@ -116,6 +117,24 @@ impl MigrationDir {
         self.layout.read_down(migration, self.dialect, &mut FilesOfDir { path: &self.path, buffer: String::new() })
     }
 
+    /// Returns a line for each statement of a batch that calls a function which SQLite does not have.
+    fn function_problems(&self, section: &Section, batch: &Batch) -> Vec<String> {
+        if self.dialect == Dialect::Postgres {
+            return Vec::new();
+        }
+        let calls = batch.starts.iter().enumerate().filter_map(|(index, &start)| {
+            let (at, name) = unknown_call(batch.statement(index))?;
+            Some((batch.place(start + at), name))
+        });
+        let describe = |(place, name)| {
+            format!(
+                "{}:{place}: SQLite has no function {name}: if the application registers it, only the application can run this statement (lockkeeper guard)",
+                section.file
+            )
+        };
+        calls.map(describe).collect()
+    }
+
     /// Reads a section to its end without running it, and returns the number of its statements. `reading` is how the
     /// server reads string literals at the beginning of the file, and is set to how it reads those of later files.
     ///
@@ -146,6 +165,7 @@ impl MigrationDir {
                 }
             };
             count += batch.starts.len();
+            problems.extend(self.function_problems(section, &batch));
             if let Some((place, marker)) = &batch.marker {
                 problems.push(format!("{file}:{place}: {}", marker.advice()));
             }

@@ -23,6 +23,7 @@ pub(crate) mod policy;
 pub(crate) mod render;
 pub(crate) mod script_problem;
 pub(crate) mod sections;
+pub(crate) mod sqlite_functions;
 mod statement_batch;
 pub(crate) mod statements;
 pub(crate) mod target;

@@ -133,6 +133,12 @@ impl StepRun<'_> {
     async fn with_retries(&self, locked: &mut Locked, canceller: &mut Canceller) -> Result<Duration, Cause> {
         let mut pause = FIRST_PAUSE;
         let mut resume = self.step.resume.as_deref().copied();
+        if let Some(Resume { done: done @ 1.., .. }) = resume {
+            tracing::info!(
+                "goes on after statement {done} of {}, which an earlier run has done",
+                self.script.statements
+            );
+        }
         for attempt in 0.. {
             if let Some(reason) = self.cancel.reason() {
                 return Err(Cause::Stopped(reason));

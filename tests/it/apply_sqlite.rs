@@ -260,3 +260,30 @@ fn a_name_may_end_with_a_space_that_is_not_ascii() {
     expect_end(&run, 80, &["0002_drop.sql:2:1:", "no such table: a\u{3000}"]);
     assert_eq!(sqlite::value(&file, "select count(*) from a;"), "0");
 }
+
+/// Applications register functions with their connections, and this program cannot call them.
+#[test]
+fn functions_that_sqlite_lacks_are_found_before_anything_runs() {
+    let slugs = ("0002_slugs.sql", "-- fills\nupdate parent set name = 'x' || slug(name);\n");
+    let (run, file) = run(&[FAMILY, slugs]);
+    expect_end(
+        &run,
+        65,
+        &["0002_slugs.sql:2:33: SQLite has no function slug: if the application registers it", "nothing was changed"],
+    );
+    assert!(!file.exists() || sqlite::query(&file, "select count(*) from sqlite_schema") == "0\n");
+    run.clone().args(["check", "--offline"]).output().expect_code(65).says("SQLite has no function slug");
+    // A view or a trigger may have it: the application uses them.
+    let view = ("0002_slugs.sql", "create view slugs as select slug(name) from parent;\n");
+    expect_end(&run.migrations(&[view]), 0, &["up to date at 0002"]);
+}
+
+#[test]
+fn the_functions_that_sqlite_has_are_known() {
+    let (run, file) = run(&[("0001_f.sql", "create table f as select distinct name from pragma_function_list;\n")]);
+    expect_end(&run, 0, &["up to date at 0001"]);
+    let names = sqlite::query(&file, "select name from f where name glob '[a-z_]*'");
+    assert!(names.lines().count() > 100, "{names}");
+    let calls: String = names.lines().map(|name| format!("select {name}(1);\n")).collect();
+    run.migrations(&[("0002_calls.sql", &calls)]).args(["check", "--offline"]).output().expect_code(0);
+}
