@@ -182,7 +182,7 @@ fn the_first_and_the_last_line_name_the_database() {
     for (url, shown_database) in [(database.url(), shown_database), ("sqlite:///sub/some.db".into(), sqlite)] {
         let run = Run::new().url(&url).env("LOCKKEEPER_BACKUP", "off");
         let run = run.migrations(&[("0001_t.sql", "CREATE TABLE t (a int);")]).env("LOCKKEEPER_NO_SETTING", "x");
-        let failing = run.clone().file("bad/0001_t.sql", "SELECT nosuch();").args(["--dir", "bad"]);
+        let failing = run.clone().file("bad/0001_t.sql", "SELECT * FROM nosuch;").args(["--dir", "bad"]);
         for (run, code) in [(run.clone(), 0), (run.clone(), 0), (run.clone().arg("current"), 0), (failing, 65)] {
             let run = run.env("LOCKKEEPER_TERMINATION_LOG", "termination");
             let text = run.output();

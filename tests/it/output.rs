@@ -28,7 +28,7 @@ fn closed_outputs_change_nothing() {
         let run = sqlite_run().under(["sh", "-c", &format!("exec \"$0\" \"$@\" {closing}")]).arg("--json");
         run.output().expect_code(0);
         assert_eq!(tables(&run), "1", "{closing}");
-        let run = run.migrations(&[("0002_bad.sql", "SELECT no_such_function();")]);
+        let run = run.migrations(&[("0002_bad.sql", "SELECT * FROM no_such_table;")]);
         run.output().expect_code(80);
     }
 }
