@@ -308,7 +308,7 @@ fn rows_that_are_written_meanwhile_are_not_transferred() {
     let mut lock_session = database.session();
     lock_session.run("begin; lock table a");
     let running = run.spawn();
-    wait_for_query(&database, "LOCK TABLE");
+    wait_for_query(&database, "IN ACCESS EXCLUSIVE MODE");
     sqlite::query(&source(&run), "insert into a values (11); insert into b values (11); delete from a where id = 1;");
     lock_session.run("commit");
     expect_last_line(&running.finish(), 0, &["transferred 2 tables, 20 rows"]);
@@ -320,7 +320,7 @@ fn rows_that_are_written_meanwhile_are_not_transferred() {
 const HOLDS: [(&str, &str); 3] = [
     ("alter table a add check (slow(id))", "COPY"),
     ("create index on a (slow(id))", "CREATE INDEX"),
-    ("", "LOCK TABLE"),
+    ("", "IN ACCESS EXCLUSIVE MODE"),
 ];
 const SLOW: &str = "create function slow(id int) returns boolean immutable language plpgsql as \
      $$ begin if id = 3 then perform pg_sleep(current_setting('test.pause')::int); end if; return true; end $$;";
