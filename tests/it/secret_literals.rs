@@ -70,7 +70,9 @@ fn a_subscription_to_a_missing_server_does_not_print_its_password() {
 
 #[test]
 fn a_sqlite_statement_does_not_print_its_secrets() {
-    for script in ["INSERT INTO nosuch (password) VALUES ('Zc4nary')", "SELECT a FROM nosuch WHERE a = 'https://u:Zc4nary@h'"] {
+    for script in
+        ["INSERT INTO nosuch (password) VALUES ('Zc4nary')", "SELECT a FROM nosuch WHERE a = 'https://u:Zc4nary@h'"]
+    {
         expect_masked(&Run::new().url("sqlite:///some.db").migrations(&[("0001_a.sql", script)]), 80);
     }
 }
