@@ -188,7 +188,7 @@ fn the_application_starts_after_the_job_in_any_order_of_deployment() {
     let application = of_kinds(&manifests, &["Deployment", "ConfigMap", "Secret"]);
 
     let play = podman.spawn_play(&application);
-    podman.wait_for(WAITS, "ready, but revisions are pending");
+    podman.wait_for(WAITS, "revisions are pending: waiting for the run that applies them");
     expect_never_started(&podman);
     podman.play(&job).expect_code(0);
     assert_eq!(podman.output_of(&["wait", JOB]), "0", "{}", podman.logs(JOB));
