@@ -19,14 +19,20 @@ PROBE = "probe"
 
 
 class Postgres:
-    """A server in a directory of its own. `fsync` is off: flushes would take most of the time."""
+    """A server in a directory of its own. `preload` is a library for all of its processes."""
 
-    def __init__(self, binary, directory, fsync):
+    engine = "postgres"
+    include = "\\i"
+
+    def __init__(self, binary, directory, name, fsync=True, preload=None):
         self.binary = binary
-        self.directory = directory / f"postgres-fsync-{'on' if fsync else 'off'}"
+        self.directory = directory
+        self.name = name
         self.fsync = fsync
-        self.name = "PostgreSQL" if fsync else "PostgreSQL, fsync off"
+        self.preload = preload
         self.port = free_port()
+        # The port that clients use, which is another one behind a proxy.
+        self.client_port = self.port
         self.programs = programs()
         self.server = None
         self.count = 0
@@ -49,9 +55,10 @@ class Postgres:
         hba.write_text(f"host all {PROBE} 127.0.0.1/32 trust\n{hba.read_text()}")
 
     def launch(self):
+        environment = {**os.environ, "LD_PRELOAD": str(self.preload)} if self.preload else None
         with (self.directory / "log").open("a") as log:
             command = as_server([self.programs / "postgres", "-D", self.directory / "data"])
-            self.server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.server = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def boot(self):
         self.launch()
@@ -99,14 +106,20 @@ class Postgres:
     def remove(self, database):
         self.sql(f"DROP DATABASE {database} WITH (FORCE)")
 
+    def url(self, database):
+        return f"postgresql://postgres:{PASSWORD}@127.0.0.1:{self.client_port}/{database}"
+
+    def touch(self, database):
+        """Does nothing: the database exists."""
+
     def ours(self, database, migrations, *arguments):
-        url = f"postgresql://postgres:{PASSWORD}@127.0.0.1:{self.port}/{database}"
-        environment = {"DATABASE_URL": url, "LOCKKEEPER_DIR": str(migrations)}
+        environment = {"DATABASE_URL": self.url(database), "LOCKKEEPER_DIR": str(migrations)}
         return Command([self.binary, *arguments], environment, self.directory)
 
     def theirs(self, database, *arguments):
         program = [self.programs / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", *arguments]
-        return Command(program, self.environment(database), self.directory)
+        environment = {**self.environment(database), "PGPORT": str(self.client_port)}
+        return Command(program, environment, self.directory)
 
     def select_one(self, database):
         return self.theirs(database, "-c", "select 1")
@@ -114,16 +127,17 @@ class Postgres:
     def run_script(self, database, script):
         return self.theirs(database, "-f", script)
 
-    include = "\\i"
-
 
 class Sqlite:
     """SQLite files in one directory, on the disk or in memory, where the disk does not matter."""
 
-    def __init__(self, binary, directory, place):
+    engine = "sqlite"
+    include = ".read"
+
+    def __init__(self, binary, directory, name):
         self.binary = binary
         self.directory = directory
-        self.name = f"SQLite, {place}"
+        self.name = name
         self.shell = shutil.which("sqlite3") or sys.exit("no sqlite3 on PATH: run tests/install")
         self.count = 0
 
@@ -138,6 +152,15 @@ class Sqlite:
         for file in self.directory.glob(f"{database}*"):
             file.unlink()
 
+    def url(self, database):
+        return str(self.directory / database)
+
+    def touch(self, database):
+        (self.directory / database).touch()
+
+    def sql(self, sql, database):
+        return run([self.shell, "-bail", self.directory / database], text=sql).strip()
+
     def ours(self, database, migrations, *arguments):
         environment = {"DATABASE_URL": f"sqlite:///{self.directory / database}", "LOCKKEEPER_DIR": str(migrations)}
         return Command([self.binary, *arguments], environment, self.directory)
@@ -147,8 +170,6 @@ class Sqlite:
 
     def run_script(self, database, script):
         return Command([self.shell, "-bail", self.directory / database, f".read {script}"], {}, self.directory)
-
-    include = ".read"
 
 
 def answer(port, user, database):
