@@ -4,6 +4,7 @@ mod adopt;
 mod export_import;
 mod flags;
 mod guard;
+mod parse;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ pub(crate) use adopt::Adopt;
 pub(crate) use export_import::{Export, Import};
 pub(crate) use flags::Flags;
 pub(crate) use guard::{Guard, PresetArg};
+pub use parse::parse;
 
 /// Waits for the database, locks it, backs it up, applies the pending migrations, verifies, and exits with a code
 /// that Compose, Kubernetes or Helm can act on. Without a command: upgrade head.
@@ -278,29 +280,6 @@ pub struct PreviewFlags {
     /// Show what would run instead
     #[arg(long)]
     pub(crate) plan: bool,
-}
-
-/// Parses the command line. The arguments after the first `--` become [`Cli::program`]; with `guard`, those up to the
-/// second `--` are its command.
-///
-/// # Errors
-/// Returns clap's error: a usage error, or the text of `--help` and `--version`.
-pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let mut own_arguments: Vec<OsString> = arguments.collect();
-    let program = match own_arguments.iter().position(|argument| argument == "--") {
-        Some(index) => own_arguments.split_off(index).split_off(1),
-        None => Vec::new(),
-    };
-    let mut cli = Cli { program, ..Cli::try_parse_from(own_arguments)? };
-    if let Some(Command::Adopt(adopt)) = &cli.command {
-        cli.flags.layout = Some(adopt.to.clone());
-    }
-    if let Some(Command::Guard(guard)) = &mut cli.command {
-        let end = cli.program.iter().position(|argument| argument == "--").unwrap_or(cli.program.len());
-        let rest = cli.program.split_off(end);
-        guard.command = std::mem::replace(&mut cli.program, rest.into_iter().skip(1).collect());
-    }
-    Ok(cli)
 }
 
 /// Returns the definition of the whole command line, from which completions are generated.

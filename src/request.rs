@@ -33,7 +33,7 @@ impl MigrationRequest {
         direction: Direction,
     ) -> Result<MigrationRequest, Failure> {
         let failed = |cause| Failure::new(Stage::Load, cause);
-        let directory = MigrationDir::load(&config.dir, config.dialect, config.layout_choice).map_err(failed)?;
+        let directory = config.load_migrations().map_err(failed)?;
         let resolved = plan::find(&directory.graph, &directory.migrations, target, direction)
             .map_err(|error| failed(name_setting(config, target, Cause::from_plan_errors(&[error]))))?;
         // A downgrade is the usual remedy for a database that is ahead, so it only warns.

@@ -43,6 +43,14 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     open_regular(path, OFlags::RDONLY, 0)
 }
 
+/// Opens an existing regular file for reading, and returns its size as well. Symbolic links are followed.
+///
+/// # Errors
+/// Fails as [`open`] does.
+pub(crate) fn open_with_size(path: &Path) -> io::Result<(File, u64)> {
+    open_regular_with_size(path, OFlags::RDONLY, 0)
+}
+
 /// Opens an existing regular file that Lockkeeper has written before, for reading. A symbolic link is refused.
 ///
 /// # Errors
@@ -186,6 +194,11 @@ fn read_limited(file: File, limit: u64) -> io::Result<Vec<u8>> {
 
 /// Opens a file without blocking, and fails unless it is a regular file. A lease of another process is waited for.
 fn open_regular(path: &Path, flags: OFlags, mode: u32) -> io::Result<File> {
+    open_regular_with_size(path, flags, mode).map(|(file, _)| file)
+}
+
+/// Opens a file as [`open_regular`] does, and returns its size as well.
+fn open_regular_with_size(path: &Path, flags: OFlags, mode: u32) -> io::Result<(File, u64)> {
     let deadline = Instant::now() + LEASE_TIMEOUT;
     let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let descriptor = loop {
@@ -197,13 +210,13 @@ fn open_regular(path: &Path, flags: OFlags, mode: u32) -> io::Result<File> {
         }
     };
     let file = File::from(descriptor);
-    let kind = file.metadata()?.file_type();
-    if !kind.is_file() {
-        return Err(not_regular(kind));
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(not_regular(metadata.file_type()));
     }
     // With O_NONBLOCK, a read would fail with "try again" on some file systems.
     rustix::fs::fcntl_setfl(&file, OFlags::empty())?;
-    Ok(file)
+    Ok((file, metadata.len()))
 }
 
 /// Converts an error of opening. The type of the file is named where it is the reason, because the system reports "no

@@ -9,7 +9,7 @@ use crate::cli::Adopt;
 use crate::config::DatabaseConfig;
 use crate::context::RunContext;
 use crate::database::{Canceller, Database, DatabaseError, Locked};
-use crate::directory::{self, MigrationDir};
+use crate::directory::{ListedDir, MigrationDir};
 use crate::entrypoint::lock_settings;
 use crate::error::{Cause, Failure, Stage};
 use crate::escape::escape;
@@ -79,8 +79,7 @@ pub(super) struct AdoptionWork<'a> {
 impl<'a> AdoptionWork<'a> {
     /// Loads the directory.
     pub(super) fn new(config: &'a DatabaseConfig, args: &'a Adopt) -> Result<AdoptionWork<'a>, Failure> {
-        let directory = MigrationDir::load(&config.dir, config.dialect, config.layout_choice)
-            .map_err(|cause| Failure::new(Stage::Load, cause))?;
+        let directory = config.load_migrations().map_err(|cause| Failure::new(Stage::Load, cause))?;
         let layout = directory.layout;
         let version = Box::new(move |text: &str| layout.version(text));
         Ok(AdoptionWork { config, directory, tool: args.from.as_deref(), version })
@@ -211,8 +210,8 @@ impl<'a> AdoptionWork<'a> {
     /// Returns whether the layout is found by the files and the tables, without a setting.
     fn is_found_without_setting(&self, source: &ForeignHistory) -> bool {
         let layout = self.directory.layout.name();
-        let detected = directory::detect(&self.config.dir, self.config.dialect, LayoutChoice::Auto);
-        detected.is_ok_and(|detected| {
+        let listed = ListedDir::list(&self.config.dir, self.config.dialect, LayoutChoice::Auto);
+        listed.is_ok_and(|ListedDir { detected, .. }| {
             let fits = |name: &str| detected.others.iter().any(|other| other.name() == name);
             detected.layout.name() == layout || fits(layout) && !source.tool.layout.is_some_and(fits)
         })

@@ -42,8 +42,7 @@ struct Head<'a> {
 /// # Errors
 /// Fails as [`MigrationDir::load`] does, or when standard output cannot be written.
 pub(crate) async fn heads(config: &DatabaseConfig, format: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
-    let directory = MigrationDir::load(&config.dir, config.dialect, config.layout_choice)
-        .map_err(|cause| Failure::new(Stage::Load, cause))?;
+    let directory = config.load_migrations().map_err(|cause| Failure::new(Stage::Load, cause))?;
     let MigrationDir { path, graph, migrations, .. } = &directory;
     let id = |index: &usize| migrations[*index].version.as_str();
     let head = |index: usize| Head {

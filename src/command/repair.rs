@@ -121,8 +121,7 @@ async fn run_locked(
 
 /// Loads the migration directory.
 pub(super) fn load(config: &DatabaseConfig) -> Result<MigrationDir, Failure> {
-    MigrationDir::load(&config.dir, config.dialect, config.layout_choice)
-        .map_err(|cause| Failure::new(Stage::Load, cause))
+    config.load_migrations().map_err(|cause| Failure::new(Stage::Load, cause))
 }
 
 /// Reads the history under the lock; `stage` is the stage to which a failure belongs.

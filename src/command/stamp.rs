@@ -28,7 +28,7 @@ pub(crate) async fn stamp(
     context: &RunContext,
 ) -> Result<ChangeSummary, Failure> {
     let failed = |cause| Failure::new(Stage::Load, cause);
-    let directory = MigrationDir::load(&config.dir, config.dialect, config.layout_choice).map_err(failed)?;
+    let directory = config.load_migrations().map_err(failed)?;
     let positions = plan::resolve(&directory.graph, &directory.migrations, target)
         .map_err(|error| failed(Cause::from_plan_errors(&[error])))?;
     let work = StampWork { config, directory, positions };

@@ -1,6 +1,7 @@
 //! The layout of the migration directory, and the history table that goes with it.
 
 use std::path::Path;
+use std::sync::PoisonError;
 
 use super::environment::RawEnvironment;
 use super::settings::pick;
@@ -8,7 +9,7 @@ use super::{DatabaseConfig, DatabaseNeed};
 use crate::cli::Flags;
 use crate::database::HistoryName;
 use crate::dialect::Dialect;
-use crate::directory;
+use crate::directory::{ListedDir, MigrationDir};
 use crate::error::Cause;
 use crate::layout::{Detected, LayoutChoice, Listing, NATIVE};
 
@@ -29,28 +30,32 @@ pub(super) fn choice(flags: &Flags, raw: &RawEnvironment) -> Result<LayoutChoice
     }
 }
 
-/// Returns the layout of the migration directory. A directory that cannot be read counts as one of the
-/// chosen layout, or of Lockkeeper's own: whoever loads it reports why.
+/// Lists the migration directory. Returns `None` for one that cannot be read: whoever loads it reports why.
 ///
 /// # Errors
 /// Fails if several layouts claim the directory.
-pub(super) fn detect(
+pub(super) fn list(
     dir: &Path,
     dialect: Dialect,
     choice: LayoutChoice,
     need: DatabaseNeed,
-) -> Result<Detected, Cause> {
-    let layout = match choice {
-        LayoutChoice::Named(layout) => layout,
-        LayoutChoice::Auto => NATIVE,
-    };
-    let unread = Detected::new(layout, &Listing::default());
+) -> Result<Option<ListedDir>, Cause> {
     match need {
-        DatabaseNeed::Dialect | DatabaseNeed::Nothing => Ok(unread),
-        DatabaseNeed::Url => match directory::detect(dir, dialect, choice) {
-            Err(Cause::NoMigrations(_)) => Ok(unread),
-            detected => detected,
+        DatabaseNeed::Dialect | DatabaseNeed::Nothing => Ok(None),
+        DatabaseNeed::Url => match ListedDir::list(dir, dialect, choice) {
+            Err(Cause::NoMigrations(_)) => Ok(None),
+            listed => listed.map(Some),
         },
+    }
+}
+
+/// Returns the layout of the migration directory. A directory that is not listed counts as one of the chosen layout, or
+/// of Lockkeeper's own.
+pub(super) fn detected(listed: Option<&ListedDir>, choice: LayoutChoice) -> Detected {
+    match (listed, choice) {
+        (Some(listed), _) => listed.detected.clone(),
+        (None, LayoutChoice::Named(layout)) => Detected::new(layout, &Listing::default()),
+        (None, LayoutChoice::Auto) => Detected::new(NATIVE, &Listing::default()),
     }
 }
 
@@ -87,6 +92,18 @@ pub(super) fn history_name(setting: Option<&TableName>, detected: &Detected) -> 
 }
 
 impl DatabaseConfig {
+    /// Loads the migrations of the directory. The entries that were listed to find the layout are listed anew only
+    /// for a second load.
+    ///
+    /// # Errors
+    /// Fails as [`MigrationDir::load`] does.
+    pub(crate) fn load_migrations(&self) -> Result<MigrationDir, Cause> {
+        match self.listed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(listed) => MigrationDir::load_listed(listed),
+            None => MigrationDir::load(&self.dir, self.dialect, self.layout_choice),
+        }
+    }
+
     /// Returns a line for the log that says which layout the directory has, if that is not Lockkeeper's own.
     pub fn layout_note(&self) -> Option<String> {
         let reason = self.layout_reason.as_ref()?;

@@ -11,6 +11,7 @@ mod settings;
 mod url_source;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use env_file::EnvFile;
@@ -24,6 +25,7 @@ use crate::cli::Flags;
 use crate::database::url::{DatabaseTarget as Url, SqliteLocation, SqliteTarget};
 use crate::database::{HistoryName, SessionLimits};
 use crate::dialect::Dialect;
+use crate::directory::ListedDir;
 use crate::error::Cause;
 use crate::layout::{Layout, LayoutChoice};
 use crate::revision::Target;
@@ -39,6 +41,8 @@ pub struct DatabaseConfig {
     pub(crate) dialect: Dialect,
     /// The migration directory.
     pub(crate) dir: PathBuf,
+    /// The entries of the directory, until its files are read.
+    listed: Arc<Mutex<Option<ListedDir>>>,
     /// The configured target of an upgrade.
     pub(crate) target: Target,
     /// The time limits of the wait for readiness.
@@ -181,7 +185,8 @@ impl DatabaseConfig {
         };
         database.plan_for(url.dialect());
         let layout_choice = layout::choice(flags, &raw)?;
-        let detected = layout::detect(&dir, url.dialect(), layout_choice, need)?;
+        let listed = layout::list(&dir, url.dialect(), layout_choice, need)?;
+        let detected = layout::detected(listed.as_ref(), layout_choice);
         let history_setting = layout::table_name(flags, &raw)?;
         let limits = limits(flags, &raw)?;
         let backup = backup::policy(flags, &raw, &url)?;
@@ -189,6 +194,7 @@ impl DatabaseConfig {
             dialect: url.dialect(),
             shown: (need == DatabaseNeed::Url).then(|| url.place()),
             dir,
+            listed: Arc::new(Mutex::new(listed)),
             target: target(raw.lockkeeper_target.as_deref(), detected.layout)?,
             target_setting: raw.lockkeeper_target.clone(),
             wait_policy: wait_policy(flags, &raw)?,
@@ -218,8 +224,10 @@ impl DatabaseConfig {
     /// Fails if the configured target is none in that layout.
     pub(crate) fn with_layout(&self, layout: &'static dyn Layout) -> Result<DatabaseConfig, Cause> {
         let layout_choice = LayoutChoice::Named(layout);
-        let detected = layout::detect(&self.dir, self.dialect, layout_choice, DatabaseNeed::Url)?;
+        let listed = layout::list(&self.dir, self.dialect, layout_choice, DatabaseNeed::Url)?;
+        let detected = layout::detected(listed.as_ref(), layout_choice);
         Ok(DatabaseConfig {
+            listed: Arc::new(Mutex::new(listed)),
             layout_choice,
             layout,
             layout_is_undecided: false,

@@ -3,14 +3,40 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::read_error;
+use super::{dialects, layout_of, read_error};
+use crate::dialect::Dialect;
 use crate::error::Cause;
-use crate::layout::{Listing, Subdirectory};
+use crate::layout::{Detected, LayoutChoice, Listing, Subdirectory};
+
+/// The directory of a dialect whose entries are listed. Its files are not read yet, except for the beginning of the
+/// first one.
+#[derive(Debug)]
+pub(crate) struct ListedDir {
+    /// The directory itself, or its subdirectory for the dialect.
+    pub(super) path: PathBuf,
+    pub(super) dialect: Dialect,
+    pub(super) listing: Listing,
+    /// The layout that the entries show.
+    pub(crate) detected: Detected,
+}
+
+impl ListedDir {
+    /// Lists the directory of a dialect and finds its layout.
+    ///
+    /// # Errors
+    /// Fails if there is no directory, or if several layouts claim it.
+    pub(crate) fn list(path: &Path, dialect: Dialect, choice: LayoutChoice) -> Result<ListedDir, Cause> {
+        let path = dialects::dialect_dir(path, dialect)?;
+        let listing = list(&path)?;
+        let detected = layout_of(&path, &listing, choice)?;
+        Ok(ListedDir { path, dialect, listing, detected })
+    }
+}
 
 /// Returns the entries of a directory, in no order.
-pub(super) fn list(path: &Path) -> Result<Listing, Cause> {
+fn list(path: &Path) -> Result<Listing, Cause> {
     let unreadable = |error: io::Error| read_error(path, &error);
     let mut listing = Listing::default();
     for entry in fs::read_dir(path).map_err(unreadable)? {

@@ -5,9 +5,11 @@ mod listing;
 mod variables;
 pub(crate) mod write;
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+pub(crate) use listing::ListedDir;
 use sha2::{Digest, Sha256};
 
 use crate::dialect::Dialect;
@@ -44,7 +46,19 @@ impl MigrationDir {
     /// # Errors
     /// Fails if there is no directory or no migration in it, or with all problems of the directory at once.
     pub(crate) fn load(path: &Path, dialect: Dialect, choice: LayoutChoice) -> Result<MigrationDir, Cause> {
-        let directory = MigrationDir::load_or_empty(path, dialect, choice)?;
+        MigrationDir::from_listed(ListedDir::list(path, dialect, choice)?)?.not_empty()
+    }
+
+    /// Reads a directory as [`MigrationDir::load`] does, after its entries were listed.
+    ///
+    /// # Errors
+    /// Fails as [`MigrationDir::load`] does.
+    pub(crate) fn load_listed(listed: ListedDir) -> Result<MigrationDir, Cause> {
+        MigrationDir::from_listed(listed)?.not_empty()
+    }
+
+    fn not_empty(self) -> Result<MigrationDir, Cause> {
+        let directory = self;
         if directory.migrations.is_empty() {
             let reason = directory.layout.describe_empty();
             return Err(Cause::NoMigrations(format!("{} {reason}", directory.path.display())));
@@ -58,12 +72,15 @@ impl MigrationDir {
     /// # Errors
     /// Fails if there is no directory, or with all problems of the directory at once.
     pub(crate) fn load_or_empty(path: &Path, dialect: Dialect, choice: LayoutChoice) -> Result<MigrationDir, Cause> {
-        let path = dialects::dialect_dir(path, dialect)?;
-        let listing = listing::list(&path)?;
-        let layout = layout_of(&path, &listing, choice)?.decided();
+        MigrationDir::from_listed(ListedDir::list(path, dialect, choice)?)
+    }
+
+    fn from_listed(listed: ListedDir) -> Result<MigrationDir, Cause> {
+        let ListedDir { path, dialect, listing, detected } = listed;
+        let layout = detected.decided();
         let layout = layout.map_err(|problem| Cause::Invalid(vec![format!("{}: {problem}", path.display())]))?;
         let unreadable_names = listing.unreadable_names();
-        let mut contents = layout.read(listing, dialect, &mut FilesOfDir { path: &path, buffer: String::new() });
+        let mut contents = layout.read(listing, dialect, &mut FilesOfDir::new(&path));
         contents.problems.splice(0..0, unreadable_names);
         let graph = contents.connect(layout.policy().late).map_err(Cause::Invalid)?;
         let DirectoryContents { migrations, repeatables, .. } = contents;
@@ -114,7 +131,7 @@ impl MigrationDir {
     /// # Errors
     /// Fails with a line that describes the problem of the file.
     pub(crate) fn load_down(&self, migration: &Migration) -> Result<Option<Section>, String> {
-        self.layout.read_down(migration, self.dialect, &mut FilesOfDir { path: &self.path, buffer: String::new() })
+        self.layout.read_down(migration, self.dialect, &mut FilesOfDir::new(&self.path))
     }
 
     /// Returns a line for each statement of a batch that calls a function which SQLite does not have.
@@ -193,15 +210,6 @@ fn read_error(path: &Path, error: &io::Error) -> Cause {
     Cause::NoMigrations(format!("{} cannot be read (uid {uid}): {error}", path.display()))
 }
 
-/// Returns the layout of the directory of a dialect.
-///
-/// # Errors
-/// Fails if there is no directory, or if several layouts claim it.
-pub(crate) fn detect(path: &Path, dialect: Dialect, choice: LayoutChoice) -> Result<Detected, Cause> {
-    let path = dialects::dialect_dir(path, dialect)?;
-    layout_of(&path, &listing::list(&path)?, choice)
-}
-
 fn layout_of(path: &Path, listing: &Listing, choice: LayoutChoice) -> Result<Detected, Cause> {
     let head = |file: &str| read_head(&path.join(file));
     choice.resolve(listing, head).map_err(|problem| Cause::Config(format!("{}: {problem}", path.display())))
@@ -216,24 +224,45 @@ fn read_head(path: &Path) -> String {
     read.map_or_else(|_| String::new(), |_| String::from_utf8_lossy(&head).into_owned())
 }
 
-/// A reader that shows everything that is read to an observer.
-struct ObservedReader<'a, R> {
-    source: R,
+/// A reader of a file that shows everything that is read to an observer.
+struct ObservedFile<'a> {
+    file: File,
+    /// The size of the file when it was opened.
+    size: u64,
+    /// The number of bytes that were read.
+    read: u64,
+    /// True if a read has ended where the file ends.
+    is_at_end: bool,
     observer: &'a mut dyn FnMut(&[u8]),
 }
 
-impl<R: Read> Read for ObservedReader<'_, R> {
+impl Read for ObservedFile<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.source.read(into)?;
-        (self.observer)(&into[..read]);
-        Ok(read)
+        if self.is_at_end {
+            return Ok(0);
+        }
+        let count = self.file.read(into)?;
+        self.read += count as u64;
+        // A read that returns less than was asked for, up to the size of the file, needs none after it that returns nothing.
+        self.is_at_end = count < into.len() && self.read == self.size;
+        (self.observer)(&into[..count]);
+        Ok(count)
     }
 }
 
 /// The files of a directory, which are read one after the other.
 struct FilesOfDir<'a> {
     path: &'a Path,
-    buffer: String,
+    /// The text of one piece.
+    text: String,
+    /// The memory for the bytes of one piece.
+    bytes: Vec<u8>,
+}
+
+impl<'a> FilesOfDir<'a> {
+    fn new(path: &'a Path) -> Self {
+        FilesOfDir { path, text: String::new(), bytes: Vec::new() }
+    }
 }
 
 impl TextFiles for FilesOfDir<'_> {
@@ -244,18 +273,20 @@ impl TextFiles for FilesOfDir<'_> {
         piece: &mut dyn FnMut(&str) -> Result<(), String>,
     ) -> Result<Fingerprint, String> {
         let describe = |error| BatchError::Text(error).to_string();
-        let file = safe_file::open(&self.path.join(file)).map_err(|error| {
+        let (file, size) = safe_file::open_with_size(&self.path.join(file)).map_err(|error| {
             let uid = rustix::process::geteuid().as_raw();
             format!(": cannot be read (uid {uid}): {error}")
         })?;
-        let mut text = Text::new(ObservedReader { source: file, observer: bytes });
+        let source = ObservedFile { file, size, read: 0, is_at_end: false, observer: bytes };
+        let mut text = Text::new(source).with_buffer(std::mem::take(&mut self.bytes));
         let mut sum = Sha256::new();
         loop {
-            self.buffer.clear();
-            let supply = text.fill(&mut self.buffer).map_err(describe)?;
-            piece(&self.buffer)?;
-            sum.update(self.buffer.as_bytes());
+            self.text.clear();
+            let supply = text.fill(&mut self.text).map_err(describe)?;
+            piece(&self.text)?;
+            sum.update(self.text.as_bytes());
             if supply == SourceState::End {
+                self.bytes = text.into_buffer();
                 return Ok(Fingerprint(sum.finalize().into()));
             }
         }

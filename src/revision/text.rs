@@ -50,6 +50,16 @@ impl<R: Read> Text<R> {
         Text { source, piece: Vec::new(), carried: 0, line: 1, begun: false, part: 0..u64::MAX, offset: 0 }
     }
 
+    /// Reads into the memory of an earlier reader, so that it is not allocated and zeroed for each small file.
+    pub(crate) fn with_buffer(self, buffer: Vec<u8>) -> Self {
+        Text { piece: buffer, ..self }
+    }
+
+    /// Returns the memory for [`Text::with_buffer`] of the next reader.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.piece
+    }
+
     /// Limits the reader to a part of the normalised text, which begins and ends at a line.
     pub(crate) fn with_part(self, part: Range<u64>) -> Self {
         Text { part, ..self }
@@ -60,7 +70,9 @@ impl<R: Read> Text<R> {
     /// # Errors
     /// Fails if the source cannot be read, or with [`TextError::Unfit`] if its bytes are not the text of a script.
     pub(crate) fn fill(&mut self, into: &mut String) -> Result<SourceState, TextError> {
-        self.piece.resize(self.carried + PIECE, 0);
+        if self.piece.len() < self.carried + PIECE {
+            self.piece.resize(self.carried + PIECE, 0);
+        }
         let read = self.read_some()?;
         let filled = self.carried + read;
         let supply = if read == 0 { SourceState::End } else { SourceState::More };
@@ -99,7 +111,7 @@ impl<R: Read> Text<R> {
     fn read_some(&mut self) -> Result<usize, TextError> {
         let mut read = 0;
         while read < 4 {
-            match self.source.read(&mut self.piece[self.carried + read..]) {
+            match self.source.read(&mut self.piece[self.carried + read..self.carried + PIECE]) {
                 Ok(0) => break,
                 Ok(count) => read += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

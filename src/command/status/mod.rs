@@ -51,8 +51,7 @@ impl StatusReport {
     /// # Errors
     /// Fails as [`MigrationDir::load`] and the wait stage do, or when the session is lost.
     pub(crate) async fn take(config: &DatabaseConfig, cancel: &Cancel) -> Result<StatusReport, Failure> {
-        let directory = MigrationDir::load(&config.dir, config.dialect, config.layout_choice)
-            .map_err(|cause| Failure::new(Stage::Load, cause))?;
+        let directory = config.load_migrations().map_err(|cause| Failure::new(Stage::Load, cause))?;
         let (mut database, _) = wait(&config.database, &config.history, &config.wait_policy, cancel).await?;
         let records = tokio::select! {
             records = database.records() => records.map_err(Cause::Database),

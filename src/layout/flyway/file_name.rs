@@ -39,6 +39,10 @@ pub(super) enum FlywayFile<'a> {
 /// Classifies the path of a file. Returns `None` for a file that Flyway ignores.
 pub(super) fn classify(path: &str) -> Option<FlywayFile<'_>> {
     let name = path.rsplit('/').next()?;
+    // The first letters of all names below: most files are another tool's.
+    if !name.starts_with(['V', 'U', 'B', 'R', 'a', 'b', 'c']) {
+        return None;
+    }
     let program = PROGRAMS.into_iter().find_map(|ending| name.strip_suffix(ending));
     let (stem, is_program) = match name.strip_suffix(".sql") {
         Some(stem) => (stem, false),

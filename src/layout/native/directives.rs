@@ -97,6 +97,11 @@ fn variables(names: &str) -> Result<Vec<Variable>, String> {
 /// Fails if a word is nearly a directive: as a comment it would be ignored, and the script would run in another way
 /// than its author intended.
 fn misspelt(word: &str, known: &[&str]) -> Result<(), String> {
+    // A word whose length differs by more than one letter is not near. Nearly every comment is such a text.
+    let letters = word.chars().count();
+    if letters > 4 && !known.iter().any(|name| letters.abs_diff(name.len()) <= 1) {
+        return Ok(());
+    }
     let plain = word.to_lowercase().replace(['_', ' '], "-");
     let near = known.iter().find(|name| strsim::levenshtein(&plain, name) <= 1);
     // Other words of four letters are too near to this one.

@@ -134,16 +134,19 @@ impl FileName<'_> {
     /// Parses the path of a file. Returns `None` for a file that refinery ignores.
     fn parse(file: &str) -> Option<FileName<'_>> {
         let stem = file.rsplit('/').next()?;
+        let is_unversioned = stem.starts_with('U');
+        if !is_unversioned && !stem.starts_with('V') {
+            return None;
+        }
         let (stem, is_module) = match stem.strip_suffix(".sql") {
             Some(stem) => (stem, false),
             None => (stem.strip_suffix(".rs")?, true),
         };
         let (digits, name) = stem.get(1..)?.split_once("__")?;
-        let is_unversioned = stem.starts_with('U');
         let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
         let is_name = !name.is_empty() && name.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
-        let fits = (is_unversioned || stem.starts_with('V')) && is_number(whole) && is_number(fraction) && is_name;
+        let fits = is_number(whole) && is_number(fraction) && is_name;
         fits.then_some(FileName { file, digits, name, is_unversioned, is_module })
     }
 
