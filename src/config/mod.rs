@@ -22,7 +22,6 @@ use settings::{Setting, number, pick, time};
 pub(crate) use url_source::DatabaseUrlSource;
 
 use crate::cli::Flags;
-use crate::database::url::{DatabaseTarget as Url, SqliteLocation, SqliteTarget};
 use crate::database::{HistoryName, SessionLimits};
 use crate::dialect::Dialect;
 use crate::directory::ListedDir;
@@ -172,17 +171,7 @@ impl DatabaseConfig {
         let Environment { raw, libpq, hint, .. } = environment;
         let mut database = DatabaseUrlSource::new(flags, &raw, libpq, hint)?;
         let dir = dir(pick(&flags.dir, "--dir", &raw.lockkeeper_dir, "LOCKKEEPER_DIR"));
-        // A missing directory counts here, because it has an error of its own later.
-        let needs_no_url = || !dir.is_dir() || ["postgres", "sqlite"].iter().any(|dialect| dir.join(dialect).is_dir());
-        let url = match need {
-            DatabaseNeed::Nothing if !database.is_given() => {
-                Url::Sqlite(SqliteTarget { location: SqliteLocation::Memory })
-            }
-            DatabaseNeed::Dialect if !database.is_given() && needs_no_url() => {
-                Url::Sqlite(SqliteTarget { location: SqliteLocation::Memory })
-            }
-            _ => database.resolve()?,
-        };
+        let url = database.resolve_for(need, &dir)?;
         database.plan_for(url.dialect());
         let layout_choice = layout::choice(flags, &raw)?;
         let listed = layout::list(&dir, url.dialect(), layout_choice, need)?;

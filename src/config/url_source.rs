@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::DatabaseNeed;
 use super::environment::RawEnvironment;
 use crate::cli::Flags;
 use crate::database::DatabaseIdentity;
-use crate::database::url::{self, DatabaseTarget as Url, Secret, SqliteLocation};
+use crate::database::url::{self, DatabaseTarget as Url, Secret, SqliteLocation, SqliteTarget};
 use crate::dialect::Dialect;
 use crate::error::Cause;
 use crate::masking;
@@ -104,6 +105,25 @@ impl DatabaseUrlSource {
             Url::Sqlite(_) => (Dialect::Sqlite, ":memory:".into()),
         };
         Ok(DatabaseIdentity { dialect, name })
+    }
+
+    /// Reads the URL as [`DatabaseUrlSource::resolve`] does. Returns a database in memory for a command that needs no
+    /// URL, if none was given.
+    ///
+    /// # Errors
+    /// Fails as [`DatabaseUrlSource::resolve`] does.
+    pub(super) fn resolve_for(&self, need: DatabaseNeed, dir: &Path) -> Result<Url, Cause> {
+        // A missing directory counts here, because it has an error of its own later.
+        let has_dialect = || !dir.is_dir() || ["postgres", "sqlite"].iter().any(|dialect| dir.join(dialect).is_dir());
+        let is_needed = match need {
+            DatabaseNeed::Url => true,
+            DatabaseNeed::Dialect => !has_dialect(),
+            DatabaseNeed::Nothing => false,
+        };
+        match is_needed || self.is_given() {
+            true => self.resolve(),
+            false => Ok(Url::Sqlite(SqliteTarget { location: SqliteLocation::Memory })),
+        }
     }
 
     /// Reads the present URL and password, and hides every password in the log.
