@@ -4,6 +4,7 @@ import json
 import os
 import random
 import sqlite3
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def database(binary, directory, events):
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"devops-hub-{VERSION}-{SEED}-{events}.db"
     if not path.exists():
-        print(f"(making {path}: a minute for each million of events)", flush=True)
+        print(f"(making {path}: a minute for each million of events)", file=sys.stderr, flush=True)
         new = path.with_suffix(".new")
         new.unlink(missing_ok=True)
         migrations = {"DATABASE_URL": f"sqlite:///{new}", "LOCKKEEPER_DIR": str(ROOT / "migrations" / "sqlite")}

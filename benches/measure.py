@@ -1,6 +1,7 @@
 """Runs commands and measures their time and memory."""
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -147,9 +148,11 @@ def together(commands):
 
 
 def last_line(text):
-    """Returns the last line that says something; SQLAlchemy ends with an address for more."""
-    lines = [line for line in text.splitlines() if any(char.isalpha() for char in line) and "Background on this" not in line]
-    return lines[-1] if lines else ""
+    """Returns the last line that names an error, or else the last one that says something."""
+    lines = [line for line in re.sub("\x1b[^m]*m", "", text).splitlines() if any(char.isalpha() for char in line)]
+    # SQLAlchemy ends with an address for more about its errors.
+    errors = [line for line in lines if "error" in line.lower() and "Background on this" not in line]
+    return (errors or lines or [""])[-1]
 
 
 def high_water(pid, name):

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,8 @@ from measure import Command, high_water, run
 
 HERE = Path(__file__).resolve().parent
 MIGRATIONS = HERE.parent / "migrations" / "postgres"
-# The history table is not transferred.
-HISTORY = "lockkeeper_history"
+# The history table and its journal are not transferred.
+HISTORY = "^lockkeeper_history"
 
 
 @dataclass
@@ -187,7 +188,7 @@ class Rival:
         """Returns the columns that are written, by table."""
         rows = self.database.sql(
             "SELECT c.oid::regclass, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
-            f"WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname <> '{HISTORY}' AND a.attnum > 0 AND NOT a.attisdropped "
+            f"WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname !~ '{HISTORY}' AND a.attnum > 0 AND NOT a.attisdropped "
             "GROUP BY c.oid ORDER BY c.oid",
             name,
         )
@@ -225,7 +226,7 @@ def small(bench, database):
 
 def say(text):
     """Prints a line for people between the rows."""
-    print(f"  ({text})", flush=True)
+    print(f"  ({text})", file=sys.stderr, flush=True)
 
 
 def version(program):

@@ -25,8 +25,9 @@ def large(bench):
     ours, copy, shell, *loaded = median_of(bench.rounds(3), *[lambda side=side: rival.on_fresh(side) for side in sides])
     against_copy(bench.report, what, ours, copy)
     report = bench.report
-    report.pair(TRANSFER, f"{what} / sqlite3 -csv and psql \\copy", ours.wall, shell.wall)
-    report.pair(TRANSFER, f"{what} / the same, processor of both sides", ours.processor, shell.processor)
+    if shell:
+        report.pair(TRANSFER, f"{what} / sqlite3 -csv and psql \\copy", ours.wall, shell.wall)
+        report.pair(TRANSFER, f"{what} / the same, processor of both sides", ours.processor, shell.processor)
     memory = {OURS: ours.peak}
     for side in filter(None, loaded):
         report.pair(TRANSFER, f"{what} / pgloader", ours.wall, side.wall, 0.5)
