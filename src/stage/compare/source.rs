@@ -12,6 +12,8 @@ use crate::error::{Cause, TransferError};
 use crate::stage::blocking;
 use crate::stage::transfer::describe_cast_error as words;
 use crate::transfer::bucketed::{Buckets, KeyDigests, KeyFinder, KeyedRow, SuspectBuckets, UNFIT};
+use crate::transfer::cast::CanonicalRow;
+use crate::transfer::digest::Digest;
 use crate::transfer::plan::TransferPlan;
 use crate::transfer::value::shown;
 
@@ -21,7 +23,7 @@ pub(crate) struct SourceReader {
     plan: Arc<TransferPlan>,
 }
 
-/// The result of the first scan of a table.
+/// The result of the scan of a table's rows in their canonical form.
 #[derive(Default)]
 pub(crate) struct TableScan {
     /// The digests of the rows, in buckets by key.
@@ -46,11 +48,33 @@ impl SourceReader {
         SourceReader { source: Arc::new(Mutex::new(source)), plan }
     }
 
-    /// Reads all rows of the table at position `index` of the plan. Describes at most `limit` of the values that do not
-    /// fit.
+    /// Returns the digest of all rows of the table at position `index` of the plan, each as the server would send it after
+    /// a transfer; `None` if a value does not fit.
     ///
     /// # Errors
     /// Fails, as the other methods do, when the file cannot be read.
+    pub(crate) async fn digest(&self, index: usize) -> Result<Option<Digest>, Cause> {
+        self.run_blocking(move |source, plan, stop| {
+            let mapping = &plan.mappings[index];
+            let (mut digest, mut bytes, mut canonical) = (Digest::default(), Vec::new(), CanonicalRow::default());
+            let read = source.rows(&mapping.source, &mapping.read(), stop, |row| {
+                bytes.clear();
+                canonical.clear();
+                for (column_mapping, value) in mapping.columns.iter().zip(row.values()) {
+                    if column_mapping.cast.encode_with(value, &mut bytes, &mut canonical).is_err() {
+                        return ControlFlow::Break(());
+                    }
+                }
+                digest.add(canonical.row());
+                ControlFlow::Continue(())
+            });
+            read.map(|end| end.is_continue().then_some(digest))
+        })
+        .await
+    }
+
+    /// Reads all rows of the table at position `index` of the plan. Describes at most `limit` of the values that do not
+    /// fit.
     pub(crate) async fn scan(&self, index: usize, limit: usize) -> Result<TableScan, Cause> {
         self.rows(index, move |scan: &mut TableScan, fetched| {
             scan.buckets.add(&fetched.keyed_row);

@@ -9,6 +9,7 @@ use crate::error::Cause;
 use crate::progress::RowMeter;
 use crate::sql::identifier;
 use crate::transfer::bucketed::{Buckets, KeyDigests, KeyFinder, SuspectBuckets};
+use crate::transfer::digest::Digest;
 use crate::transfer::plan::{ColumnMapping, TableMapping};
 
 /// The reader of the target.
@@ -52,18 +53,26 @@ impl<'a> TargetReader<'a> {
         TargetReader(snapshot)
     }
 
-    /// Reads all rows of a table.
+    /// Returns the digest of all rows of a table as the server sends them.
     ///
     /// # Errors
     /// Fails, as the other methods do, when the session is lost or a privilege is missing.
-    pub(crate) async fn scan(&mut self, mapping: &TableMapping, meter: &RowMeter) -> Result<Buckets, Cause> {
-        let (mut keys, mut buckets) = (KeyFinder::for_table(mapping), Buckets::default());
+    pub(crate) async fn digest(&mut self, mapping: &TableMapping, meter: &RowMeter) -> Result<Digest, Cause> {
         let columns = mapping.written().into_iter().map(identifier);
-        let mut ticks = meter.ticks();
+        let (mut digest, mut ticks) = (Digest::default(), meter.ticks());
         let each = |row: CopyRow<'_>| {
             ticks.row(row.bytes().len());
-            buckets.add(&keys.row(row.bytes()));
+            digest.add(row.bytes());
         };
+        self.rows(mapping, columns.collect(), "", each).await?;
+        Ok(digest)
+    }
+
+    /// Reads all rows of a table in their canonical form.
+    pub(crate) async fn scan(&mut self, mapping: &TableMapping) -> Result<Buckets, Cause> {
+        let (mut keys, mut buckets) = (KeyFinder::for_table(mapping), Buckets::default());
+        let columns = mapping.written().into_iter().map(identifier);
+        let each = |row: CopyRow<'_>| buckets.add(&keys.row(row.bytes()));
         self.rows(mapping, columns.collect(), "", each).await?;
         Ok(buckets)
     }
