@@ -45,6 +45,8 @@ mod chart_parent;
 mod chart_refused;
 #[path = "it/compare.rs"]
 mod compare;
+#[path = "it/compare_sessions.rs"]
+mod compare_sessions;
 #[path = "it/connect.rs"]
 mod connect;
 #[path = "it/connect_login.rs"]

@@ -1,11 +1,13 @@
 //! The `compare` command: checks that PostgreSQL has exactly the rows of a SQLite file. It only reads, and blocks
 //! neither readers nor writers.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use super::transfer_failure::{log_problems, planned, planning_failure, usage};
-use super::transfer_input::{file, read, transfer_options};
+use super::transfer_input::{file, read_by_several, transfer_options};
 use crate::cli::RowArgs;
 use crate::config::DatabaseConfig;
 use crate::context::RunContext;
@@ -15,6 +17,9 @@ use crate::stage::compare::{self, ComparisonSummary};
 use crate::stage::wait::wait;
 use crate::transfer::plan::{PlanPurpose, TransferOptions};
 use crate::transfer::target::TargetTable;
+
+/// The largest number of sessions that read at the same time.
+const MAX_SESSIONS: usize = 4;
 
 /// Compares the rows of the SQLite file with those of the PostgreSQL database.
 ///
@@ -45,7 +50,8 @@ async fn open_both(
     options: &TransferOptions,
     context: &RunContext,
 ) -> Result<ComparisonSummary, Failure> {
-    let (source, contents) = read(config, path, &context.cancel).await?;
+    let sessions = sessions(config);
+    let (sources, contents) = read_by_several(config, path, sessions, &context.cancel).await?;
     let targets = database.target_tables().await.map_err(planning_failure)?;
     let plan = planned(&contents, &targets, options).map_err(log_problems)?;
     for (name, reason) in &plan.skipped {
@@ -54,6 +60,13 @@ async fn open_both(
     let tables: Vec<TargetTable> = plan.mappings.iter().map(|mapping| mapping.target.clone()).collect();
     let failed = |fault| Failure::new(Stage::Compare, Cause::Database(fault));
     let snapshot = database.snapshot(&tables).await.map_err(failed)?;
-    let result = compare::compare(snapshot, source, Arc::new(plan), &context.progress).await;
+    let result = compare::compare(snapshot, sources, sessions, Arc::new(plan), &context.progress).await;
     result.map_err(|cause| log_problems(Failure::new(Stage::Compare, cause)))
+}
+
+/// Returns the number of sessions that may read at the same time: one for each processor, within the bound of the
+/// settings.
+fn sessions(config: &DatabaseConfig) -> usize {
+    let processors = available_parallelism().map_or(1, NonZero::get);
+    processors.min(MAX_SESSIONS).min(config.session_limit.unwrap_or(MAX_SESSIONS))
 }

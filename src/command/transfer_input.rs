@@ -1,9 +1,11 @@
 //! The source and the options of a transfer, as the command line names them.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use crate::cli::CastArgs;
 use crate::config::DatabaseConfig;
+use crate::database::DatabaseError;
 use crate::database::sqlite::source::{SqliteSource, wait_for_runs};
 use crate::database::url::{self, DatabaseTarget as Url, SqliteLocation};
 use crate::dialect::Dialect;
@@ -11,6 +13,7 @@ use crate::error::{Cause, Failure, Stage, TransferError};
 use crate::progress::with_progress;
 use crate::signal::Cancel;
 use crate::stage::blocking;
+use crate::stage::compare::PART_BYTES;
 use crate::transfer::cast::{CastRule, Zone};
 use crate::transfer::plan::{CastOverride, PlanPurpose, TransferOptions};
 use crate::transfer::source::SourceContents;
@@ -56,13 +59,44 @@ pub(super) async fn read(
     path: PathBuf,
     cancel: &Cancel,
 ) -> Result<(SqliteSource, SourceContents), Failure> {
-    let failed = |cause| Failure::new(Stage::Plan, cause);
     let timeout = config.wait_policy.total;
-    let opened_source = blocking::run_to_its_end(cancel, move |stop| {
+    open(cancel, move |stop| {
         let run_lock = wait_for_runs(&path, timeout, stop)?;
         let source = SqliteSource::open(&path, timeout, stop)?.holding_run_lock(run_lock);
         source.tables().map(|contents| (source, contents))
-    });
+    })
+    .await
+}
+
+/// Opens the source for at most this number of connections that read at the same time, and lists its tables.
+pub(super) async fn read_by_several(
+    config: &DatabaseConfig,
+    path: PathBuf,
+    connections: usize,
+    cancel: &Cancel,
+) -> Result<(Vec<SqliteSource>, SourceContents), Failure> {
+    let timeout = config.wait_policy.total;
+    open(cancel, move |stop| {
+        let run_lock = wait_for_runs(&path, timeout, stop)?;
+        // A small file is read faster than further connections are opened.
+        let useful = std::fs::metadata(&path).map_or(1, |metadata| metadata.len().div_ceil(PART_BYTES));
+        let connections = connections.min(usize::try_from(useful).unwrap_or(usize::MAX));
+        let mut sources = SqliteSource::open_readers(&path, connections, timeout, stop)?;
+        let first = sources.remove(0).holding_run_lock(run_lock);
+        let contents = first.tables()?;
+        sources.insert(0, first);
+        Ok((sources, contents))
+    })
+    .await
+}
+
+/// Opens a source on a thread that may block, and reports that it is waited for.
+async fn open<T: Send + 'static>(
+    cancel: &Cancel,
+    open: impl FnOnce(&AtomicBool) -> Result<T, DatabaseError> + Send + 'static,
+) -> Result<T, Failure> {
+    let failed = |cause| Failure::new(Stage::Plan, cause);
+    let opened_source = blocking::run_to_its_end(cancel, open);
     match with_progress("waiting for the source", opened_source).await {
         (_, Some(reason)) => Err(failed(Cause::Stopped(reason))),
         (result, None) => result.map_err(|fault| failed(Cause::Transfer(TransferError::Source(fault)))),

@@ -22,6 +22,8 @@ pub(super) struct RawEnvironment {
     pub(super) database_url_file: Option<String>,
     pub(super) database_password: Option<String>,
     pub(super) database_password_file: Option<String>,
+    pub(super) database_pool_size: Option<String>,
+    pub(super) database_max_overflow: Option<String>,
     pub(super) lockkeeper_direct_url: Option<String>,
     pub(super) lockkeeper_direct_url_file: Option<String>,
     pub(super) lockkeeper_dir: Option<String>,

@@ -6,6 +6,7 @@ mod env_file;
 mod environment;
 mod layout;
 mod missing;
+mod pool;
 mod process;
 mod settings;
 mod url_source;
@@ -74,6 +75,8 @@ pub struct DatabaseConfig {
     history_setting: Option<layout::TableName>,
     /// The target of an upgrade in the settings.
     target_setting: Option<String>,
+    /// The largest number of sessions that read at the same time; `None` without a bound.
+    pub(crate) session_limit: Option<usize>,
     /// The host or pod name, for the history.
     pub(crate) applied_by: String,
 }
@@ -200,6 +203,7 @@ impl DatabaseConfig {
             layout_is_undecided: detected.is_undecided,
             history: layout::history_name(history_setting.as_ref(), &detected),
             history_setting,
+            session_limit: pool::session_limit(&raw.database_pool_size, &raw.database_max_overflow)?,
             applied_by: host_name(),
             database,
         })

@@ -14,6 +14,7 @@ use crate::revision::render::trust::trusted_roles;
 use crate::sql::literal;
 
 /// The properties of the server, the session and the history table.
+#[derive(Clone)]
 pub(super) struct SessionFacts {
     pub(crate) pid: i32,
     /// The start time of the session's backend: see [`super::stall::BackendId`].

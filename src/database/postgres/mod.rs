@@ -35,6 +35,7 @@ mod rows;
 pub(crate) mod scratch_database;
 mod scratch_names;
 mod send;
+mod session_template;
 mod settings;
 mod sqlstate;
 mod stall;

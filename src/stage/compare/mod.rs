@@ -1,8 +1,11 @@
-//! Compares every row of a SQLite file with the PostgreSQL tables that the rows belong into. One scan of both sides
-//! finds most tables that are equal: the server sends what a transfer would make it send. Values that are equal in
-//! another form (1.5 and 1.50, JSON text) need a second scan, of their canonical form; it finds the tables that differ,
-//! and for those, further scans find the rows that differ.
+//! Compares every row of a SQLite file with the PostgreSQL tables that the rows belong into.
+//!
+//! One scan of both sides, by several sessions and connections, finds most tables that are equal: the server sends what
+//! it would send after a transfer. Values that are equal in another form (1.5 and 1.50, JSON text) need a second scan,
+//! of their canonical form; it finds the tables that differ, and for those, further scans find the rows that differ.
 
+mod digests;
+mod parts;
 mod report;
 mod source;
 mod target;
@@ -18,6 +21,7 @@ use crate::report::ProgressLine;
 use crate::stage::transfer::difference;
 use crate::transfer::bucketed::{SuspectBuckets, differing};
 use crate::transfer::plan::{TableMapping, TransferPlan};
+pub(crate) use parts::PART_BYTES;
 use report::{DifferingRows, RowDetail};
 use source::SourceReader;
 use target::TargetReader;
@@ -34,25 +38,38 @@ pub(crate) struct ComparisonSummary {
     pub(crate) rows: u64,
 }
 
-/// Compares table by table.
+/// Compares all tables. `sources` read the same state of the file, and at most this number of sessions the snapshot.
 ///
 /// # Errors
 /// Fails with every table that differs and its rows, or when a side cannot be read.
 pub(crate) async fn compare(
     snapshot: Snapshot<'_>,
-    source: SqliteSource,
+    sources: Vec<SqliteSource>,
+    sessions: usize,
     plan: Arc<TransferPlan>,
     progress: &ProgressLine,
 ) -> Result<ComparisonSummary, Cause> {
-    let source = SourceReader::new(source, Arc::clone(&plan));
+    let sources: Vec<SourceReader> =
+        sources.into_iter().map(|source| SourceReader::new(source, Arc::clone(&plan))).collect();
     let mut target = TargetReader::new(snapshot);
+    let (equal_rows, reported) = digests::compare(&sources, &mut target, sessions, &plan, progress).await?;
+    let source = sources.into_iter().next().expect("one source at least");
     let mut equal = ComparisonSummary { tables: 0, rows: 0 };
     let mut differences = Vec::new();
-    for (index, mapping) in plan.mappings.iter().enumerate() {
-        let meter = RowMeter::new(progress, format!("comparing {}", mapping.source.name), mapping.source.rows);
-        match metered(&meter, compare_table(&source, &mut target, index, mapping, &meter)).await? {
+    for (index, (mapping, equal_rows)) in plan.mappings.iter().zip(equal_rows).enumerate() {
+        let compared = match equal_rows {
+            Some(rows) => ComparedTable::Equal(rows),
+            None => {
+                let activity = format!("looking for the rows of {} that differ", mapping.source.name);
+                let meter = RowMeter::new(progress, activity, mapping.source.rows);
+                metered(&meter, compare_table(&source, &mut target, index, mapping, &meter)).await?
+            }
+        };
+        match compared {
             ComparedTable::Equal(rows) => {
-                tracing::info!(rows, "{} and {} are equal", mapping.source.name, mapping.target.quoted());
+                if index >= reported {
+                    tracing::info!(rows, "{} and {} are equal", mapping.source.name, mapping.target.quoted());
+                }
                 equal.tables += 1;
                 equal.rows += rows;
             }
@@ -76,7 +93,7 @@ enum ComparedTable {
     Differs(Vec<String>),
 }
 
-/// Compares the table at position `index` of the plan.
+/// Compares the canonical form of the rows of the table at position `index` of the plan.
 async fn compare_table(
     source: &SourceReader,
     target: &mut TargetReader<'_>,
@@ -84,16 +101,11 @@ async fn compare_table(
     mapping: &TableMapping,
     meter: &RowMeter,
 ) -> Result<ComparedTable, Cause> {
-    let (expected, found) = tokio::try_join!(source.digest(index), target.digest(mapping, meter))?;
-    if expected == Some(found) {
-        return Ok(ComparedTable::Equal(found.rows()));
-    }
-    let (scan, buckets) = tokio::try_join!(source.scan(index, MAX_ROWS), target.scan(mapping))?;
+    let (scan, buckets) = tokio::try_join!(source.scan(index, MAX_ROWS), target.scan(mapping, meter))?;
     let suspects = scan.buckets.differing(&buckets, MAX_ROWS);
     if suspects.is_empty() {
         return Ok(ComparedTable::Equal(buckets.total().rows()));
     }
-    meter.becomes(format!("looking for the rows of {} that differ", mapping.source.name));
     let mut lines = vec![difference(mapping, &scan.buckets.total(), &buckets.total())];
     lines.extend(scan.unfit);
     lines.extend(describe_rows(source, target, index, mapping, suspects).await?);

@@ -5,16 +5,17 @@ use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::parts::{Part, SharedWork, source_parts};
 use super::report::RowDetail;
 use crate::database::DatabaseError;
-use crate::database::sqlite::source::{SourceRow, SqliteSource};
+use crate::database::sqlite::source::{RowRange, SourceRow, SqliteSource};
 use crate::error::{Cause, TransferError};
 use crate::stage::blocking;
 use crate::stage::transfer::describe_cast_error as words;
 use crate::transfer::bucketed::{Buckets, KeyDigests, KeyFinder, KeyedRow, SuspectBuckets, UNFIT};
 use crate::transfer::cast::CanonicalRow;
 use crate::transfer::digest::Digest;
-use crate::transfer::plan::TransferPlan;
+use crate::transfer::plan::{TableMapping, TransferPlan};
 use crate::transfer::value::shown;
 
 /// The reader of the source. Dropping the future of one of its methods ends the reading.
@@ -48,27 +49,33 @@ impl SourceReader {
         SourceReader { source: Arc::new(Mutex::new(source)), plan }
     }
 
-    /// Returns the digest of all rows of the table at position `index` of the plan, each as the server would send it after
-    /// a transfer; `None` if a value does not fit.
+    /// Divides the tables of the plan into parts.
     ///
     /// # Errors
     /// Fails, as the other methods do, when the file cannot be read.
-    pub(crate) async fn digest(&self, index: usize) -> Result<Option<Digest>, Cause> {
+    pub(crate) async fn parts(&self) -> Result<Vec<Part<RowRange>>, Cause> {
+        self.run_blocking(|source, plan, _| {
+            let mut parts = Vec::new();
+            for (index, mapping) in plan.mappings.iter().enumerate() {
+                let rowids = source.rowid_bounds(&mapping.source)?;
+                parts.extend(source_parts(index, rowids, mapping.source.bytes));
+            }
+            Ok(parts)
+        })
+        .await
+    }
+
+    /// Reads parts of tables until none is left: adds to the work the digest of each part, of the rows as the server would
+    /// send them after a transfer.
+    pub(crate) async fn read_parts(&self, work: Arc<SharedWork>) -> Result<(), Cause> {
         self.run_blocking(move |source, plan, stop| {
-            let mapping = &plan.mappings[index];
-            let (mut digest, mut bytes, mut canonical) = (Digest::default(), Vec::new(), CanonicalRow::default());
-            let read = source.rows(&mapping.source, &mapping.read(), stop, |row| {
-                bytes.clear();
-                canonical.clear();
-                for (column_mapping, value) in mapping.columns.iter().zip(row.values()) {
-                    if column_mapping.cast.encode_with(value, &mut bytes, &mut canonical).is_err() {
-                        return ControlFlow::Break(());
-                    }
+            while let Some(part) = work.source.take() {
+                match digest(source, &plan.mappings[part.table], part.range, stop) {
+                    Ok(digest) => work.add_source(plan, part.table, digest),
+                    Err(fault) => work.fail(part.table, Cause::Transfer(TransferError::Source(fault))),
                 }
-                digest.add(canonical.row());
-                ControlFlow::Continue(())
-            });
-            read.map(|end| end.is_continue().then_some(digest))
+            }
+            Ok(())
         })
         .await
     }
@@ -151,4 +158,26 @@ impl SourceReader {
         });
         result.await.map_err(|fault| Cause::Transfer(TransferError::Source(fault)))
     }
+}
+
+/// Returns the digest of a part of a table; `None` if a value does not fit.
+fn digest(
+    source: &SqliteSource,
+    mapping: &TableMapping,
+    range: RowRange,
+    stop: &AtomicBool,
+) -> Result<Option<Digest>, DatabaseError> {
+    let (mut digest, mut bytes, mut canonical) = (Digest::default(), Vec::new(), CanonicalRow::default());
+    let read = source.rows_in(&mapping.source, &mapping.read(), range, stop, |row| {
+        bytes.clear();
+        canonical.clear();
+        for (column_mapping, value) in mapping.columns.iter().zip(row.values()) {
+            if column_mapping.cast.encode_with(value, &mut bytes, &mut canonical).is_err() {
+                return ControlFlow::Break(());
+            }
+        }
+        digest.add(canonical.row());
+        ControlFlow::Continue(())
+    });
+    read.map(|end| end.is_continue().then_some(digest))
 }

@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 
+use super::parts::{BlockRange, Part, target_parts};
 use super::report::{CHARACTERS, RowDetail, describe_value};
 use crate::database::DatabaseError;
-use crate::database::postgres::bulk_load::{CopyRow, Snapshot};
+use crate::database::postgres::bulk_load::{CopyRow, SharedSnapshot, Snapshot};
 use crate::error::Cause;
 use crate::progress::RowMeter;
 use crate::sql::identifier;
 use crate::transfer::bucketed::{Buckets, KeyDigests, KeyFinder, SuspectBuckets};
 use crate::transfer::digest::Digest;
-use crate::transfer::plan::{ColumnMapping, TableMapping};
+use crate::transfer::plan::{ColumnMapping, TableMapping, TransferPlan};
+use crate::transfer::target::TargetTable;
 
 /// The reader of the target.
 pub(crate) struct TargetReader<'a>(Snapshot<'a>);
@@ -53,26 +55,48 @@ impl<'a> TargetReader<'a> {
         TargetReader(snapshot)
     }
 
-    /// Returns the digest of all rows of a table as the server sends them.
+    /// Divides the tables of a plan into parts; returns also the size of all tables in bytes.
     ///
     /// # Errors
     /// Fails, as the other methods do, when the session is lost or a privilege is missing.
-    pub(crate) async fn digest(&mut self, mapping: &TableMapping, meter: &RowMeter) -> Result<Digest, Cause> {
+    pub(crate) async fn parts(&mut self, plan: &TransferPlan) -> Result<(Vec<Part<BlockRange>>, u64), Cause> {
+        let tables: Vec<&TargetTable> = plan.mappings.iter().map(|mapping| &mapping.target).collect();
+        let extents = self.0.extents(&tables).await.map_err(Cause::Database)?;
+        let bytes = extents.iter().map(|extent| extent.bytes).sum();
+        Ok((extents.iter().enumerate().flat_map(|(table, extent)| target_parts(table, *extent)).collect(), bytes))
+    }
+
+    /// Exports the snapshot for further sessions.
+    pub(crate) async fn share(&mut self) -> Result<SharedSnapshot, DatabaseError> {
+        self.0.share().await
+    }
+
+    /// Returns the digest of the rows of a part of a table, as the server sends them.
+    pub(crate) async fn digest(
+        &mut self,
+        mapping: &TableMapping,
+        blocks: BlockRange,
+        meter: &RowMeter,
+    ) -> Result<Digest, Cause> {
         let columns = mapping.written().into_iter().map(identifier);
         let (mut digest, mut ticks) = (Digest::default(), meter.ticks());
         let each = |row: CopyRow<'_>| {
             ticks.row(row.bytes().len());
             digest.add(row.bytes());
         };
-        self.rows(mapping, columns.collect(), "", each).await?;
+        self.rows(mapping, columns.collect(), &blocks.condition(), each).await?;
         Ok(digest)
     }
 
     /// Reads all rows of a table in their canonical form.
-    pub(crate) async fn scan(&mut self, mapping: &TableMapping) -> Result<Buckets, Cause> {
+    pub(crate) async fn scan(&mut self, mapping: &TableMapping, meter: &RowMeter) -> Result<Buckets, Cause> {
         let (mut keys, mut buckets) = (KeyFinder::for_table(mapping), Buckets::default());
         let columns = mapping.written().into_iter().map(identifier);
-        let each = |row: CopyRow<'_>| buckets.add(&keys.row(row.bytes()));
+        let mut ticks = meter.ticks();
+        let each = |row: CopyRow<'_>| {
+            ticks.row(row.bytes().len());
+            buckets.add(&keys.row(row.bytes()));
+        };
         self.rows(mapping, columns.collect(), "", each).await?;
         Ok(buckets)
     }

@@ -7,11 +7,13 @@
 mod catalog;
 mod copy;
 mod detached;
+mod extent;
 mod nodelay;
 mod orphan;
 mod reattach;
 pub mod rows;
 mod sequence;
+mod shared_snapshot;
 mod snapshot;
 mod text;
 pub(crate) mod violation;
@@ -30,10 +32,12 @@ use crate::transfer::target::TargetTable;
 pub(crate) use catalog::TargetCatalog;
 pub(crate) use copy::CopyIn;
 use detached::DetachedObjects;
+pub(crate) use extent::TableExtent;
 pub(crate) use orphan::{Orphan, Removal};
 pub use reattach::{ReattachError, ReattachStep};
 pub(crate) use rows::CopyRow;
 pub use sequence::SequenceFloor;
+pub(crate) use shared_snapshot::SharedSnapshot;
 pub(crate) use snapshot::Snapshot;
 pub use violation::{ViolatedRule, Violation, ViolationGroup, ViolationTotal};
 

@@ -4,7 +4,9 @@
 use std::ops::ControlFlow;
 
 use super::catalog::TargetCatalog;
+use super::extent::{self, TableExtent};
 use super::rows::CopyRow;
+use super::shared_snapshot::SharedSnapshot;
 use super::{CopyState, copy, execute, fetch, roll_back};
 use crate::database::postgres::rows::REFUSE_VIEWS;
 use crate::database::postgres::{Postgres, column};
@@ -25,12 +27,17 @@ impl<'a> Snapshot<'a> {
     /// Fails when a table is no longer as it was listed, a privilege is missing, or the session is lost.
     pub(crate) async fn open(session: &'a mut Postgres, tables: &[TargetTable]) -> Result<Snapshot<'a>, DatabaseError> {
         match begin(session, tables).await {
-            Ok(()) => Ok(Snapshot { session, copy_state: CopyState::Idle }),
+            Ok(()) => Ok(Snapshot::from_transaction(session)),
             Err(fault) => {
                 roll_back(session, CopyState::Idle).await;
                 Err(fault)
             }
         }
+    }
+
+    /// Returns the snapshot of a session that is in such a transaction.
+    pub(super) fn from_transaction(session: &'a mut Postgres) -> Snapshot<'a> {
+        Snapshot { session, copy_state: CopyState::Idle }
     }
 
     /// Passes every row of a query to `each`, in the binary format of COPY and in constant memory; returns the number
@@ -65,6 +72,22 @@ impl<'a> Snapshot<'a> {
         rows.first().map_or(Ok(Vec::new()), |row| (0..columns).map(|at| column(row, at)).collect())
     }
 
+    /// Returns the numbers of blocks and bytes of tables, in their order.
+    ///
+    /// # Errors
+    /// Fails when the session is lost.
+    pub(crate) async fn extents(&mut self, tables: &[&TargetTable]) -> Result<Vec<TableExtent>, DatabaseError> {
+        extent::read(self.session, tables).await
+    }
+
+    /// Exports the snapshot, so that further sessions can read it until this transaction ends.
+    ///
+    /// # Errors
+    /// Fails when the server refuses to export it, as a standby may, or when the session is lost.
+    pub(crate) async fn share(&mut self) -> Result<SharedSnapshot, DatabaseError> {
+        SharedSnapshot::export(self.session).await
+    }
+
     /// Ends the transaction.
     pub(crate) async fn end(self) {
         roll_back(self.session, self.copy_state).await;
@@ -75,20 +98,7 @@ impl<'a> Snapshot<'a> {
 /// then checks that their names still lead to the listed tables: a view in the place of a table would run its functions
 /// with our privileges.
 async fn begin(session: &mut Postgres, tables: &[TargetTable]) -> Result<(), DatabaseError> {
-    // Rows that policies hide are an error. The source is read meanwhile, however long that takes. The texts of
-    // values are for people.
-    let mut settings = session.keepalive_settings();
-    settings.extend(
-        [
-            ("statement_timeout", "0"),
-            ("row_security", "off"),
-            ("TimeZone", "UTC"),
-            ("DateStyle", "ISO"),
-            ("bytea_output", "hex"),
-        ]
-        .map(|(name, value)| (name, value.to_owned())),
-    );
-    let settings: String = settings.iter().map(|(name, value)| format!("SET LOCAL {name} = '{value}';\n")).collect();
+    let settings = settings(session);
     execute(session, format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n{OWN_PATH}{settings}")).await?;
     if tables.is_empty() {
         return Ok(());
@@ -109,6 +119,24 @@ async fn begin(session: &mut Postgres, tables: &[TargetTable]) -> Result<(), Dat
             Err(DatabaseError::new(DatabaseErrorKind::Contended, message).with_hint("nothing was read; run again"))
         }
     }
+}
+
+/// Returns the settings of a transaction that reads a snapshot.
+pub(super) fn settings(session: &Postgres) -> String {
+    // Rows that policies hide are an error. The source is read meanwhile, however long that takes. The texts of
+    // values are for people.
+    let mut settings = session.keepalive_settings();
+    settings.extend(
+        [
+            ("statement_timeout", "0"),
+            ("row_security", "off"),
+            ("TimeZone", "UTC"),
+            ("DateStyle", "ISO"),
+            ("bytea_output", "hex"),
+        ]
+        .map(|(name, value)| (name, value.to_owned())),
+    );
+    settings.iter().map(|(name, value)| format!("SET LOCAL {name} = '{value}';\n")).collect()
 }
 
 /// Reports whether a read of a table still returns the columns that were listed.

@@ -53,17 +53,15 @@ impl SqliteSource {
     /// Returns the distance from the first to the last rowid, which SQLite finds at once. `None` if the file is too
     /// small for so many rows, as with rowids that are hashes or times, and for a table without a rowid.
     fn rowid_span(&self, table: &SourceTable) -> Option<u64> {
-        let RowKey::Rowid { name, .. } = table.key else { return None };
-        let table_name = identifier(&table.name);
-        let sql =
-            format!("SELECT (SELECT min({name}) FROM main.{table_name}), (SELECT max({name}) FROM main.{table_name})");
-        let min_and_max = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-        match self.connection().query_row(&sql, [], min_and_max).ok()? {
-            (Some(first), Some(last)) => {
+        if !matches!(table.key, RowKey::Rowid { .. }) {
+            return None;
+        }
+        match self.rowid_bounds(table).ok()? {
+            Some((first, last)) => {
                 let rows = i64::abs_diff(last, first).saturating_add(1);
                 Some(rows).filter(|rows| rows.saturating_mul(MIN_ROW_BYTES) <= self.bytes())
             }
-            _ => Some(0),
+            None => Some(0),
         }
     }
 

@@ -53,6 +53,11 @@ pub(super) fn fingerprints(path: &Path) -> [FileFingerprint; 2] {
     })
 }
 
+/// Returns the device and the inode of a file; `None` without a file.
+pub(super) fn file_identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
 /// Checks everything that the file system alone shows: the file exists, is regular, not empty and readable.
 pub(super) fn check_file(path: &Path) -> Result<(), DatabaseError> {
     let fail = |kind, what: &str| Err(DatabaseError::new(kind, format!("{}: {what}", path.display())));
@@ -108,6 +113,11 @@ pub(super) fn open(
 
 fn is_writable(path: &Path) -> bool {
     rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
+}
+
+/// Opens a connection that locks the file as every other one does; `None` if that fails.
+pub(super) fn connect_shared(path: &Path) -> Option<Connection> {
+    connect(path, None).ok()
 }
 
 struct OpenError {

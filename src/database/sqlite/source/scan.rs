@@ -91,6 +91,26 @@ impl ToSql for Value<'_> {
     }
 }
 
+/// A range of rowids. The default has all rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RowRange {
+    /// The first rowid; `None` for the beginning of the table.
+    pub(crate) first: Option<i64>,
+    /// The rowid after the last one; `None` for the end of the table.
+    pub(crate) end: Option<i64>,
+}
+
+impl RowRange {
+    /// Returns the WHERE clause; empty for all rows. A range with a bound is of a table with a rowid that has a name.
+    fn condition(self, table: &SourceTable) -> String {
+        let RowKey::Rowid { name, .. } = table.key else { return String::new() };
+        let bounds =
+            [self.first.map(|first| format!("{name} >= {first}")), self.end.map(|end| format!("{name} < {end}"))];
+        let bounds: Vec<String> = bounds.into_iter().flatten().collect();
+        if bounds.is_empty() { String::new() } else { format!(" WHERE {}", bounds.join(" AND ")) }
+    }
+}
+
 /// A query for rows, and the positions of its results.
 struct RowQuery {
     sql: String,
@@ -141,12 +161,27 @@ impl SqliteSource {
         table: &SourceTable,
         columns: &[usize],
         stop: &AtomicBool,
+        each: impl FnMut(&SourceRow<'_>) -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B, u64>, DatabaseError> {
+        self.rows_in(table, columns, RowRange::default(), stop, each)
+    }
+
+    /// Calls `each` for the rows of a range of rowids, as [`SqliteSource::rows`] does for all rows.
+    ///
+    /// # Errors
+    /// Fails as [`SqliteSource::rows`] does.
+    pub(crate) fn rows_in<B>(
+        &self,
+        table: &SourceTable,
+        columns: &[usize],
+        range: RowRange,
+        stop: &AtomicBool,
         mut each: impl FnMut(&SourceRow<'_>) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B, u64>, DatabaseError> {
         let query = RowQuery::for_columns(table, columns);
         // The table itself is read in sequence: a damaged index does not matter, and nothing is sorted.
         let order = self.order(table)?;
-        let sql = format!("{} NOT INDEXED{order}", query.sql);
+        let sql = format!("{} NOT INDEXED{}{order}", query.sql, range.condition(table));
         let mut number = 0;
         let mut statement = self.connection().prepare(&sql).map_err(|error| self.in_table(&error, table, 0))?;
         let mut rows = statement.query([]).map_err(|error| self.in_table(&error, table, 0))?;
