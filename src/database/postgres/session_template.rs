@@ -22,20 +22,18 @@ pub(super) struct SessionTemplate {
     attempt: Duration,
 }
 
-impl Postgres {
-    /// Returns a template for sessions with this application name.
-    pub(super) fn template(&self, application_name: &str) -> SessionTemplate {
+impl SessionTemplate {
+    /// Returns a template for sessions like this one, with an application name of their own.
+    pub(super) fn from_session(session: &Postgres, application_name: &str) -> SessionTemplate {
         SessionTemplate {
-            options: self.options.clone().application_name(application_name),
-            host: self.host.clone(),
-            login: self.login.clone(),
-            facts: self.facts.clone(),
-            attempt: self.attempt,
+            options: session.options.clone().application_name(application_name),
+            host: session.host.clone(),
+            login: session.login.clone(),
+            facts: session.facts.clone(),
+            attempt: session.attempt,
         }
     }
-}
 
-impl SessionTemplate {
     /// Opens a session and runs the first statements in it, which begin a transaction. All of that may take as long as
     /// one login.
     ///

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
-use super::parts::{BlockRange, PART_BYTES, Part, SharedWork};
+use super::parts::{BlockRange, PART_BYTES, SharedWork, TablePart};
 use super::source::SourceReader;
 use super::target::TargetReader;
 use crate::database::DatabaseErrorKind;
@@ -21,7 +21,7 @@ use crate::stage::blocking::Running;
 use crate::transfer::plan::TransferPlan;
 use crate::watchdog::runtime;
 
-/// What the readers share.
+/// The state that the readers share.
 #[derive(Clone)]
 struct ReadContext {
     plan: Arc<TransferPlan>,
@@ -148,7 +148,7 @@ impl ReadContext {
     }
 
     /// Reads a part, and adds its digest to the work.
-    async fn read(&self, target: &mut TargetReader<'_>, part: Part<BlockRange>) -> Result<(), Cause> {
+    async fn read(&self, target: &mut TargetReader<'_>, part: TablePart<BlockRange>) -> Result<(), Cause> {
         let mapping = &self.plan.mappings[part.table];
         self.meter.becomes(format!("comparing {}", mapping.source.name));
         let digest = target.digest(mapping, part.range, &self.meter).await?;

@@ -14,7 +14,7 @@ pub(crate) const PART_BYTES: u64 = 8 << 20;
 
 /// A part of the table at the position `table` of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Part<R> {
+pub(crate) struct TablePart<R> {
     pub(crate) table: usize,
     pub(crate) range: R,
 }
@@ -37,18 +37,18 @@ impl BlockRange {
 }
 
 /// Divides the table of a target.
-pub(crate) fn target_parts(table: usize, extent: TableExtent) -> Vec<Part<BlockRange>> {
+pub(crate) fn target_parts(table: usize, extent: TableExtent) -> Vec<TablePart<BlockRange>> {
     let count = extent.bytes.div_ceil(PART_BYTES).min(extent.blocks);
     let bounds = inner_bounds(0, extent.blocks.into(), count).into_iter().map(|at| at as u64);
-    ranges(bounds).map(|(first, end)| Part { table, range: BlockRange { first, end } }).collect()
+    ranges(bounds).map(|(first, end)| TablePart { table, range: BlockRange { first, end } }).collect()
 }
 
 /// Divides the table of a source that has these rowids and about this number of bytes.
-pub(crate) fn source_parts(table: usize, rowids: Option<(i64, i64)>, bytes: Option<u64>) -> Vec<Part<RowRange>> {
+pub(crate) fn source_parts(table: usize, rowids: Option<(i64, i64)>, bytes: Option<u64>) -> Vec<TablePart<RowRange>> {
     let count = bytes.unwrap_or(0).div_ceil(PART_BYTES);
     let bounds = rowids.map_or(Vec::new(), |(first, last)| inner_bounds(first.into(), i128::from(last) + 1, count));
     let bounds = bounds.into_iter().map(|at| at as i64);
-    ranges(bounds).map(|(first, end)| Part { table, range: RowRange { first, end } }).collect()
+    ranges(bounds).map(|(first, end)| TablePart { table, range: RowRange { first, end } }).collect()
 }
 
 /// Returns the bounds between `count` parts of equal size, without duplicates.
@@ -67,20 +67,20 @@ fn ranges<T: Copy>(bounds: impl Iterator<Item = T>) -> impl Iterator<Item = (Opt
 }
 
 /// The parts of one side that nobody has taken yet, in the order of the tables.
-pub(crate) struct PartQueue<R>(Mutex<VecDeque<Part<R>>>);
+pub(crate) struct PartQueue<R>(Mutex<VecDeque<TablePart<R>>>);
 
 impl<R> PartQueue<R> {
-    pub(crate) fn new(parts: Vec<Part<R>>) -> PartQueue<R> {
+    pub(crate) fn new(parts: Vec<TablePart<R>>) -> PartQueue<R> {
         PartQueue(Mutex::new(parts.into()))
     }
 
     /// Takes the next part.
-    pub(crate) fn take(&self) -> Option<Part<R>> {
+    pub(crate) fn take(&self) -> Option<TablePart<R>> {
         locked(&self.0).pop_front()
     }
 
     /// Puts a part back that was not read.
-    pub(crate) fn put_back(&self, part: Part<R>) {
+    pub(crate) fn put_back(&self, part: TablePart<R>) {
         locked(&self.0).push_front(part);
     }
 
@@ -117,7 +117,11 @@ struct WorkState {
 
 impl SharedWork {
     /// Creates the work of reading these parts of the tables of a plan.
-    pub(crate) fn new(tables: usize, source: Vec<Part<RowRange>>, target: Vec<Part<BlockRange>>) -> SharedWork {
+    pub(crate) fn new(
+        tables: usize,
+        source: Vec<TablePart<RowRange>>,
+        target: Vec<TablePart<BlockRange>>,
+    ) -> SharedWork {
         let parts_of = |table| {
             let of_source = source.iter().filter(|part| part.table == table).count();
             of_source + target.iter().filter(|part| part.table == table).count()
@@ -218,7 +222,7 @@ mod tests {
         let few: Vec<_> = rows(Some((5, 6)), Some(9 * PART_BYTES)).collect();
         assert!(few.is_sorted() && few.first().is_some_and(|part| part.0.is_none()), "{few:?}");
         let blocks = |blocks, bytes| target_parts(0, TableExtent { blocks, bytes });
-        assert_eq!(blocks(0, 9 * PART_BYTES), [Part { table: 0, range: BlockRange::default() }]);
+        assert_eq!(blocks(0, 9 * PART_BYTES), [TablePart { table: 0, range: BlockRange::default() }]);
         let conditions: Vec<String> = blocks(10, 2 * PART_BYTES).iter().map(|part| part.range.condition()).collect();
         assert_eq!(conditions, [" WHERE ctid < '(5,0)'", " WHERE ctid >= '(5,0)'"]);
         assert_eq!(blocks(2, 9 * PART_BYTES).len(), 2);

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::parts::{Part, SharedWork, source_parts};
+use super::parts::{SharedWork, TablePart, source_parts};
 use super::report::RowDetail;
 use crate::database::DatabaseError;
 use crate::database::sqlite::source::{RowRange, SourceRow, SqliteSource};
@@ -53,7 +53,7 @@ impl SourceReader {
     ///
     /// # Errors
     /// Fails, as the other methods do, when the file cannot be read.
-    pub(crate) async fn parts(&self) -> Result<Vec<Part<RowRange>>, Cause> {
+    pub(crate) async fn parts(&self) -> Result<Vec<TablePart<RowRange>>, Cause> {
         self.run_blocking(|source, plan, _| {
             let mut parts = Vec::new();
             for (index, mapping) in plan.mappings.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::parts::{BlockRange, Part, target_parts};
+use super::parts::{BlockRange, TablePart, target_parts};
 use super::report::{CHARACTERS, RowDetail, describe_value};
 use crate::database::DatabaseError;
 use crate::database::postgres::bulk_load::{CopyRow, SharedSnapshot, Snapshot};
@@ -59,7 +59,7 @@ impl<'a> TargetReader<'a> {
     ///
     /// # Errors
     /// Fails, as the other methods do, when the session is lost or a privilege is missing.
-    pub(crate) async fn parts(&mut self, plan: &TransferPlan) -> Result<(Vec<Part<BlockRange>>, u64), Cause> {
+    pub(crate) async fn parts(&mut self, plan: &TransferPlan) -> Result<(Vec<TablePart<BlockRange>>, u64), Cause> {
         let tables: Vec<&TargetTable> = plan.mappings.iter().map(|mapping| &mapping.target).collect();
         let extents = self.0.extents(&tables).await.map_err(Cause::Database)?;
         let bytes = extents.iter().map(|extent| extent.bytes).sum();
@@ -68,7 +68,7 @@ impl<'a> TargetReader<'a> {
 
     /// Exports the snapshot for further sessions.
     pub(crate) async fn share(&mut self) -> Result<SharedSnapshot, DatabaseError> {
-        self.0.share().await
+        SharedSnapshot::export(&mut self.0).await
     }
 
     /// Returns the digest of the rows of a part of a table, as the server sends them.

@@ -30,8 +30,12 @@ pub(crate) struct SharedSnapshot {
 }
 
 impl SharedSnapshot {
-    /// Exports the snapshot of the session's transaction.
-    pub(super) async fn export(session: &mut Postgres) -> Result<SharedSnapshot, DatabaseError> {
+    /// Exports a snapshot, so that further sessions can read it until its transaction ends.
+    ///
+    /// # Errors
+    /// Fails without the privilege to export it, or when the session is lost.
+    pub(crate) async fn export(snapshot: &mut Snapshot<'_>) -> Result<SharedSnapshot, DatabaseError> {
+        let session = snapshot.session();
         // An error would end the transaction.
         let allowed = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_export_snapshot()', 'EXECUTE')";
         let rows = fetch(session, allowed.into()).await?;
@@ -49,7 +53,7 @@ impl SharedSnapshot {
             settings(session),
             LOCK_WAIT.as_millis()
         );
-        Ok(SharedSnapshot { template: session.template(APPLICATION_NAME), begin })
+        Ok(SharedSnapshot { template: SessionTemplate::from_session(session, APPLICATION_NAME), begin })
     }
 
     /// Opens a session that reads the snapshot.

@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 use super::catalog::TargetCatalog;
 use super::extent::{self, TableExtent};
 use super::rows::CopyRow;
-use super::shared_snapshot::SharedSnapshot;
 use super::{CopyState, copy, execute, fetch, roll_back};
 use crate::database::postgres::rows::REFUSE_VIEWS;
 use crate::database::postgres::{Postgres, column};
@@ -80,12 +79,9 @@ impl<'a> Snapshot<'a> {
         extent::read(self.session, tables).await
     }
 
-    /// Exports the snapshot, so that further sessions can read it until this transaction ends.
-    ///
-    /// # Errors
-    /// Fails when the server refuses to export it, as a standby may, or when the session is lost.
-    pub(crate) async fn share(&mut self) -> Result<SharedSnapshot, DatabaseError> {
-        SharedSnapshot::export(self.session).await
+    /// Returns the session.
+    pub(super) fn session(&mut self) -> &mut Postgres {
+        self.session
     }
 
     /// Ends the transaction.
