@@ -1,6 +1,7 @@
 """Installs the other tools below target/peers: programs built for speed, while those of the tests are built quickly."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ def install():
     PEERS.mkdir(parents=True, exist_ok=True)
     for line in lines(TESTS / "crates.txt") + lines(ROOT / "benches" / "peers.txt"):
         install_crate(*line.split())
+    shutil.rmtree(PEERS / "build", ignore_errors=True)
     install_packages()
 
 

@@ -148,10 +148,10 @@ def together(commands):
 
 
 def last_line(text):
-    """Returns the last line that names an error, or else the last one that says something."""
+    """Returns the last line that names an error or a failure, or else the last one that says something."""
     lines = [line for line in re.sub("\x1b[^m]*m", "", text).splitlines() if any(char.isalpha() for char in line)]
     # SQLAlchemy ends with an address for more about its errors.
-    errors = [line for line in lines if "error" in line.lower() and "Background on this" not in line]
+    errors = [line for line in lines if re.search("error|failed", line, re.IGNORECASE) and "Background on this" not in line]
     return (errors or lines or [""])[-1]
 
 
