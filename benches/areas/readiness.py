@@ -21,7 +21,7 @@ def measure(bench, kind):
     what = f"first login to first migration, {database.name}"
     bench.report.value(READINESS, what, statistics.median(delays), GOAL)
     spread = f"{min(delays) * 1000:.0f} to {max(delays) * 1000:.0f} ms"
-    bench.report.note(READINESS, f"{ALONE}; {len(delays)} starts took {spread}")
+    bench.report.note(READINESS, f"{ALONE}; from {spread} (number of starts: {len(delays)})")
     for name in names:
         database.remove(name)
 
