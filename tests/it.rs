@@ -157,6 +157,8 @@ mod one_file_formats;
 mod output;
 #[path = "it/plan.rs"]
 mod plan;
+#[path = "it/polls.rs"]
+mod polls;
 #[path = "it/pooler_verbs.rs"]
 mod pooler_verbs;
 #[path = "it/previous_release.rs"]

@@ -3,14 +3,15 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::config::DatabaseConfig;
+use crate::config::{DatabaseConfig, WaitPolicy};
+use crate::database::HistoryPoll;
 use crate::entrypoint::{self, MigratedDatabase};
 use crate::error::{Cause, Failure, Stage};
 use crate::request::MigrationRequest;
 use crate::revision::plan::ScriptCount;
 use crate::revision::{Applied, Direction};
 use crate::signal::Cancel;
-use crate::stage::wait::wait;
+use crate::stage::wait::{wait, wait_and_poll};
 
 /// The first pause between two reads of the history.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -34,31 +35,37 @@ pub(crate) async fn ready(config: &DatabaseConfig, cancel: &Cancel) -> Result<St
 pub(crate) async fn migrated(config: &DatabaseConfig, cancel: &Cancel) -> Result<MigratedDatabase, Failure> {
     let request = MigrationRequest::new(config, &config.target, Direction::Up)?;
     let start = Instant::now();
-    let mut pause = FIRST_PAUSE;
-    let mut last_logged = None;
+    let remaining = || config.wait_policy.total.saturating_sub(start.elapsed());
+    let (_, applied) = wait(&config.database, &config.history, &config.wait_policy, cancel).await?;
+    let mut not_migrated = match check_history(&request, &applied)? {
+        SchemaCheck::UpToDate(migrated) => return Ok(migrated),
+        SchemaCheck::NotUpToDate(not_migrated) => not_migrated,
+    };
+    let (mut pause, mut last_logged, mut mark) = (FIRST_PAUSE, None, None);
     loop {
-        let remaining = config.wait_policy.total.saturating_sub(start.elapsed());
-        let policy = crate::config::WaitPolicy { total: remaining, ..config.wait_policy };
-        let (database, applied) = wait(&config.database, &config.history, &policy, cancel).await?;
-        let not_migrated = match check_history(&request, &applied)? {
-            SchemaCheck::UpToDate(migrated) => return Ok(migrated),
-            SchemaCheck::NotUpToDate(not_migrated) => not_migrated,
-        };
-        let remaining = config.wait_policy.total.saturating_sub(start.elapsed());
-        if remaining <= FIRST_PAUSE {
+        let line = not_migrated.to_string();
+        let left = remaining();
+        if left <= FIRST_PAUSE {
             return Err(not_migrated.failure(start.elapsed()));
         }
-        let line = not_migrated.to_string();
         if last_logged.as_ref() != Some(&line) {
             tracing::info!("{line}");
             last_logged = Some(line);
         }
-        drop(database);
-        let delay = pause.mul_f64(0.5 + fastrand::f64() / 2.0).min(remaining - FIRST_PAUSE);
+        let delay = pause.mul_f64(0.5 + fastrand::f64() / 2.0).min(left - FIRST_PAUSE);
         pause = (pause * 2).min(LONGEST_PAUSE);
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             reason = cancel.cancelled() => return Err(Failure::new(Stage::Wait, Cause::Stopped(reason))),
+        }
+        let policy = WaitPolicy { total: remaining(), ..config.wait_policy };
+        let (_, answer) = wait_and_poll(&config.database, &config.history, &policy, cancel, mark.as_ref()).await?;
+        if let HistoryPoll::Changed { mark: changed, applied } = answer {
+            mark = changed;
+            not_migrated = match check_history(&request, &applied)? {
+                SchemaCheck::UpToDate(migrated) => return Ok(migrated),
+                SchemaCheck::NotUpToDate(not_migrated) => not_migrated,
+            };
         }
     }
 }

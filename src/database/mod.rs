@@ -4,9 +4,11 @@ mod apply_error;
 pub(crate) mod apply_request;
 pub(crate) mod command_sessions;
 pub(crate) mod error;
+mod history_mark;
 mod history_name;
 mod identity;
 mod locked;
+mod open;
 pub mod postgres;
 pub(crate) mod row_counts;
 mod server;
@@ -23,8 +25,10 @@ use crate::dialect::Dialect;
 pub use apply_error::ApplyError;
 pub use apply_request::ApplyRequest;
 pub use error::{DatabaseError, DatabaseErrorKind};
+pub use history_mark::HistoryMark;
 pub use history_name::HistoryName;
 pub use locked::{Canceller, Locked, ReachabilityProbe};
+pub use open::{HistoryPoll, connect, open, poll};
 use postgres::Postgres;
 pub(crate) use server::{DatabaseIdentity, ServerInfo};
 use sqlite::Sqlite;
@@ -86,23 +90,6 @@ pub(crate) enum BackupSource<'a> {
     Postgres(&'a Postgres),
     /// The path of the database file.
     Sqlite(&'a Path),
-}
-
-/// Opens a session; each host has `timeout` to answer. A missing SQLite file is an empty database until it is locked.
-///
-/// # Errors
-/// The kind of the error decides whether another attempt may help: see [`DatabaseErrorKind`].
-pub async fn open(
-    target: &DatabaseTarget,
-    history: &HistoryName,
-    timeout: Duration,
-) -> Result<Database, DatabaseError> {
-    match target {
-        DatabaseTarget::Postgres(target) => {
-            Ok(Database::Postgres(Box::new(Postgres::connect(target, history, timeout).await?)))
-        }
-        DatabaseTarget::Sqlite(target) => Ok(Database::Sqlite(Box::new(Sqlite::open(target, history).await?))),
-    }
 }
 
 /// Creates the PostgreSQL database that a target names; succeeds if it exists by now. Does nothing for SQLite.

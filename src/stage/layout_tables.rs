@@ -15,9 +15,8 @@ pub(crate) async fn layouts_by_table(
         return Vec::new();
     };
     let ask = async {
-        let mut database = database::open(&target, history, policy.attempt).await?;
         // A table of ours decides as well.
-        database.history().await?;
+        let (mut database, _) = database::open(&target, history, policy.attempt).await?;
         find_layouts(&mut database, history).await
     };
     tokio::time::timeout(policy.attempt, ask).await.ok().and_then(Result::ok).unwrap_or_default()

@@ -8,7 +8,7 @@ use backoff::backoff::Backoff;
 
 use crate::config::{DatabaseUrlSource, MissingDatabase, WaitPolicy};
 use crate::database::url::DatabaseTarget;
-use crate::database::{self, Database, DatabaseError, DatabaseErrorKind, HistoryName};
+use crate::database::{self, Database, DatabaseError, DatabaseErrorKind, HistoryMark, HistoryName, HistoryPoll};
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::Applied;
 use crate::signal::Cancel;
@@ -20,6 +20,8 @@ const MAX_LOGINS: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause between two log lines about waiting.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// The beginning of a wait in which a server that is started together with the run becomes ready.
+const EAGER: Duration = Duration::from_secs(20);
 /// The number of different reasons that are remembered for the summary at the end.
 const MAX_REASONS: usize = 8;
 
@@ -62,8 +64,7 @@ fn retry_decision(kind: DatabaseErrorKind) -> RetryDecision {
     }
 }
 
-/// Waits until the database is ready. Returns the database and its history: reading the history is the second question
-/// that the session has answered.
+/// Waits until the database is ready. Returns the database and its history: the server has read a table.
 ///
 /// # Errors
 /// Fails with the last error when the time is up, with an error that waiting cannot correct, or when a signal arrives.
@@ -73,10 +74,37 @@ pub(crate) async fn wait(
     policy: &WaitPolicy,
     cancel: &Cancel,
 ) -> Result<(Database, Vec<Applied>), Failure> {
+    let open = async |target: &DatabaseTarget| database::open(target, history, policy.attempt).await;
+    wait_with(source, history, policy, cancel, open).await
+}
+
+/// Waits as [`wait`] does, and reads the history unless it has the mark that was `seen`.
+///
+/// # Errors
+/// Fails as [`wait`] does.
+pub(crate) async fn wait_and_poll(
+    source: &DatabaseUrlSource,
+    history: &HistoryName,
+    policy: &WaitPolicy,
+    cancel: &Cancel,
+    seen: Option<&HistoryMark>,
+) -> Result<(Database, HistoryPoll), Failure> {
+    let open = async |target: &DatabaseTarget| database::poll(target, history, policy.attempt, seen).await;
+    wait_with(source, history, policy, cancel, open).await
+}
+
+/// Waits until `open` has opened a database that is ready. Returns what it has read, too.
+async fn wait_with<T>(
+    source: &DatabaseUrlSource,
+    history: &HistoryName,
+    policy: &WaitPolicy,
+    cancel: &Cancel,
+    open: impl AsyncFn(&DatabaseTarget) -> Result<(Database, T), DatabaseError>,
+) -> Result<(Database, T), Failure> {
     let mut state = WaitState::new(*policy);
     loop {
         let attempt = tokio::select! {
-            attempt = state.attempt(source, history) => attempt,
+            attempt = state.attempt(source, history, &open) => attempt,
             reason = cancel.cancelled() => return Err(Failure::new(Stage::Wait, Cause::Stopped(reason))),
         };
         let (fault, target) = match attempt {
@@ -115,7 +143,9 @@ struct WaitState {
     reasons: Vec<String>,
     /// The last error; an attempt that the wait timeout has cut short does not change it.
     last_error: Option<DatabaseError>,
-    /// The delays of [`RetryDecision::Soon`].
+    /// The delays of [`RetryDecision::Soon`] in the first [`EAGER`] of a wait.
+    eager_backoff: ExponentialBackoff,
+    /// The delays of [`RetryDecision::Soon`] after that.
     soon_backoff: ExponentialBackoff,
     /// The delays of [`RetryDecision::Later`].
     later_backoff: ExponentialBackoff,
@@ -131,6 +161,7 @@ impl WaitState {
             log: LogPace { last_logged: None, pause: FIRST_PAUSE },
             reasons: Vec::new(),
             last_error: None,
+            eager_backoff: full_jitter(Duration::from_millis(20), Duration::from_millis(40)),
             soon_backoff: full_jitter(Duration::from_millis(50), Duration::from_millis(100)),
             later_backoff: full_jitter(Duration::from_millis(100), Duration::from_secs(5)),
         }
@@ -138,30 +169,29 @@ impl WaitState {
 
     /// Makes one attempt: opens the database, or creates it if it is missing and the policy allows that, and reads the
     /// history.
-    async fn attempt(
+    async fn attempt<T>(
         &mut self,
         source: &DatabaseUrlSource,
         history: &HistoryName,
-    ) -> Result<(Database, Vec<Applied>), AttemptError> {
+        open: &impl AsyncFn(&DatabaseTarget) -> Result<(Database, T), DatabaseError>,
+    ) -> Result<(Database, T), AttemptError> {
         self.attempts += 1;
         let target = source.resolve().map_err(AttemptError::Cause)?;
-        let target_name = describe_target(&target);
+        let target_name = target.display();
         let remaining = self.policy.total.saturating_sub(self.start.elapsed()).max(Duration::from_millis(10));
         let connect = async {
-            let mut database = match database::open(&target, history, self.policy.attempt).await {
+            let (mut database, applied) = match open(&target).await {
                 Err(fault)
                     if fault.kind == DatabaseErrorKind::NoDatabase
                         && self.policy.missing == MissingDatabase::Create =>
                 {
                     database::create(&target, self.policy.attempt).await?;
-                    database::open(&target, history, self.policy.attempt).await?
+                    open(&target).await?
                 }
                 other => other?,
             };
-            let no_answer = |_| DatabaseError::new(DatabaseErrorKind::Unreachable, "no answer to the second question");
-            let applied = tokio::time::timeout(self.policy.attempt, database.history()).await.map_err(no_answer)?;
             let found = find_layouts(&mut database, history).await?;
-            Ok((database, applied?, found))
+            Ok((database, applied, found))
         };
         match tokio::time::timeout(remaining, connect).await {
             Ok(Ok((_, _, found))) if !found.is_empty() => Err(AttemptError::Cause(Cause::Layout(found))),
@@ -193,6 +223,7 @@ impl WaitState {
         let remaining = self.policy.total.checked_sub(self.start.elapsed()).filter(|remaining| !remaining.is_zero())?;
         let delay = match retry_decision(fault.kind) {
             RetryDecision::Stop => return None,
+            RetryDecision::Soon if self.start.elapsed() < EAGER => self.eager_backoff.next_backoff(),
             RetryDecision::Soon => self.soon_backoff.next_backoff(),
             RetryDecision::Later => self.later_backoff.next_backoff(),
             RetryDecision::Grace => {
@@ -276,17 +307,6 @@ fn full_jitter(first: Duration, cap: Duration) -> ExponentialBackoff {
         max_interval: cap / 2,
         max_elapsed_time: None,
         ..ExponentialBackoff::default()
-    }
-}
-
-/// Returns the name of a target for the log.
-fn describe_target(target: &DatabaseTarget) -> String {
-    match target {
-        DatabaseTarget::Postgres(target) => target.display(),
-        DatabaseTarget::Sqlite(target) => match &target.location {
-            database::url::SqliteLocation::File(path) => path.display().to_string(),
-            database::url::SqliteLocation::Memory => ":memory:".into(),
-        },
     }
 }
 

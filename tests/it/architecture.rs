@@ -351,9 +351,10 @@ fn statements_are_classified_where_they_are_found() {
 /// What is done with a session borrows it, so that a reader sees what each part needs.
 #[test]
 fn the_session_of_postgres_has_no_methods_of_its_parts() {
-    const SESSION: [&str; 15] = [
+    const SESSION: [&str; 16] = [
         "connect",
         "facts",
+        "first_read",
         "history",
         "identity",
         "index_state",

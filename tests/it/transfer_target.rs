@@ -177,7 +177,7 @@ async fn locked(url: &str) -> Locked {
         format: NATIVE.history(),
         other_tools: Vec::new(),
     };
-    let database = database::open(&target, &history, DEFAULT_TIMEOUT).await.expect("a session");
+    let database = database::connect(&target, &history, DEFAULT_TIMEOUT).await.expect("a session");
     let limits = SessionLimits { lock: Duration::from_millis(300), statement: Duration::ZERO, busy: Duration::ZERO };
     let Ok(LockAttempt::Taken(mut locked)) = database.try_lock("test", limits).await else {
         panic!("the lock is taken");

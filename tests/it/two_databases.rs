@@ -154,8 +154,8 @@ fn target(url: &str, directory: &str, name: &str) -> (Cli, DatabaseConfig) {
 async fn first_revision(config: &DatabaseConfig) {
     let target = config.database.resolve().expect("a URL");
     loop {
-        let mut database = database::open(&target, &config.history, DEFAULT_TIMEOUT).await.expect("a database");
-        if !database.history().await.expect("a history").is_empty() {
+        let opened = database::open(&target, &config.history, DEFAULT_TIMEOUT).await;
+        if !opened.expect("a database").1.is_empty() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

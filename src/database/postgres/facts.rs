@@ -1,5 +1,7 @@
 //! Properties of the server, the session and the history table, which one message reads after the login.
 
+use sqlx::postgres::PgRow;
+
 use super::readiness::ServerReadiness;
 use super::stall::STARTED;
 use super::{Postgres, column};
@@ -12,6 +14,12 @@ use crate::revision::journal;
 use crate::revision::render::OWN_PATH;
 use crate::revision::render::trust::trusted_roles;
 use crate::sql::literal;
+
+/// The expression for the OID of the history in a message that begins with [`question`]; 0 if there is none.
+pub(super) const HISTORY_OID: &str = "pg_catalog.current_setting('lockkeeper.history')::pg_catalog.oid";
+
+/// The setting with the OIDs of the trusted roles in such a message.
+pub(super) const TRUSTED_ROLES: &str = "lockkeeper.trusted_roles";
 
 /// The properties of the server, the session and the history table.
 #[derive(Clone)]
@@ -78,8 +86,17 @@ impl Postgres {
     /// # Errors
     /// Fails when the session is lost, or when the server is not usable.
     pub(super) async fn facts(&mut self, name: &HistoryName) -> Result<SessionFacts, DatabaseError> {
-        let rows = self.message(question(name)).await?;
-        let [found, row] = rows.as_slice() else {
+        SessionFacts::from_answers(name, &self.message(question(name)).await?)
+    }
+}
+
+impl SessionFacts {
+    /// Reads the answers to [`question`].
+    ///
+    /// # Errors
+    /// Fails when the server is not usable.
+    pub(super) fn from_answers(name: &HistoryName, rows: &[PgRow]) -> Result<SessionFacts, DatabaseError> {
+        let [found, row] = rows else {
             return Err(DatabaseError::new(DatabaseErrorKind::Protocol, "the server's first answers cannot be read"));
         };
         let existing: Option<String> = column(row, 6)?;
@@ -116,23 +133,23 @@ impl Postgres {
     }
 }
 
-/// Returns the two queries that [`Postgres::facts`] sends in one message.
-fn question(name: &HistoryName) -> String {
-    const OID: &str = "pg_catalog.current_setting('lockkeeper.history')::oid";
+/// Returns the two queries whose answers are the properties. They leave the OID of the history and the OIDs of the
+/// trusted roles in two settings of the transaction, for what follows in the same message.
+pub(super) fn question(name: &HistoryName) -> String {
     format!(
         "SELECT pg_catalog.current_schema()::pg_catalog.text, pg_catalog.set_config('lockkeeper.history', \
          coalesce(pg_catalog.to_regclass({})::pg_catalog.oid::pg_catalog.text, '0'), true);\n{OWN_PATH}\
          SELECT pg_backend_pid(), pg_is_in_recovery(), current_setting('transaction_read_only'), \
          current_setting('server_version_num')::int, current_setting('server_version'), current_database()::text, \
-         (SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = {OID}), \
+         (SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = {HISTORY_OID}), \
          current_setting('listen_addresses') = '' AND clock_timestamp() - pg_postmaster_start_time() < interval '5 s', \
          current_user::text, \
-         {}, ({})::text, \
+         {}, set_config('{TRUSTED_ROLES}', ({})::text, true), \
          current_setting('standard_conforming_strings')::boolean, {STARTED}, current_setting('synchronous_commit') = 'remote_apply', {}",
         literal(&name.quoted()),
-        later_columns(name.format, OID),
+        later_columns(name.format, HISTORY_OID),
         trusted_roles(),
-        has_journal(name, OID)
+        has_journal(name, HISTORY_OID)
     )
 }
 

@@ -7,7 +7,7 @@ use super::grant::advised;
 use super::message::{Label, Message, MessagePart};
 use super::trust::before_reading;
 use super::{Postgres, column, no_answer_error, texts};
-use crate::database::{DatabaseError, DatabaseErrorKind};
+use crate::database::{DatabaseError, DatabaseErrorKind, HistoryMark};
 use crate::dialect::Dialect;
 use crate::revision::Applied;
 use crate::revision::history::{ExistingHistory, HistoryFormat, HistoryRecord, HistoryRowError};
@@ -38,6 +38,28 @@ impl Postgres {
         }
         let format = self.facts.format;
         self.read(|table| format.select(table), |row| format.decode(row)).await
+    }
+
+    /// Returns the mark of the history, and of the journal if both are read. Each change of a row gives it another `xmin`,
+    /// which are added up: rows that were removed, added, replaced or changed in their place make another mark. Returns
+    /// `None` if there is no history or it cannot be read: a read of the rows says why.
+    pub(crate) async fn mark(&mut self) -> Option<HistoryMark> {
+        if !self.facts.history_exists {
+            return None;
+        }
+        let mut mark = String::new();
+        for relation in
+            [Some(self.table()), self.facts.reads_journal.then(|| self.journal_table())].into_iter().flatten()
+        {
+            let sql = format!(
+                "SELECT count(*)::text || ' ' || coalesce(sum(xmin::text::bigint), 0)::text || ' ' || coalesce(max(xmin::text::bigint), 0)::text FROM {relation}"
+            );
+            let checked = before_reading(&relation, &self.facts.trusted_roles);
+            let message = Message::new([checked, MessagePart::new(Label::Question, sql)]);
+            let read = |row: &PgRow| column::<&str>(row, 0).map(|found| mark = format!("{mark}{relation} {found};"));
+            self.ask(&message, read).await.ok()?;
+        }
+        Some(HistoryMark(mark))
     }
 
     /// Returns the format of the history table.

@@ -44,6 +44,10 @@ pub(super) enum Label {
     Commit,
     /// Resets the session for the next script.
     ResetSession,
+    /// Asks for the properties of the server and the session.
+    Facts,
+    /// Opens the cursor with the rows of the history.
+    OpenHistory,
     /// Asks for the rows that the message is sent for.
     Question,
     /// The ROLLBACK between two attempts at a message. It is no part of the message.
@@ -188,9 +192,9 @@ impl<'m> Message<'m> {
         self.parts.iter().any(|part| part.label == label)
     }
 
-    /// Returns the label of the statement that the server runs after this number of answers; `None` after the last one.
-    pub(crate) fn label_after(&self, answers: usize) -> Option<Label> {
-        self.part_after(answers).map(|(part, _)| self.parts[part].label)
+    /// Returns the label of each statement, in their order.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = Label> {
+        self.parts.iter().flat_map(|part| std::iter::repeat_n(part.label, part.answers()))
     }
 
     /// Returns the position among the parts of the part whose statement the server runs after this number of answers,

@@ -13,6 +13,7 @@ mod definition;
 pub(crate) mod dump;
 pub(crate) mod error;
 mod facts;
+mod first_read;
 mod grant;
 mod history;
 mod identity;
@@ -57,6 +58,7 @@ use crate::sql::{identifier, literal};
 
 pub(crate) use connect::create;
 use facts::SessionFacts;
+use first_read::FirstQuestion;
 pub(crate) use monitor::MonitorSession;
 pub(crate) use probe::LoginProbe;
 use scratch_database::ScratchDatabase;
@@ -67,6 +69,7 @@ use super::{
     DatabaseError, DatabaseErrorKind, DatabaseIdentity, HistoryName, SchemaDefects, ServerInfo, SessionLimits,
     TableNames,
 };
+use crate::revision::Applied;
 use crate::revision::journal::quoted_name;
 use crate::revision::render::OWN_PATH;
 
@@ -101,6 +104,28 @@ impl Postgres {
         name: &HistoryName,
         attempt: Duration,
     ) -> Result<Postgres, DatabaseError> {
+        Postgres::connect_with(target, name, attempt, FirstQuestion::Facts).await.map(|(database, _)| database)
+    }
+
+    /// Does the same as [`Postgres::connect`] and reads the history with the first message. The rows are `None` if they
+    /// have to be read with another one.
+    ///
+    /// # Errors
+    /// Fails as [`Postgres::connect`] does.
+    pub(crate) async fn connect_and_read(
+        target: &url::PostgresTarget,
+        name: &HistoryName,
+        attempt: Duration,
+    ) -> Result<(Postgres, Option<Vec<Applied>>), DatabaseError> {
+        Postgres::connect_with(target, name, attempt, FirstQuestion::FactsAndHistory).await
+    }
+
+    async fn connect_with(
+        target: &url::PostgresTarget,
+        name: &HistoryName,
+        attempt: Duration,
+        asked: FirstQuestion,
+    ) -> Result<(Postgres, Option<Vec<Applied>>), DatabaseError> {
         connect::first_usable_host(target, attempt, async |OpenedSession { connection, options, host }| {
             let mut database = Postgres {
                 connection,
@@ -120,9 +145,10 @@ impl Postgres {
                     format!("no answer within {attempt:?} after the login"),
                 )
             };
-            let facts = tokio::time::timeout(attempt, database.facts(name)).await.map_err(silent)?;
-            database.facts = facts?;
-            Ok(database)
+            let answers = tokio::time::timeout(attempt, database.first_answers(name, asked)).await.map_err(silent)?;
+            let (facts, applied) = answers?;
+            database.facts = facts;
+            Ok((database, applied))
         })
         .await
     }

@@ -61,20 +61,29 @@ impl Postgres {
         message: &Message<'_>,
         mut each: impl FnMut(&PgRow) -> Result<(), DatabaseError>,
     ) -> Result<(), DatabaseError> {
+        let each = |label, row| if label == Label::Question { each(&row) } else { Ok(()) };
+        self.ask_all(message, each).await
+    }
+
+    /// Sends a message and passes each of its rows to `each`, with the label of its part.
+    ///
+    /// # Errors
+    /// Fails as [`Postgres::ask`] does.
+    pub(super) async fn ask_all(
+        &mut self,
+        message: &Message<'_>,
+        mut each: impl FnMut(Label, PgRow) -> Result<(), DatabaseError>,
+    ) -> Result<(), DatabaseError> {
         let limit = self.response_timeout();
-        let is_asked = |answers| message.label_after(answers) == Some(Label::Question);
-        let (mut answers, mut is_wanted) = (0, is_asked(0));
+        let mut labels = message.labels();
+        let mut label = labels.next();
         let _waiting = self.exchange.begin();
         let mut results = sqlx::raw_sql(AssertSqlSafe(message.text())).fetch_many(&mut self.connection);
         let reading = async {
             while let Some(result) = results.try_next().await.map_err(error::working)? {
                 match result {
-                    Either::Left(_) => {
-                        answers += 1;
-                        is_wanted = is_asked(answers);
-                    }
-                    Either::Right(row) if is_wanted => each(&row)?,
-                    Either::Right(_) => {}
+                    Either::Left(_) => label = labels.next(),
+                    Either::Right(row) => label.map_or(Ok(()), |label| each(label, row))?,
                 }
             }
             Ok(())

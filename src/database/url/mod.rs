@@ -66,6 +66,17 @@ impl DatabaseTarget {
         }
     }
 
+    /// Returns the name of the target for the log.
+    pub(crate) fn display(&self) -> String {
+        match self {
+            DatabaseTarget::Postgres(target) => target.display(),
+            DatabaseTarget::Sqlite(target) => match &target.location {
+                SqliteLocation::File(path) => path.display().to_string(),
+                SqliteLocation::Memory => ":memory:".into(),
+            },
+        }
+    }
+
     /// Returns the servers and the database, or the path of the file, without user and secrets.
     pub(crate) fn place(&self) -> String {
         match self {

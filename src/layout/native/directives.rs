@@ -97,13 +97,14 @@ fn variables(names: &str) -> Result<Vec<Variable>, String> {
 /// Fails if a word is nearly a directive: as a comment it would be ignored, and the script would run in another way
 /// than its author intended.
 fn misspelt(word: &str, known: &[&str]) -> Result<(), String> {
-    // A word whose length differs by more than one letter is not near. Nearly every comment is such a text.
-    let letters = word.chars().count();
-    if letters > 4 && !known.iter().any(|name| letters.abs_diff(name.len()) <= 1) {
-        return Ok(());
-    }
     let plain = word.to_lowercase().replace(['_', ' '], "-");
-    let near = known.iter().find(|name| strsim::levenshtein(&plain, name) <= 1);
+    let letters = plain.chars().count();
+    // One letter more, less or other leaves the first letter or the last one. Most comments end here.
+    let may_be_near = |name: &&&str| {
+        let is_alike = plain.chars().next() == name.chars().next() || plain.chars().last() == name.chars().last();
+        letters.abs_diff(name.len()) <= 1 && is_alike
+    };
+    let near = known.iter().filter(may_be_near).find(|name| strsim::levenshtein(&plain, name) <= 1);
     // Other words of four letters are too near to this one.
     let near = near.or(["var", "vars"].contains(&&*plain).then_some(&"vars"));
     match near {

@@ -25,7 +25,7 @@ pub(crate) fn trusted_roles() -> String {
 }
 
 /// Returns a query for the untrusted parts of a relation, its partitions and the tables that inherit from it. The name
-/// of the relation is quoted and, unless the search path finds it, qualified. The columns are the OID, the kind
+/// of the relation, given by an expression for a text, is quoted and, unless the search path finds it, qualified. The columns are the OID, the kind
 /// (`relkind`), the owner and the trigger; for a trigger, the owner is that of its function.
 fn untrusted(relation: &str, trusted_roles: &str) -> String {
     format!(
@@ -40,13 +40,17 @@ fn untrusted(relation: &str, trusted_roles: &str) -> String {
     FROM relation JOIN pg_catalog.pg_trigger t ON t.tgrelid {EQUALS} relation.id
     JOIN pg_catalog.pg_proc p ON p.oid {EQUALS} t.tgfoid CROSS JOIN trusted
     WHERE NOT t.tgisinternal AND NOT p.proowner {EQUALS} ANY (roles)",
-        relation = literal(relation),
     )
 }
 
 /// Returns a condition that is true for a trusted relation. The result is valid as long as the relation is locked.
 pub(crate) fn is_trusted(relation: &str, trusted_roles: &str) -> String {
-    format!("NOT EXISTS (\n    {})", untrusted(relation, trusted_roles))
+    is_trusted_by_name(&literal(relation), trusted_roles)
+}
+
+/// Returns the condition of [`is_trusted`] for a relation whose name is the value of an expression.
+pub(crate) fn is_trusted_by_name(name: &str, trusted_roles: &str) -> String {
+    format!("NOT EXISTS (\n    {})", untrusted(name, trusted_roles))
 }
 
 /// A condition on a row `c` of `pg_class`: an ordinary table that has, and ever had, no triggers and no children.
@@ -71,6 +75,6 @@ pub(crate) fn why_untrusted(relation: &str, trusted_roles: &str) -> String {
         "SELECT CASE {kind} ELSE 'relation' END, \
          pg_catalog.format('%I.%I', n.nspname, c.relname), pg_catalog.pg_get_userbyid(u.owner)::pg_catalog.text, u.trigger::pg_catalog.text \
          FROM ({}) u JOIN pg_catalog.pg_class c ON c.oid {EQUALS} u.id JOIN pg_catalog.pg_namespace n ON n.oid {EQUALS} c.relnamespace LIMIT 1",
-        untrusted(relation, trusted_roles)
+        untrusted(&literal(relation), trusted_roles)
     )
 }
