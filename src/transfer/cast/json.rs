@@ -1,7 +1,7 @@
 //! json and jsonb: texts are checked here and sent unchanged, so that no number changes.
 
 use super::jsonb::{JsonbWriter, NumberStyle, unfit};
-use super::text::utf8;
+use super::text::{encoding, utf8};
 use super::{CastError, CastRule, CastTarget, WritableType};
 use crate::transfer::json::{JsonError, JsonScanner};
 
@@ -10,8 +10,8 @@ const VERSION: u8 = 1;
 
 /// Converts a JSON text for a column of json or jsonb.
 pub(super) fn json(ty: &WritableType, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), CastError> {
-    utf8(bytes)?;
-    check(ty, bytes).map_err(json_error)?;
+    encoding(bytes)?;
+    check(ty, bytes).map_err(|error| json_error(bytes, error))?;
     if matches!(ty, WritableType::Jsonb) {
         out.push(VERSION);
     }
@@ -27,16 +27,18 @@ pub(super) fn jsonb(
     writer: &mut JsonbWriter,
     canonical: &mut Vec<u8>,
 ) -> Result<(), CastError> {
-    utf8(bytes)?;
+    encoding(bytes)?;
     canonical.push(VERSION);
-    writer.append(bytes, NumberStyle::Written, canonical).map_err(json_error)?;
+    writer.append(bytes, NumberStyle::Written, canonical).map_err(|error| json_error(bytes, error))?;
     out.push(VERSION);
     out.extend_from_slice(bytes);
     Ok(())
 }
 
-fn json_error(JsonError { at, reason: what }: JsonError) -> CastError {
-    CastError::new(format!("is not JSON that PostgreSQL takes: {what}, at byte {at}"))
+/// Returns the error of a text that is no JSON. A NUL, which JSON has nowhere, is named as in other texts.
+fn json_error(bytes: &[u8], JsonError { at, reason: what }: JsonError) -> CastError {
+    let error = || CastError::new(format!("is not JSON that PostgreSQL takes: {what}, at byte {at}"));
+    utf8(bytes).err().unwrap_or_else(error)
 }
 
 /// Checks that PostgreSQL accepts a JSON text for this type.

@@ -57,7 +57,7 @@ impl JsonbWriter {
                 return Err(JsonError { at: scanner.at(), reason: what });
             }
             match token {
-                JsonToken::Key(raw) => self.key(raw, out),
+                JsonToken::Key(raw) => self.key(raw, scanner.has_escape(), out),
                 JsonToken::CloseObject => self.close_object(out),
                 JsonToken::CloseList => {
                     self.open.pop();
@@ -67,21 +67,21 @@ impl JsonbWriter {
                     if self.open.last() == Some(&LIST_MARKER) && out.last() != Some(&b'[') {
                         out.extend_from_slice(b", ");
                     }
-                    self.value(token, numbers, out);
+                    self.value(token, scanner.has_escape(), numbers, out);
                 }
             }
         }
         Ok(())
     }
 
-    fn value(&mut self, token: JsonToken<'_>, numbers: NumberStyle, out: &mut Vec<u8>) {
+    fn value(&mut self, token: JsonToken<'_>, has_escape: bool, numbers: NumberStyle, out: &mut Vec<u8>) {
         match token {
             JsonToken::Null => out.extend_from_slice(b"null"),
             JsonToken::True => out.extend_from_slice(b"true"),
             JsonToken::False => out.extend_from_slice(b"false"),
             JsonToken::Number(digits) => number(digits, numbers, out),
             JsonToken::Text(raw) => {
-                self.text(raw, out);
+                self.text(b"\"", raw, has_escape, b"\"", out);
             }
             JsonToken::OpenList => {
                 self.open.push(LIST_MARKER);
@@ -94,11 +94,12 @@ impl JsonbWriter {
         }
     }
 
-    /// Appends a string in quotes. Returns its length in bytes without quotes and escapes.
-    fn text(&mut self, raw: &[u8], out: &mut Vec<u8>) -> usize {
-        out.push(b'"');
+    /// Appends a string between `before` and `after`, which contain the quotes. Returns its length in bytes without
+    /// quotes and escapes.
+    fn text(&mut self, before: &[u8], raw: &[u8], has_escape: bool, after: &[u8], out: &mut Vec<u8>) -> usize {
+        out.extend_from_slice(before);
         let mut length = raw.len();
-        if raw.contains(&b'\\') {
+        if has_escape {
             self.scratch.clear();
             unescape(raw, &mut self.scratch);
             escape(&self.scratch, out);
@@ -106,19 +107,17 @@ impl JsonbWriter {
         } else {
             out.extend_from_slice(raw);
         }
-        out.push(b'"');
+        out.extend_from_slice(after);
         length
     }
 
-    fn key(&mut self, raw: &[u8], out: &mut Vec<u8>) {
+    fn key(&mut self, raw: &[u8], has_escape: bool, out: &mut Vec<u8>) {
+        const AFTER: &[u8] = b"\": ";
         self.end_member(out.len());
-        if out.last() != Some(&b'{') {
-            out.extend_from_slice(b", ");
-        }
-        let start = out.len();
-        let length = self.text(raw, out);
-        self.members.push(Member { start, key: out.len(), end: 0, length });
-        out.extend_from_slice(b": ");
+        let before: &[u8] = if out.last() == Some(&b'{') { b"\"" } else { b", \"" };
+        let start = out.len() + before.len() - 1;
+        let length = self.text(before, raw, has_escape, AFTER, out);
+        self.members.push(Member { start, key: out.len() - (AFTER.len() - 1), end: 0, length });
     }
 
     /// Sets the end of the last member of the innermost object, if it has a member.
@@ -238,6 +237,9 @@ fn number(text: &[u8], numbers: NumberStyle, out: &mut Vec<u8>) {
 }
 
 /// Returns the reason why jsonb does not accept a token, or `None` when jsonb accepts it.
+// Inlined, as is the next one: they are called for every token, and would be calls in a binary that is optimized for
+// size.
+#[inline(always)]
 pub(super) fn unfit(token: JsonToken<'_>) -> Option<&'static str> {
     match token {
         JsonToken::Number(number) if !is_numeric(number) => Some("a number has more digits than any numeric"),
@@ -249,6 +251,7 @@ pub(super) fn unfit(token: JsonToken<'_>) -> Option<&'static str> {
 }
 
 /// Reports whether a number fits into numeric, since jsonb stores numbers as numeric.
+#[inline(always)]
 fn is_numeric(number: &[u8]) -> bool {
     // A number with so few digits and without an exponent always fits.
     if number.len() < 1000 && !number.iter().any(|byte| matches!(byte, b'e' | b'E')) {

@@ -9,12 +9,17 @@ use super::{CastError, CastRule, CastTarget, WritableType};
 /// The maximum length of a name in bytes: NAMEDATALEN less the byte that ends the name.
 const MAX_NAME_BYTES: usize = 63;
 
-/// Checks a text as PostgreSQL does. The error names the byte offset.
-pub(super) fn utf8(bytes: &[u8]) -> Result<&str, CastError> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
+/// Checks the encoding of a text. The error names the byte offset.
+pub(super) fn encoding(bytes: &[u8]) -> Result<&str, CastError> {
+    std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
         CastError::new(format!("is not UTF-8: byte {at} is 0x{:02x}", bytes[at]))
-    })?;
+    })
+}
+
+/// Checks a text as PostgreSQL does. The error names the byte offset.
+pub(super) fn utf8(bytes: &[u8]) -> Result<&str, CastError> {
+    let text = encoding(bytes)?;
     match bytes.contains(&0) {
         true => {
             let at = bytes.iter().take_while(|byte| **byte != 0).count();

@@ -53,6 +53,8 @@ pub(crate) struct JsonScanner<'a> {
     at: usize,
     expected: ExpectedToken,
     depth: usize,
+    /// True if the last text or key has an escape.
+    has_escape: bool,
     /// One bit for each nesting level: 1 for an object, 0 for a list.
     objects: [u64; DEPTH.div_ceil(WORD_BITS)],
 }
@@ -60,7 +62,14 @@ pub(crate) struct JsonScanner<'a> {
 impl<'a> JsonScanner<'a> {
     /// Creates a scanner at the beginning of a text.
     pub(crate) fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0, expected: ExpectedToken::Value, depth: 0, objects: [0; DEPTH.div_ceil(WORD_BITS)] }
+        Self {
+            text,
+            at: 0,
+            expected: ExpectedToken::Value,
+            depth: 0,
+            has_escape: false,
+            objects: [0; DEPTH.div_ceil(WORD_BITS)],
+        }
     }
 
     /// Returns the next token, or `None` after the last one.
@@ -99,6 +108,11 @@ impl<'a> JsonScanner<'a> {
     /// Returns the byte offset up to which the text was read.
     pub(crate) fn at(&self) -> usize {
         self.at
+    }
+
+    /// Reports whether the last text or key has an escape.
+    pub(crate) fn has_escape(&self) -> bool {
+        self.has_escape
     }
 
     fn error(&self, what: &'static str) -> JsonError {
@@ -229,11 +243,15 @@ impl<'a> JsonScanner<'a> {
     fn text(&mut self) -> Result<&'a [u8], JsonError> {
         let start = self.at + 1;
         self.at = start;
+        self.has_escape = false;
         loop {
             self.at += plain(&self.text[self.at..]);
             match self.peek() {
                 Some(b'"') => break,
-                Some(b'\\') => self.escape()?,
+                Some(b'\\') => {
+                    self.has_escape = true;
+                    self.escape()?;
+                }
                 Some(_) => return Err(self.error("a control character in a text is not escaped")),
                 None => return Err(self.error("a text has no end")),
             }
