@@ -57,7 +57,7 @@ impl JsonbWriter {
                 return Err(JsonError { at: scanner.at(), reason: what });
             }
             match token {
-                JsonToken::Key(raw) => self.key(raw, scanner.has_escape(), out),
+                JsonToken::Key(raw) => self.key(raw, &scanner, out),
                 JsonToken::CloseObject => self.close_object(out),
                 JsonToken::CloseList => {
                     self.open.pop();
@@ -67,21 +67,21 @@ impl JsonbWriter {
                     if self.open.last() == Some(&LIST_MARKER) && out.last() != Some(&b'[') {
                         out.extend_from_slice(b", ");
                     }
-                    self.value(token, scanner.has_escape(), numbers, out);
+                    self.value(token, &scanner, numbers, out);
                 }
             }
         }
         Ok(())
     }
 
-    fn value(&mut self, token: JsonToken<'_>, has_escape: bool, numbers: NumberStyle, out: &mut Vec<u8>) {
+    fn value(&mut self, token: JsonToken<'_>, scanner: &JsonScanner<'_>, numbers: NumberStyle, out: &mut Vec<u8>) {
         match token {
             JsonToken::Null => out.extend_from_slice(b"null"),
             JsonToken::True => out.extend_from_slice(b"true"),
             JsonToken::False => out.extend_from_slice(b"false"),
             JsonToken::Number(digits) => number(digits, numbers, out),
             JsonToken::Text(raw) => {
-                self.text(b"\"", raw, has_escape, b"\"", out);
+                self.text(b"\"", raw, scanner, b"\"", out);
             }
             JsonToken::OpenList => {
                 self.open.push(LIST_MARKER);
@@ -94,12 +94,12 @@ impl JsonbWriter {
         }
     }
 
-    /// Appends a string between `before` and `after`, which contain the quotes. Returns its length in bytes without
-    /// quotes and escapes.
-    fn text(&mut self, before: &[u8], raw: &[u8], has_escape: bool, after: &[u8], out: &mut Vec<u8>) -> usize {
+    /// Appends the string that the scanner has read last, between `before` and `after`, which contain the quotes. Returns
+    /// its length in bytes without quotes and escapes.
+    fn text(&mut self, before: &[u8], raw: &[u8], scanner: &JsonScanner<'_>, after: &[u8], out: &mut Vec<u8>) -> usize {
         out.extend_from_slice(before);
         let mut length = raw.len();
-        if has_escape {
+        if scanner.has_escape() {
             self.scratch.clear();
             unescape(raw, &mut self.scratch);
             escape(&self.scratch, out);
@@ -111,12 +111,12 @@ impl JsonbWriter {
         length
     }
 
-    fn key(&mut self, raw: &[u8], has_escape: bool, out: &mut Vec<u8>) {
+    fn key(&mut self, raw: &[u8], scanner: &JsonScanner<'_>, out: &mut Vec<u8>) {
         const AFTER: &[u8] = b"\": ";
         self.end_member(out.len());
         let before: &[u8] = if out.last() == Some(&b'{') { b"\"" } else { b", \"" };
         let start = out.len() + before.len() - 1;
-        let length = self.text(before, raw, has_escape, AFTER, out);
+        let length = self.text(before, raw, scanner, AFTER, out);
         self.members.push(Member { start, key: out.len() - (AFTER.len() - 1), end: 0, length });
     }
 
