@@ -201,6 +201,8 @@ mod secret_literals;
 mod secrets;
 #[path = "it/server_full.rs"]
 mod server_full;
+#[path = "it/shared_commits.rs"]
+mod shared_commits;
 #[path = "it/shell.rs"]
 mod shell;
 #[path = "it/signals.rs"]

@@ -109,7 +109,7 @@ impl GuardWork<'_> {
     async fn decide(&self, mut database: Database) -> Result<LockDecision<ToolHistories, LockedResult>, Failure> {
         let before =
             histories(&mut database).await.map_err(|fault| Failure::new(Stage::Plan, Cause::Database(fault)))?;
-        database.close_file().await;
+        database.close_file();
         match self.ask(None).await? {
             Some(PendingAnswer::Nothing) => Ok(LockDecision::Answer(nothing_pending(&before))),
             Some(PendingAnswer::Something) | None => Ok(LockDecision::Lock(database, before)),

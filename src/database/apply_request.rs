@@ -1,5 +1,6 @@
 //! The script that is about to run: what both databases need to know of it, and how far it has come.
 
+use super::durability::CommitMode;
 use super::{ApplyError, DatabaseError, DatabaseErrorKind};
 use crate::revision::history::{Elapsed, HistoryRow};
 use crate::revision::journal::RecordedProgress;
@@ -26,6 +27,8 @@ pub struct ApplyRequest<'a> {
     pub(crate) backup: Option<&'a str>,
     /// Rules of the layout.
     pub(crate) policy: &'a Policy,
+    /// Commit that the script needs.
+    pub(crate) commit: CommitMode,
     /// Request to end the run.
     pub(crate) cancel: &'a Cancel,
 }

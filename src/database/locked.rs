@@ -1,5 +1,8 @@
 //! The operations of a database whose lock this run holds: everything that writes.
 
+use super::durability::{ApplyOutcome, SettleError};
+use std::time::Duration;
+
 use super::postgres;
 use super::postgres::migrator::Migrator;
 use super::sqlite;
@@ -16,8 +19,8 @@ pub struct Locked {
 pub enum Canceller {
     /// The monitor session, which cancels on the server.
     Postgres(Box<postgres::MonitorSession>),
-    /// The flag that SQLite's progress handler reads.
-    Sqlite(sqlite::Interrupt),
+    /// The monitor of SQLite's statements, which ends the one that runs.
+    Sqlite(sqlite::StatementMonitor),
 }
 
 impl Locked {
@@ -38,7 +41,7 @@ impl Locked {
     pub(crate) async fn canceller(&mut self) -> Result<Canceller, DatabaseError> {
         match &mut self.database {
             Database::Postgres(database) => Ok(Canceller::Postgres(Box::new(database.open_monitor().await?))),
-            Database::Sqlite(database) => Ok(Canceller::Sqlite(database.interrupt())),
+            Database::Sqlite(database) => Ok(Canceller::Sqlite(database.monitor())),
         }
     }
 
@@ -91,10 +94,30 @@ impl Locked {
     ///
     /// # Errors
     /// A statement failed; the error names it and its position. A transaction is rolled back.
-    pub(crate) async fn apply(&mut self, request: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
+    pub(crate) async fn apply(&mut self, request: &mut ApplyRequest<'_>) -> Result<ApplyOutcome, ApplyError> {
         match &mut self.database {
             Database::Postgres(database) => Migrator::new(database, &self.history).apply(request).await,
             Database::Sqlite(database) => database.apply(&self.history, request).await,
+        }
+    }
+
+    /// Returns the time after which scripts that share a commit should be made durable: a wait for the disk, and for the
+    /// standbys of a server, takes a small part of it. Other connections to a SQLite file wait that long for their turn.
+    pub(crate) fn longest_pending(&self) -> Duration {
+        match &self.database {
+            Database::Postgres(_) => Duration::from_millis(500),
+            Database::Sqlite(_) => Duration::from_millis(100),
+        }
+    }
+
+    /// Makes everything durable that the scripts so far have written.
+    ///
+    /// # Errors
+    /// The scripts that were pending are rolled back, or it is not known whether they survive a crash.
+    pub(crate) async fn settle(&mut self) -> Result<(), SettleError> {
+        match &mut self.database {
+            Database::Postgres(database) => Migrator::new(database, &self.history).settle().await,
+            Database::Sqlite(database) => database.settle().await,
         }
     }
 
@@ -177,7 +200,7 @@ impl Canceller {
     pub(crate) async fn cancel(&mut self) {
         match self {
             Canceller::Postgres(monitor) => monitor.cancel().await,
-            Canceller::Sqlite(interrupt) => interrupt.cancel(),
+            Canceller::Sqlite(monitor) => monitor.cancel(),
         }
     }
 

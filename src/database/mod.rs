@@ -3,6 +3,7 @@
 mod apply_error;
 pub(crate) mod apply_request;
 pub(crate) mod command_sessions;
+pub(crate) mod durability;
 pub(crate) mod error;
 mod history_mark;
 mod history_name;
@@ -265,9 +266,9 @@ impl Database {
     }
 
     /// Closes an SQLite file until the next query: the lock's holder may need it alone to change the journal mode.
-    pub(crate) async fn close_file(&mut self) {
+    pub(crate) fn close_file(&mut self) {
         if let Database::Sqlite(database) = self {
-            database.close().await;
+            database.close();
         }
     }
 

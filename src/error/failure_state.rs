@@ -61,6 +61,7 @@ impl Failure {
         };
         let done = self.done.direction.done();
         let revision_state = match (revisions, self.done.direction) {
+            ([], _) if self.done.unproven > 0 => format!("no revision is known to be {done}"),
             ([], _) if step_state.is_empty() => "nothing was changed".into(),
             ([], _) => format!("no revision was {done} before it"),
             ([revision], Direction::Up) if self.done.repeatables > 0 => format!("{revision} was applied and kept"),
@@ -73,7 +74,15 @@ impl Failure {
                 format!("{} revisions were undone before, the last is {last}", self.done.revisions.len())
             }
         };
-        if step_state.is_empty() { revision_state } else { format!("{step_state}; {revision_state}") }
+        let unproven_state = match (self.done.unproven, revisions) {
+            (0, _) => String::new(),
+            (1, []) => "; one was committed, and may be lost if the server has crashed".into(),
+            (1, _) => "; one more was committed, and may be lost if the server has crashed".into(),
+            (count, []) => format!("; {count} were committed, and may be lost if the server has crashed"),
+            (count, _) => format!("; {count} more were committed, and may be lost if the server has crashed"),
+        };
+        let separator = if step_state.is_empty() { "" } else { "; " };
+        format!("{step_state}{separator}{revision_state}{unproven_state}")
     }
 
     /// Returns the state if it does not depend on the revisions that were done before; `None` otherwise.
@@ -115,8 +124,9 @@ impl Failure {
 
     /// Returns the advice for the failure: one thing to try, and the command that restores the backup if there is one.
     pub(crate) fn advice(&self) -> String {
-        let may_have_done =
-            !self.done.revisions.is_empty() || matches!(self.cause, Cause::Step { error: ApplyError::Unknown(_), .. });
+        let may_have_done = !self.done.revisions.is_empty()
+            || self.done.unproven > 0
+            || matches!(self.cause, Cause::Step { error: ApplyError::Unknown(_), .. });
         let advice = match &self.cause {
             _ if self.baseline.is_some() => self.baseline.clone().unwrap_or_default(),
             _ if self.is_fixable_down_script() => {
@@ -182,7 +192,7 @@ impl Failure {
                     | Text(_),
                 ..
             } => true,
-            _ => !self.done.revisions.is_empty(),
+            _ => !self.done.revisions.is_empty() || self.done.unproven > 0,
         }
     }
 }

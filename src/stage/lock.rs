@@ -140,7 +140,7 @@ impl LockWait {
             LockAttempt::Held(database) => database,
         };
         let applied = read_history(&mut database).await.map_err(failed)?;
-        database.close_file().await;
+        database.close_file();
         if let Some(answer) = applied.and_then(|applied| answer(&applied)) {
             return Ok(LockRound::Ended(LockOutcome::NotNeeded(answer)));
         }

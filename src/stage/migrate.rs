@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use tracing::Instrument;
 
 use super::backup::Safety;
+use super::pending_steps::PendingSteps;
+use crate::database::durability::{ApplyOutcome, CommitMode, SettleError};
 use crate::database::{ApplyError, ApplyRequest, Canceller, DatabaseError, DatabaseErrorKind, Locked, SchemaDefects};
 use crate::directory::MigrationDir;
 use crate::error::{Cause, Failure, Stage};
@@ -86,34 +88,69 @@ pub(crate) async fn migrate(
     cancel: &Cancel,
 ) -> Result<Migrated, Failure> {
     let failed = |fault| Failure::new(Stage::Migrate, Cause::Database(fault));
-    let direction = plan.direction;
     let defects = locked.defects().await.map_err(failed)?;
-    let mut migrated = Migrated { done: Completed { direction, ..Completed::default() }, defects };
     locked.create_history().await.map_err(failed)?;
-    for step in &plan.steps {
-        let (migration, script) = (inspected.directory.migration(step.migration), inspected.script(step, direction));
-        let span = tracing::info_span!("step", file = &*script.section.file);
-        let run = StepRun { inspected, step, migration, script, safety, retries, cancel };
-        match run.with_retries(locked, canceller).instrument(span).await {
-            Ok(elapsed) => {
-                tracing::info!(
-                    duration_ms = elapsed.as_millis() as u64,
-                    "{} {}",
-                    direction.done(),
-                    script.section.file
-                );
-                // A revision that joins several branches has no statements on purpose.
-                let joins = migration.parents.as_ref().is_some_and(|parents| parents.len() > 1);
-                if script.statements == 0 && !joins {
-                    tracing::warn!("{} holds no statement: only the history has changed", script.section.file);
+    let run = PlanRun { inspected, plan, safety, retries, cancel };
+    let done = run.all_steps(locked, canceller).await?;
+    Ok(Migrated { done, defects })
+}
+
+/// A plan, with everything that is needed to run it.
+struct PlanRun<'a> {
+    inspected: &'a InspectedDir<'a>,
+    plan: &'a Plan,
+    safety: &'a Safety,
+    retries: u32,
+    cancel: &'a Cancel,
+}
+
+impl<'a> PlanRun<'a> {
+    /// Runs the steps in their order. Those that share a commit run again, each with its own, when the database has
+    /// rolled all of them back for one: the outcome is that of single commits.
+    async fn all_steps(&self, locked: &mut Locked, canceller: &mut Canceller) -> Result<Completed, Failure> {
+        let mut pending = PendingSteps::new(self.inspected, self.plan);
+        while let Some(step) = pending.next() {
+            let run = self.step(step, pending.commit());
+            let span = tracing::info_span!("step", file = &*run.script.section.file);
+            let result = run.with_retries(locked, canceller).instrument(span).await;
+            let settled = match &result {
+                Ok((ApplyOutcome::SettleFirst, _)) => pending.settle(locked).await,
+                Ok((outcome, elapsed)) => pending.add(locked, *outcome, *elapsed).await,
+                Err(_) => pending.settle(locked).await,
+            };
+            match (settled, result) {
+                (Ok(()), Ok(_)) => {}
+                (Err(error), _) if self.cancel.reason().is_none() && pending.runs_again(&error) => {
+                    tracing::warn!(
+                        "SQLite has rolled back the revisions that shared a transaction: they run again one by one"
+                    );
                 }
+                (settled, Err(cause)) => {
+                    if let Err(SettleError::RolledBack(_)) = settled {
+                        tracing::warn!("the revisions before it in the same transaction were rolled back, too");
+                    }
+                    return Err(Failure { done: pending.completed(), ..Failure::new(Stage::Migrate, cause) });
+                }
+                (Err(error), Ok(_)) => return Err(pending.failure(error)),
             }
-            Err(cause) => return Err(Failure { done: migrated.done, ..Failure::new(Stage::Migrate, cause) }),
         }
-        migrated.done.revisions.push(migration.version.to_string());
-        migrated.done.repeatables += usize::from(migration.version.is_repeatable());
+        Ok(pending.completed())
     }
-    Ok(migrated)
+
+    fn step(&self, step: &'a Step, commit: CommitMode) -> StepRun<'a> {
+        let PlanRun { inspected, plan, safety, retries, cancel } = *self;
+        let migration = inspected.directory.migration(step.migration);
+        StepRun {
+            inspected,
+            step,
+            migration,
+            script: inspected.script(step, plan.direction),
+            safety,
+            retries,
+            commit,
+            cancel,
+        }
+    }
 }
 
 /// One step, with everything that is needed to run it.
@@ -124,13 +161,18 @@ struct StepRun<'a> {
     script: DirectedScript<'a>,
     safety: &'a Safety,
     retries: u32,
+    commit: CommitMode,
     cancel: &'a Cancel,
 }
 
 impl StepRun<'_> {
     /// Runs the step, and tries again after growing pauses when it could not get its locks: the whole transaction each
     /// time, or the one statement of a script without a transaction. Returns the duration of the last attempt.
-    async fn with_retries(&self, locked: &mut Locked, canceller: &mut Canceller) -> Result<Duration, Cause> {
+    async fn with_retries(
+        &self,
+        locked: &mut Locked,
+        canceller: &mut Canceller,
+    ) -> Result<(ApplyOutcome, Duration), Cause> {
         let mut pause = FIRST_PAUSE;
         let mut resume = self.step.resume.as_deref().copied();
         if let Some(Resume { done: done @ 1.., .. }) = resume {
@@ -146,7 +188,7 @@ impl StepRun<'_> {
             let start = Instant::now();
             let mut blocker = None;
             let mut error = match self.apply_once(locked, canceller, &mut resume, &mut blocker).await {
-                Ok(()) => return Ok(start.elapsed()),
+                Ok(outcome) => return Ok((outcome, start.elapsed())),
                 Err(error) => error,
             };
             let contention = error.contended();
@@ -177,7 +219,7 @@ impl StepRun<'_> {
         canceller: &mut Canceller,
         resume: &mut Option<Resume>,
         blocker: &mut Option<String>,
-    ) -> Result<(), ApplyError> {
+    ) -> Result<ApplyOutcome, ApplyError> {
         let mut request = ApplyRequest {
             migration: self.migration,
             previous: self.inspected.directory.previous(&self.migration.version),
@@ -187,6 +229,7 @@ impl StepRun<'_> {
             resume: *resume,
             backup: self.safety.name(),
             policy: self.inspected.directory.layout.policy(),
+            commit: self.commit,
             cancel: self.cancel,
         };
         let result = run_cancellable(locked.apply(&mut request), canceller, blocker, self.cancel).await;
@@ -236,12 +279,12 @@ impl StepRun<'_> {
 /// Waits for work on the database. A signal cancels the statement on the server and waits for the answer: the work is
 /// then known to be rolled back, or to be done after all. Writes to `blocker` who blocks the work, because nobody can
 /// find that out after the lock timeout has ended the statement.
-pub(super) async fn run_cancellable(
-    work: impl Future<Output = Result<(), ApplyError>>,
+pub(super) async fn run_cancellable<T>(
+    work: impl Future<Output = Result<T, ApplyError>>,
     canceller: &mut Canceller,
     blocker: &mut Option<String>,
     cancel: &Cancel,
-) -> Result<(), ApplyError> {
+) -> Result<T, ApplyError> {
     let mut work = std::pin::pin!(work);
     let mut poll_intervals = FIRST_POLL_INTERVALS.into_iter().chain(std::iter::repeat(POLL_INTERVAL));
     let mut intervals = progress::intervals();
@@ -268,10 +311,10 @@ pub(super) async fn run_cancellable(
 
 /// Cancels the work and waits for its end. A cancel request that arrives between two statements has no effect, so it is
 /// sent again.
-async fn stop(
-    mut work: Pin<&mut impl Future<Output = Result<(), ApplyError>>>,
+async fn stop<T>(
+    mut work: Pin<&mut impl Future<Output = Result<T, ApplyError>>>,
     canceller: &mut Canceller,
-) -> Result<(), ApplyError> {
+) -> Result<T, ApplyError> {
     loop {
         canceller.cancel().await;
         if let Ok(result) = tokio::time::timeout(CANCEL_INTERVAL, work.as_mut()).await {

@@ -11,6 +11,7 @@ pub(crate) mod import;
 pub(crate) mod layout_tables;
 pub(crate) mod lock;
 pub(crate) mod migrate;
+mod pending_steps;
 pub(crate) mod rehearse;
 pub(crate) mod restore;
 pub(crate) mod rewrite_history;

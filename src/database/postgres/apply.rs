@@ -5,6 +5,7 @@ use super::migrator::Migrator;
 use super::send::OnCancel;
 use super::trust::TrustCheck;
 use super::{column, no_answer_error};
+use crate::database::durability::{ApplyOutcome, CommitMode};
 use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
 use crate::dialect::Dialect;
 use crate::masking::excerpt;
@@ -92,9 +93,12 @@ impl Migrator<'_> {
     /// # Errors
     /// Fails when a statement or the bookkeeping fails. The error names the GRANT statement when a privilege is
     /// missing.
-    pub(crate) async fn apply(&mut self, request: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
-        let applied = self.attempt_to_apply(request).await;
-        applied.map_err(|broken| self.with_grant(broken))
+    pub(crate) async fn apply(&mut self, request: &mut ApplyRequest<'_>) -> Result<ApplyOutcome, ApplyError> {
+        let applied = self.attempt_to_apply(request).await.map_err(|broken| self.with_grant(broken));
+        applied.map(|()| match self.commit_mode(request) {
+            CommitMode::Own => ApplyOutcome::Durable,
+            CommitMode::Shared => ApplyOutcome::Pending,
+        })
     }
 
     async fn attempt_to_apply(&mut self, request: &mut ApplyRequest<'_>) -> Result<(), ApplyError> {
@@ -185,7 +189,7 @@ impl Migrator<'_> {
     ) -> Vec<MessagePart<'static>> {
         let progress = RecordedProgress::Whole { statements: request.script.statements };
         let row = self.history.record(&request.row(request.script.section.fingerprint, progress, Elapsed::SinceBegin));
-        let mut parts = self.before_bookkeeping(check);
+        let mut parts = self.before_bookkeeping(check, self.commit_mode(request));
         if self.history.writes_journal_alone(request.id) {
             parts.push(self.before_writing_journal());
         }

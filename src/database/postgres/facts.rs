@@ -49,6 +49,8 @@ pub(super) struct SessionFacts {
     pub(crate) reads_journal: bool,
     /// True if the history is a plain table: see `render/trust`.
     pub(crate) history_is_plain: bool,
+    /// True if the role can lock rows of the history, or will own it.
+    pub(crate) can_lock_rows: bool,
     /// True if `synchronous_commit` is `remote_apply` in a new session.
     pub(crate) has_remote_apply: bool,
     /// The meaning of backslashes in string literals in a new session.
@@ -74,6 +76,7 @@ impl SessionFacts {
             has_journal: false,
             reads_journal: false,
             history_is_plain: false,
+            can_lock_rows: false,
             has_remote_apply: false,
             backslash: Backslash::Ordinary,
         }
@@ -124,6 +127,7 @@ impl SessionFacts {
             has_journal: false,
             reads_journal: column(row, 14)?,
             history_is_plain: false,
+            can_lock_rows: false,
             has_remote_apply: column(row, 13)?,
             backslash: match column::<bool>(row, 11)? {
                 true => Backslash::Ordinary,

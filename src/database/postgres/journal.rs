@@ -8,6 +8,7 @@ use super::migrator::Migrator;
 use super::send::OnCancel;
 use super::trust::TrustCheck;
 use crate::database::apply_request::ResumePoint;
+use crate::database::durability::CommitMode;
 use crate::database::{ApplyError, ApplyRequest, DatabaseError};
 use crate::masking::excerpt;
 use crate::revision::catalog_effect::CatalogEffect;
@@ -144,7 +145,7 @@ impl Migrator<'_> {
     fn journal_of(&self, row: &HistoryRow<'_>, check: TrustCheck) -> Vec<MessagePart<'static>> {
         let writable = MessagePart::new(Label::Writable, "SET LOCAL transaction_read_only = off;\n");
         let record = MessagePart::new(Label::Record, self.history.record(row));
-        let checks = self.before_bookkeeping(check).into_iter().chain([self.before_writing_journal()]);
+        let checks = self.before_bookkeeping(check, CommitMode::Own).into_iter().chain([self.before_writing_journal()]);
         [writable].into_iter().chain(checks).chain([record]).collect()
     }
 

@@ -8,11 +8,12 @@ use super::error::is_division_by_zero;
 use super::facts::SessionFacts;
 use super::message::{Label, Message, MessagePart};
 use super::{MonitorSession, Postgres, column, no_answer_error};
+use crate::database::durability::CommitMode;
 use crate::database::{DatabaseError, DatabaseErrorKind, SessionLimits, UnlockResult};
 use crate::masking::mask_query;
 use crate::revision::SectionOptions;
 use crate::revision::history::JournalUse;
-use crate::revision::render::session::COMMIT_TO_DISK;
+use crate::revision::render::session::{COMMIT_TO_DISK, COMMIT_TO_MEMORY};
 use crate::revision::render::{COMMIT, SessionSettings};
 
 /// Returns the key of the lock: the first eight bytes of a SHA-256 over the names of the database and of the history
@@ -63,16 +64,18 @@ impl Postgres {
             return Err(DatabaseError::new(DatabaseErrorKind::Setting, message).with_hint(elsewhere));
         };
         let sql = format!(
-            "SELECT pg_catalog.to_regclass({}) IS NOT NULL, n.oid IS NOT NULL, pg_catalog.has_schema_privilege(n.oid, 'CREATE'), {}, {} \
+            "SELECT pg_catalog.to_regclass({}) IS NOT NULL, n.oid IS NOT NULL, pg_catalog.has_schema_privilege(n.oid, 'CREATE'), {}, {}, {} \
              FROM (SELECT 1) one LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = {}",
             literal(&self.table()),
             self.is_plain(),
             self.journal_is_read(),
+            self.rows_can_be_locked(),
             literal(&schema)
         );
         let row = self.row(sql).await?;
         self.facts.history_is_plain = column(&row, 3)?;
         self.facts.reads_journal |= column::<bool>(&row, 4)?;
+        self.facts.can_lock_rows = column::<Option<bool>>(&row, 5)?.unwrap_or(true);
         if column::<bool>(&row, 0)? {
             return Ok(());
         }
@@ -138,6 +141,15 @@ impl Postgres {
 
     pub(super) fn lock_is_held(&self) -> MessagePart<'static> {
         MessagePart::new(Label::LockIsHeld, self.assert_lock_held())
+    }
+
+    /// Returns the same check for a transaction whose COMMIT waits for the disk, or leaves that to a later one.
+    pub(super) fn lock_is_held_until(&self, commit: CommitMode) -> MessagePart<'static> {
+        let then = match commit {
+            CommitMode::Own => COMMIT_TO_DISK,
+            CommitMode::Shared => COMMIT_TO_MEMORY,
+        };
+        MessagePart::new(Label::LockIsHeld, self.assert_lock_held_and(then))
     }
 
     /// Returns the message that commits a transaction if the lock is still ours.
@@ -241,9 +253,13 @@ impl Postgres {
     /// the transaction wait for the disk. The session holds the lock twice, so that one hold can be released and taken
     /// again while no other session can take the lock: that is far cheaper than `pg_locks`, which visits every backend.
     pub(super) fn assert_lock_held(&self) -> String {
+        self.assert_lock_held_and(COMMIT_TO_DISK)
+    }
+
+    fn assert_lock_held_and(&self, then: &str) -> String {
         format!(
             // CASE, because the operands of AND have no order (manual, 4.2.14).
-            "SELECT 1 {DIVIDED_BY} CASE WHEN pg_catalog.pg_advisory_unlock({key}) THEN pg_catalog.pg_try_advisory_lock({key})::int ELSE 0 END, {COMMIT_TO_DISK};\n",
+            "SELECT 1 {DIVIDED_BY} CASE WHEN pg_catalog.pg_advisory_unlock({key}) THEN pg_catalog.pg_try_advisory_lock({key})::int ELSE 0 END, {then};\n",
             key = self.key()
         )
     }

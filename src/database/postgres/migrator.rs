@@ -5,6 +5,7 @@ use super::grant::advised;
 use super::message::{Label, Message, MessageError, MessagePart};
 use super::send::OnCancel;
 use super::trust::{TrustCheck, require, require_plain};
+use crate::database::durability::CommitMode;
 use crate::database::{ApplyError, DatabaseError, DatabaseErrorKind};
 use crate::dialect::Dialect;
 use crate::revision::history::HistoryTable;
@@ -57,9 +58,9 @@ impl<'a> Migrator<'a> {
     /// Returns the statements that must precede a write to the history and hold for the rest of the transaction: they
     /// reset the role, whichever one the script has taken, and check that the lock is still held and that the history
     /// table is trusted.
-    pub(super) fn before_bookkeeping(&self, check: TrustCheck) -> Vec<MessagePart<'static>> {
+    pub(super) fn before_bookkeeping(&self, check: TrustCheck, commit: CommitMode) -> Vec<MessagePart<'static>> {
         let role = MessagePart::new(Label::OwnRole, own_role(&self.session.facts.role).concat());
-        [role, self.session.lock_is_held()].into_iter().chain(self.before_writing(check)).collect()
+        [role, self.session.lock_is_held_until(commit)].into_iter().chain(self.before_writing(check)).collect()
     }
 
     /// Explains why the history was not written.

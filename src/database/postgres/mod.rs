@@ -38,6 +38,7 @@ mod scratch_names;
 mod send;
 mod session_template;
 mod settings;
+mod settle;
 mod sqlstate;
 mod stall;
 mod survivors;

@@ -3,6 +3,7 @@
 use super::message::{Label, Message, MessagePart};
 use super::migrator::Migrator;
 use super::send::OnCancel;
+use crate::database::durability::CommitMode;
 use crate::database::{ApplyError, DatabaseErrorKind};
 use crate::revision::history::HistoryChange;
 use crate::revision::render::COMMIT;
@@ -22,7 +23,7 @@ impl Migrator<'_> {
             let journal = needs_journal.then(|| migrator.before_writing_journal());
             Message::new([MessagePart::new(Label::Begin, "BEGIN;\n")])
                 .and(made)
-                .and(migrator.before_bookkeeping(check))
+                .and(migrator.before_bookkeeping(check, CommitMode::Own))
                 .and(journal)
                 .and(changes.iter().map(|change| MessagePart::new(Label::Record, change)))
                 .and([MessagePart::new(Label::Commit, COMMIT)])

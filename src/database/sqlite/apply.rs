@@ -3,6 +3,8 @@
 use std::time::Instant;
 
 use super::Sqlite;
+use super::group::ScriptTransaction;
+use crate::database::durability::ApplyOutcome;
 use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
 use crate::masking::excerpt;
 use crate::revision::history::{Elapsed, HistoryTable};
@@ -11,7 +13,7 @@ use crate::revision::policy::{ForeignKeyPolicy, SessionPolicy};
 use crate::revision::render::leaves_session_state;
 use crate::revision::{Batch, BatchLimit, TransactionMode};
 
-/// The size of one batch in bytes. The driver keeps every statement of a batch prepared until the batch ends.
+/// The size of one batch in bytes. A script of one batch can share its transaction.
 const BATCH_BYTES: usize = 32 * 1024;
 
 /// The statement that begins a transaction and takes SQLite's write lock at once.
@@ -28,13 +30,13 @@ impl Sqlite {
         };
         let rebuild = async {
             self.retry_while_busy(BEGIN).await?;
-            self.run(sql).await.map_err(|(fault, _)| fault)?;
+            self.run_all(&sql)?;
             self.retry_while_busy("COMMIT").await
         };
         let result = rebuild.await;
         if result.is_err() {
             // ROLLBACK fails when there is no transaction, or the error has ended it.
-            let _ = self.run("ROLLBACK".into()).await;
+            let _ = self.run("ROLLBACK");
         }
         result
     }
@@ -63,8 +65,26 @@ impl Sqlite {
         &mut self,
         history: &HistoryTable,
         request: &mut ApplyRequest<'_>,
-    ) -> Result<(), ApplyError> {
+    ) -> Result<ApplyOutcome, ApplyError> {
+        self.monitor.begin(request.cancel);
+        let result = self.apply_watched(history, request).await;
+        self.monitor.end();
+        result
+    }
+
+    async fn apply_watched(
+        &mut self,
+        history: &HistoryTable,
+        request: &mut ApplyRequest<'_>,
+    ) -> Result<ApplyOutcome, ApplyError> {
         self.assert_lock_held()?;
+        let first = match request.script.section.options.mode {
+            TransactionMode::Transaction => request.batches.next(BatchLimit::Bytes(BATCH_BYTES))?,
+            TransactionMode::NoTransaction => None,
+        };
+        let Some(transaction) = self.transaction_of(history, request, first.as_ref()) else {
+            return Ok(ApplyOutcome::SettleFirst);
+        };
         let foreign_keys = request.script.section.foreign_keys(request.policy.foreign_keys);
         self.switch_foreign_keys(foreign_keys).await.map_err(ApplyError::NotBegun)?;
         let mut residue = SessionResidue::Clean;
@@ -73,18 +93,16 @@ impl Sqlite {
                 if history.writes_journal_alone(request.id) {
                     self.create_journal(history).await.map_err(ApplyError::NotBegun)?;
                 }
-                let result = self.in_transaction(history, request, &mut residue).await;
-                if result.is_err() {
-                    // ROLLBACK fails when the statement's own error has rolled back already.
-                    let _ = self.run("ROLLBACK".into()).await;
-                }
-                result
+                self.in_transaction(transaction, history, request, first, &mut residue).await
             }
-            TransactionMode::NoTransaction => self.run_non_transactional(history, request, &mut residue).await,
+            TransactionMode::NoTransaction => {
+                let run = self.run_non_transactional(history, request, &mut residue).await;
+                run.map(|()| ApplyOutcome::Durable)
+            }
         };
         if residue == SessionResidue::Touched && request.policy.session == SessionPolicy::Reset {
             // The next query opens the file again; a failure then is not a failure of this script.
-            self.close().await;
+            self.close();
         }
         result
     }
@@ -100,33 +118,47 @@ impl Sqlite {
 
     async fn in_transaction(
         &mut self,
+        transaction: ScriptTransaction,
         history: &HistoryTable,
         request: &mut ApplyRequest<'_>,
+        first: Option<Batch>,
         residue: &mut SessionResidue,
-    ) -> Result<(), ApplyError> {
+    ) -> Result<ApplyOutcome, ApplyError> {
         let started = Instant::now();
         if self.violations.is_none() {
             self.violations = Some(self.find_violations().await.map_err(ApplyError::NotBegun)?);
         }
-        let mut begin = BEGIN;
-        while let Some(batch) = request.batches.next(BatchLimit::Bytes(BATCH_BYTES))? {
+        self.begin(transaction).await.map_err(ApplyError::NotBegun)?;
+        let result = async {
+            self.run_script(request, first, residue)?;
+            self.check_foreign_keys().await?;
+            let progress = RecordedProgress::Whole { statements: request.script.statements };
+            let row = request.row(request.script.section.fingerprint, progress, Elapsed::Known(started.elapsed()));
+            self.record(transaction, &history.record(&row)).await
+        };
+        let result = result.await;
+        if result.is_err() {
+            self.roll_back(transaction);
+        }
+        result
+    }
+
+    /// Runs the statements of a script, of which the first batch has been read.
+    fn run_script(
+        &mut self,
+        request: &mut ApplyRequest<'_>,
+        first: Option<Batch>,
+        residue: &mut SessionResidue,
+    ) -> Result<(), ApplyError> {
+        let mut next = first;
+        while let Some(batch) = next {
             residue.note(&batch.text);
             request.unless_stopped().map_err(ApplyError::Bookkeeping)?;
             self.keep_all_within(&batch)?;
-            self.send(std::mem::take(&mut begin), &batch).await?;
+            self.run_batch(&batch)?;
+            next = request.batches.next(BatchLimit::Bytes(BATCH_BYTES))?;
         }
-        request.unchanged()?;
-        self.check_foreign_keys().await?;
-        let progress = RecordedProgress::Whole { statements: request.script.statements };
-        let row = request.row(request.script.section.fingerprint, progress, Elapsed::Known(started.elapsed()));
-        self.assert_lock_held()?;
-        match self.run([&history.record(&row), "COMMIT"].concat()).await {
-            Err((fault, 1)) if fault.kind == DatabaseErrorKind::Busy => {
-                self.retry_while_busy("COMMIT").await.map_err(ApplyError::Commit)
-            }
-            Err((fault, 0)) => Err(ApplyError::Bookkeeping(fault)),
-            result => result.map_err(|(fault, _)| ApplyError::Commit(fault)),
-        }
+        request.unchanged()
     }
 
     fn keep_all_within(&self, batch: &Batch) -> Result<(), ApplyError> {
@@ -141,21 +173,10 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Runs a batch. The first batch goes together with the statement that opens the transaction, because each message
-    /// to the driver's thread costs more than a small statement does.
-    async fn send(&mut self, begin: &str, batch: &Batch) -> Result<(), ApplyError> {
-        let mut result = self.run([begin, &batch.text].concat()).await;
-        if let (false, Err((fault, 0))) = (begin.is_empty(), &result) {
-            if fault.kind != DatabaseErrorKind::Busy {
-                return Err(ApplyError::NotBegun(fault.clone()));
-            }
-            self.retry_while_busy(begin).await.map_err(ApplyError::NotBegun)?;
-            result = self.run(batch.text.clone()).await.map_err(|(fault, completed)| (fault, completed + 1));
-        }
-        let Err((fault, completed)) = result else {
+    fn run_batch(&mut self, batch: &Batch) -> Result<(), ApplyError> {
+        let Err((fault, completed)) = self.run(&batch.text) else {
             return Ok(());
         };
-        let completed = completed - usize::from(!begin.is_empty());
         Err(match batch.starts.get(completed) {
             None => ApplyError::Bookkeeping(fault),
             Some(&start) => ApplyError::Statement {
@@ -170,7 +191,7 @@ impl Sqlite {
     pub(super) async fn retry_while_busy(&mut self, sql: &str) -> Result<(), DatabaseError> {
         let mut waiting_since = None;
         loop {
-            match self.run(sql.to_owned()).await {
+            match self.run(sql) {
                 Err((fault, _)) if fault.kind == DatabaseErrorKind::Busy => {
                     self.pause(&mut waiting_since, fault).await?
                 }
@@ -179,19 +200,6 @@ impl Sqlite {
             }
         }
     }
-}
-
-/// Adds a semicolon where a text begins or ends with white space beyond ASCII: SQLite reads that as part of a name, and
-/// the driver trims it (sqlx-sqlite, `VirtualStatement::new`).
-pub(super) fn guarded(mut sql: String) -> String {
-    let is_letter = |letter: char| letter.is_whitespace() && !letter.is_ascii();
-    if sql.trim_ascii_end().ends_with(is_letter) {
-        sql.push_str("\n;");
-    }
-    if sql.trim_ascii_start().starts_with(is_letter) {
-        sql.insert(0, ';');
-    }
-    sql
 }
 
 /// The state in which a script leaves the session: `Touched` if it may have left settings, temporary tables or attached

@@ -9,7 +9,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::check_file_types;
-use super::error::{self, classified, is_reading};
+use super::error::{self, is_reading};
 use crate::database::row_counts::RowCounts;
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::sql::identifier;
@@ -33,8 +33,8 @@ pub(crate) enum CopyError {
 /// # Errors
 /// SQLite cannot read or write one of the files, or `cancelled` is set ([`DatabaseErrorKind::Cancelled`]).
 pub(crate) fn copy(source: &Path, copy: &Path, cancelled: &AtomicBool) -> Result<(), CopyError> {
-    let source_error = |error| CopyError::Source(from_rusqlite(&error, source));
-    let copy_error = |error| CopyError::Copy(from_rusqlite(&error, copy));
+    let source_error = |error| CopyError::Source(error::from_rusqlite(&error, source));
+    let copy_error = |error| CopyError::Copy(error::from_rusqlite(&error, copy));
     let source_connection = open(source, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(CopyError::Source)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let mut copy_connection = open_without_link(copy, flags).map_err(CopyError::Copy)?;
@@ -73,7 +73,7 @@ pub(crate) fn check(file: &Path) -> Result<(), DatabaseError> {
     let connection = open(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let result: String = connection
         .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
-        .map_err(|error| from_rusqlite(&error, file))?;
+        .map_err(|error| error::from_rusqlite(&error, file))?;
     match result.as_str() {
         "ok" => Ok(()),
         found => {
@@ -91,7 +91,7 @@ pub(crate) fn check(file: &Path) -> Result<(), DatabaseError> {
 pub(crate) fn count(file: &Path, cancelled: &AtomicBool) -> Result<RowCounts, DatabaseError> {
     const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' \
          AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND sql NOT LIKE 'CREATE VIRTUAL%'";
-    let to_error = |error| from_rusqlite(&error, file);
+    let to_error = |error| error::from_rusqlite(&error, file);
     let connection = open(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let mut statement = connection.prepare(TABLES).map_err(to_error)?;
     let tables = statement.query_map([], |row| row.get(0)).map_err(to_error)?;
@@ -115,9 +115,9 @@ pub(crate) fn library_version() -> &'static str {
 
 pub(super) fn open(path: &Path, flags: OpenFlags) -> Result<Connection, DatabaseError> {
     check_file_types(path)?;
-    let connection = Connection::open_with_flags(path, flags).map_err(|error| from_rusqlite(&error, path))?;
-    connection.busy_timeout(Duration::from_secs(5)).map_err(|error| from_rusqlite(&error, path))?;
-    connection.execute_batch("PRAGMA temp_store = MEMORY").map_err(|error| from_rusqlite(&error, path))?;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| error::from_rusqlite(&error, path))?;
+    connection.busy_timeout(Duration::from_secs(5)).map_err(|error| error::from_rusqlite(&error, path))?;
+    connection.execute_batch("PRAGMA temp_store = MEMORY").map_err(|error| error::from_rusqlite(&error, path))?;
     Ok(connection)
 }
 
@@ -130,15 +130,5 @@ fn open_without_link(path: &Path, flags: OpenFlags) -> Result<Connection, Databa
 }
 
 fn extended(error: &rusqlite::Error) -> Option<i32> {
-    error.sqlite_error().map(|error| error.extended_code)
-}
-
-pub(super) fn from_rusqlite(error: &rusqlite::Error, path: &Path) -> DatabaseError {
-    match error {
-        rusqlite::Error::SqliteFailure(code, message) => {
-            let text = message.clone().unwrap_or_else(|| code.to_string());
-            classified(code.extended_code, &text, path)
-        }
-        other => DatabaseError::new(DatabaseErrorKind::Io, format!("{}: {other}", path.display())),
-    }
+    error::code_and_message(error).map(|(code, _)| code)
 }

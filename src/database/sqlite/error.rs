@@ -5,14 +5,22 @@ use std::path::Path;
 
 use crate::database::{DatabaseError, DatabaseErrorKind};
 
-/// Converts an error of the driver; `path` is the database file.
-pub(crate) fn from_driver(error: sqlx::Error, path: &Path) -> DatabaseError {
-    match &error {
-        sqlx::Error::Database(inner) => {
-            let code = inner.code().unwrap_or_default();
-            classified(code.parse().unwrap_or(1), inner.message(), path)
+/// Converts an error of the library; `path` is the database file.
+pub(crate) fn from_rusqlite(error: &rusqlite::Error, path: &Path) -> DatabaseError {
+    match code_and_message(error) {
+        Some((code, message)) => classified(code, &message, path),
+        None => DatabaseError::new(DatabaseErrorKind::Io, format!("{}: {error}", path.display())),
+    }
+}
+
+/// Returns SQLite's extended result code and its message; `None` for an error of the library around it.
+pub(crate) fn code_and_message(error: &rusqlite::Error) -> Option<(i32, String)> {
+    match error {
+        rusqlite::Error::SqliteFailure(code, message) => {
+            Some((code.extended_code, message.clone().unwrap_or_else(|| code.to_string())))
         }
-        _ => DatabaseError::new(DatabaseErrorKind::Io, format!("{}: {error}", path.display())),
+        rusqlite::Error::SqlInputError { error: code, msg, .. } => Some((code.extended_code, msg.clone())),
+        _ => None,
     }
 }
 

@@ -28,7 +28,7 @@ impl Sqlite {
             other => return other,
         }
         let mut found = ForeignKeyViolations::new();
-        for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'".into()).await? {
+        for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'").await? {
             let table: String = column(&row, 0)?;
             match self.violations_of(&table).await {
                 Ok(table_violations) => found.extend(table_violations),
@@ -51,7 +51,7 @@ impl Sqlite {
     }
 
     async fn read_violations(&mut self, sql: String) -> Result<ForeignKeyViolations, DatabaseError> {
-        let rows = self.rows(sql).await?;
+        let rows = self.rows(&sql).await?;
         rows.iter().map(|row| Ok(((column(row, 0)?, column(row, 1)?), column(row, 2)?))).collect()
     }
 
@@ -77,7 +77,7 @@ impl Sqlite {
             "SELECT 1 FROM pragma_table_info({}, 'main')",
             sqlite_literal(&foreign_keys::baseline_name(&self.history))
         );
-        if self.rows(found).await?.is_empty() {
+        if self.rows(&found).await?.is_empty() {
             return Ok(None);
         }
         self.read_violations(format!("SELECT * FROM {table}")).await.map(Some)
@@ -88,7 +88,7 @@ impl Sqlite {
     /// # Errors
     /// The file is not readable.
     pub(crate) async fn defects(&mut self) -> Result<SchemaDefects, DatabaseError> {
-        let rows = self.rows(foreign_keys::MISSING_PARENTS.into()).await?;
+        let rows = self.rows(foreign_keys::MISSING_PARENTS).await?;
         let descriptions = rows.iter().map(|row| {
             let [child, parent]: [String; 2] = [column(row, 0)?, column(row, 1)?];
             Ok(format!("table {child} references {parent}, which does not exist"))

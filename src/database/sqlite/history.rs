@@ -2,10 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::TryStreamExt;
-use sqlx::AssertSqlSafe;
-
-use super::{OpenMode, Sqlite, column, error, texts};
+use super::{OpenMode, Sqlite, column};
 use crate::database::{DatabaseError, DatabaseErrorKind, TableNames};
 use crate::dialect::Dialect;
 use crate::revision::Applied;
@@ -53,7 +50,7 @@ impl Sqlite {
                 return Ok(Vec::new());
             }
             // Another process has made the file since it was last looked for.
-            self.reopen(OpenMode::Never).await?;
+            self.reopen(OpenMode::Never)?;
         }
         let format = self.format;
         self.read(|table| format.select(table), |row| format.decode(row)).await
@@ -118,9 +115,9 @@ impl Sqlite {
              OR type = 'trigger' AND tbl_name = {name} COLLATE NOCASE ORDER BY type"
         );
         let mut made_by = None;
-        for row in self.rows(sql).await? {
-            let (kind, name): (&str, &str) = (column(&row, 0)?, column(&row, 1)?);
-            let (what, drop) = match (kind, column(&row, 3)?) {
+        for row in self.rows(&sql).await? {
+            let (kind, name): (String, String) = (column(&row, 0)?, column(&row, 1)?);
+            let (what, drop) = match (kind.as_str(), column(&row, 3)?) {
                 ("table", true) => {
                     made_by = column(&row, 2)?;
                     continue;
@@ -129,7 +126,7 @@ impl Sqlite {
                 ("trigger", _) => ("a trigger on it", "TRIGGER"),
                 _ => ("a view", "VIEW"),
             };
-            let drop = format!("DROP {drop} {}", identifier(name));
+            let drop = format!("DROP {drop} {}", identifier(&name));
             let (as_what, hint) = match table == self.history {
                 true => ("a history", format!("{drop}, or set LOCKKEEPER_HISTORY_TABLE to another name")),
                 false => ("the journal of a history", drop),
@@ -157,7 +154,7 @@ impl Sqlite {
             let (table, journal) = (self.table(), self.joined_journal().await?);
             let journal = journal.as_deref();
             let sql = select(&ExistingHistory { dialect: Dialect::Sqlite, table: &table, lacks: &lacks, journal });
-            match self.read_once(&sql, &decode).await {
+            match self.read_once(&sql, &decode) {
                 Err(ReadError::InJournal) => self.reads_journal = true,
                 Err(ReadError::Fault(fault)) if fault.kind == DatabaseErrorKind::Busy => {
                     self.pause(&mut waiting_since, fault).await?;
@@ -189,26 +186,36 @@ impl Sqlite {
         Ok(Some(self.journal_table()))
     }
 
-    /// Reads row by row: ten thousand rows of the driver take more memory than everything else.
-    async fn read_once<T>(
+    /// Reads row by row: ten thousand rows take more memory than everything else.
+    fn read_once<T>(
         &mut self,
         sql: &str,
         decode: &impl Fn(&[Option<&str>]) -> Result<Option<T>, HistoryRowError>,
     ) -> Result<Vec<T>, ReadError> {
-        let path = self.path.clone();
-        let hint = format!("{} is not a history of ours: set LOCKKEEPER_HISTORY_TABLE to another name", self.table());
-        let unreadable = |fault: DatabaseError| match fault.kind {
-            DatabaseErrorKind::Statement => {
-                DatabaseError { kind: DatabaseErrorKind::Setting, ..fault }.with_hint(hint.clone())
+        let (mut found, mut in_journal) = (Vec::new(), false);
+        let asked = self.ask(sql, |row| match decode(row) {
+            Ok(decoded) => {
+                found.extend(decoded);
+                Ok(())
             }
-            _ => fault,
-        };
-        let mut rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch(self.opened().await?);
-        let mut found = Vec::new();
-        while let Some(row) = rows.try_next().await.map_err(|error| unreadable(error::from_driver(error, &path)))? {
-            found.extend(decode(&texts(&row)?)?);
+            Err(error) => Err(match error.into() {
+                ReadError::Fault(fault) => fault,
+                ReadError::InJournal => {
+                    in_journal = true;
+                    DatabaseError::new(DatabaseErrorKind::Setting, "a row is in the journal")
+                }
+            }),
+        });
+        match asked {
+            Ok(()) => Ok(found),
+            Err(_) if in_journal => Err(ReadError::InJournal),
+            Err(fault) if fault.kind == DatabaseErrorKind::Statement => {
+                let hint =
+                    format!("{} is not a history of ours: set LOCKKEEPER_HISTORY_TABLE to another name", self.table());
+                Err(DatabaseError { kind: DatabaseErrorKind::Setting, ..fault }.with_hint(hint).into())
+            }
+            Err(fault) => Err(fault.into()),
         }
-        Ok(found)
     }
 
     /// Reads the names of the tables except SQLite's own, the history and its journal.
@@ -226,7 +233,7 @@ impl Sqlite {
                 sqlite_literal(&database.history),
                 sqlite_literal(&journal::name(Dialect::Sqlite, &database.history))
             );
-            let names = database.rows(sql).await?;
+            let names = database.rows(&sql).await?;
             TableNames::from_names(names.iter().map(|row| column(row, 0)))
         })
         .await
@@ -252,9 +259,10 @@ impl Sqlite {
             names.join(", ")
         );
         let mut found = Vec::new();
-        for row in self.rows(sql).await? {
+        for row in self.rows(&sql).await? {
             let name: String = column(&row, 0)?;
-            let columns: Vec<&str> = column::<&str>(&row, 1)?.lines().collect();
+            let columns: String = column(&row, 1)?;
+            let columns: Vec<&str> = columns.lines().collect();
             let Some(tool) = other_tools::recognise(&name.to_lowercase(), &columns) else { continue };
             let recorded = match found.len() < other_tools::READ {
                 true => self.recorded(tool.question(&identifier(&name))).await?,
@@ -266,7 +274,7 @@ impl Sqlite {
     }
 
     async fn recorded(&mut self, question: String) -> Result<RecordedVersions, DatabaseError> {
-        match self.rows(question).await {
+        match self.rows(&question).await {
             Ok(rows) => {
                 let answer = |row| Ok([column(row, 0)?, column(row, 1)?, column(row, 2)?]);
                 Ok(RecordedVersions::from_answers(rows.iter().map(answer).collect::<Result<_, DatabaseError>>()?))

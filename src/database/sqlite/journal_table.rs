@@ -22,12 +22,12 @@ impl Sqlite {
             let exists = database.table_made_by(&journal::name(Dialect::Sqlite, &database.history)).await?.is_some();
             let made_by = database.made_by().await?.unwrap_or_default();
             if !exists {
-                database.run_all(history.journal().create()).await?;
+                database.run_all(&history.journal().create())?;
             }
             if !made_by.contains(history.format.journal_constraint()) {
                 let lacks = database.lacking(&made_by);
                 let sql = history.format.refer_to_journal(history, &database.history, &lacks);
-                database.run_all(sql).await?;
+                database.run_all(&sql)?;
             }
             Ok(())
         })

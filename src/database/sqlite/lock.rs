@@ -5,8 +5,6 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use sqlx::Connection;
-
 use super::{OpenMode, Sqlite, error};
 use crate::database::{DatabaseError, DatabaseErrorKind, SessionLimits, UnlockResult, with_suffix};
 use crate::safe_file;
@@ -72,7 +70,7 @@ impl Sqlite {
         let _ = file.set_len(0);
         let _ = file.write_all_at(format!("{HOLDER_PREFIX}{} on {holder}", std::process::id()).as_bytes(), 0);
         self.lock = Some(LockFile { file, path });
-        self.reopen(OpenMode::IfMissing).await?;
+        self.reopen(OpenMode::IfMissing)?;
         Ok(true)
     }
 
@@ -93,7 +91,7 @@ impl Sqlite {
     /// # Errors
     /// Fails with `Lost` when the lock file was removed or replaced.
     pub(crate) async fn check_lock(&mut self) -> Result<(), DatabaseError> {
-        self.close().await;
+        self.close();
         match self.is_locked() {
             true => Ok(()),
             false => {
@@ -114,10 +112,7 @@ impl Sqlite {
     /// Never fails; PostgreSQL's method of the same name does.
     pub(crate) async fn release(mut self) -> Result<UnlockResult, DatabaseError> {
         let is_locked = self.is_locked();
-        if let Some(connection) = self.connection.take() {
-            // The last connection that closes removes the WAL; after a failure the next connection does it.
-            let _ = connection.close().await;
-        }
+        self.close();
         if let Some(lock) = self.lock.take() {
             let _ = lock.file.set_len(0);
         }

@@ -7,15 +7,17 @@ pub(crate) mod copy;
 pub(crate) mod error;
 pub(crate) mod file_id;
 mod foreign_keys;
+mod group;
 mod history;
-mod interrupt;
 mod journal_table;
 mod lock;
+mod monitor;
 mod non_transactional;
 mod path;
 mod rehearsal;
 pub(crate) mod restore;
 mod rewrite_history;
+mod session;
 pub mod source;
 pub(crate) mod staging;
 
@@ -24,18 +26,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use futures_util::TryStreamExt;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Either, Row};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::dialect::Dialect;
 use crate::revision::history::HistoryFormat;
 use crate::sql::identifier;
 
-pub(crate) use interrupt::Interrupt;
 pub(crate) use lock::lock_path;
+pub use monitor::StatementMonitor;
 
 use path::{check_file_types, resolved};
+use session::column;
 
 use super::url::{self, SqliteLocation};
 use super::{DatabaseError, DatabaseErrorKind, DatabaseIdentity, HistoryName, ServerInfo};
@@ -52,7 +53,7 @@ type ForeignKeyViolations = BTreeMap<(String, String), i64>;
 /// One database file.
 pub struct Sqlite {
     path: PathBuf,
-    connection: Option<SqliteConnection>,
+    connection: Option<Connection>,
     history: String,
     /// Format of the history table.
     format: &'static dyn HistoryFormat,
@@ -63,13 +64,15 @@ pub struct Sqlite {
     /// Device and inode of the open file.
     file: Option<(u64, u64)>,
     lock: Option<lock::LockFile>,
-    interrupt: Interrupt,
+    monitor: StatementMonitor,
     busy_timeout: Duration,
     /// Violations before the next script.
     violations: Option<ForeignKeyViolations>,
     /// The state of foreign keys in the connection as this run has set it.
     foreign_keys: ForeignKeyPolicy,
     is_rehearsal: bool,
+    /// The scripts that have run and are not committed.
+    group: group::ScriptGroup,
 }
 
 impl Sqlite {
@@ -97,11 +100,12 @@ impl Sqlite {
             reads_journal: false,
             file: None,
             lock: None,
-            interrupt: Interrupt::default(),
+            monitor: StatementMonitor::default(),
             busy_timeout: Duration::ZERO,
             violations: None,
             foreign_keys: ForeignKeyPolicy::Off,
             is_rehearsal: false,
+            group: group::ScriptGroup::None,
         };
         match std::fs::metadata(&database.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -110,37 +114,27 @@ impl Sqlite {
                 let message = format!("{} is a directory, not a database file", database.path.display());
                 return Err(DatabaseError::new(DatabaseErrorKind::Setting, message));
             }
-            Ok(_) => database.reopen(OpenMode::Never).await?,
+            Ok(_) => database.reopen(OpenMode::Never)?,
         }
         Ok(database)
     }
 
     /// Opens a fresh connection. Foreign keys are off, because a table rebuild under cascading keys would delete the
     /// children, and the pragma does nothing within a transaction (SQLite manual, "ALTER TABLE", section 7).
-    async fn reopen(&mut self, creation: OpenMode) -> Result<(), DatabaseError> {
+    fn reopen(&mut self, creation: OpenMode) -> Result<(), DatabaseError> {
         self.connection = None;
         self.foreign_keys = ForeignKeyPolicy::Off;
         check_file_types(&self.path)?;
-        let mut connection = SqliteConnectOptions::new()
-            .filename(&self.path)
-            .create_if_missing(creation == OpenMode::IfMissing)
-            .foreign_keys(false)
-            .busy_timeout(BUSY_TIMEOUT)
-            .statement_cache_capacity(0)
-            // A root file system may be read-only, so that no temporary file can be made there.
-            .pragma("temp_store", "MEMORY")
-            .disable_statement_logging()
-            .connect()
-            .await
-            .map_err(|error| error::from_driver(error, &self.path))?;
-        let interrupt = self.interrupt.clone();
-        let mut handle = connection.lock_handle().await.map_err(|error| error::from_driver(error, &self.path))?;
-        handle.set_progress_handler(1000, move || !interrupt.is_cancelled());
-        drop(handle);
+        let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        if creation == OpenMode::IfMissing {
+            flags |= OpenFlags::SQLITE_OPEN_CREATE;
+        }
+        let connection = connect(&self.path, flags).map_err(|error| error::from_rusqlite(&error, &self.path))?;
+        self.monitor.watch(&connection).map_err(|error| error::from_rusqlite(&error, &self.path))?;
         self.connection = Some(connection);
         self.file = inode(&self.path);
         // SQLite reads the header only now: this query fails if the file is not a database.
-        self.rows("SELECT count(*) FROM sqlite_master".into()).await.map(drop)
+        self.ask("SELECT count(*) FROM sqlite_master", |_| Ok(()))
     }
 
     /// Reports whether the file is missing or has no objects.
@@ -148,13 +142,13 @@ impl Sqlite {
         if self.is_missing() {
             return Ok(true);
         }
-        self.rows("SELECT 1 FROM sqlite_master LIMIT 1".into()).await.map(|rows| rows.is_empty())
+        self.rows("SELECT 1 FROM sqlite_master LIMIT 1").await.map(|rows| rows.is_empty())
     }
 
     /// Returns the size of the database in bytes.
     pub(crate) async fn size(&mut self) -> Result<u64, DatabaseError> {
         let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
-        let rows = self.rows(sql.into()).await?;
+        let rows = self.rows(sql).await?;
         let bytes: i64 = rows.first().map_or(Ok(0), |row| column(row, 0))?;
         Ok(u64::try_from(bytes).unwrap_or(0))
     }
@@ -185,22 +179,9 @@ impl Sqlite {
         identifier(&self.history)
     }
 
-    /// Returns the handle that ends the running statement.
-    pub(crate) fn interrupt(&self) -> Interrupt {
-        self.interrupt.clone()
-    }
-
-    /// Runs a query and returns its rows. Under the lock, waits for other connections.
-    async fn rows(&mut self, sql: String) -> Result<Vec<SqliteRow>, DatabaseError> {
-        let path = self.path.clone();
-        let mut waiting_since = None;
-        loop {
-            let rows = sqlx::raw_sql(AssertSqlSafe(sql.clone())).fetch_all(self.opened().await?).await;
-            match rows.map_err(|error| error::from_driver(error, &path)) {
-                Err(fault) if fault.kind == DatabaseErrorKind::Busy => self.pause(&mut waiting_since, fault).await?,
-                other => return other,
-            }
-        }
+    /// Returns the handle that ends what the connection does.
+    pub(crate) fn monitor(&self) -> StatementMonitor {
+        self.monitor.clone()
     }
 
     /// Waits a moment for another connection to finish; `waiting_since` is the beginning of the wait.
@@ -213,7 +194,7 @@ impl Sqlite {
         if waiting_since.get_or_insert_with(Instant::now).elapsed() >= self.busy_timeout || self.lock.is_none() {
             return Err(fault);
         }
-        if self.interrupt.is_cancelled() {
+        if self.monitor.is_cancelled() {
             return Err(DatabaseError::new(
                 DatabaseErrorKind::Cancelled,
                 "interrupted while waiting for another writer",
@@ -226,31 +207,11 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Runs the statements of a text and discards their rows.
-    ///
-    /// # Errors
-    /// Returns the error and the number of statements done before it.
-    async fn run(&mut self, sql: String) -> Result<(), (DatabaseError, usize)> {
-        let path = self.path.clone();
-        let connection = self.opened().await.map_err(|fault| (fault, 0))?;
-        let mut completed = 0;
-        let mut results = sqlx::raw_sql(AssertSqlSafe(apply::guarded(sql))).fetch_many(connection);
-        loop {
-            match results.try_next().await {
-                Ok(Some(Either::Left(_))) => completed += 1,
-                Ok(Some(Either::Right(_))) => {}
-                Ok(None) => return Ok(()),
-                Err(error) => return Err((error::from_driver(error, &path), completed)),
-            }
-        }
-    }
-
     /// Opens the file again if it was closed behind a script that changed its connection. It must be the same file.
-    async fn opened(&mut self) -> Result<&mut SqliteConnection, DatabaseError> {
+    fn opened(&mut self) -> Result<&Connection, DatabaseError> {
         if self.connection.is_none() && self.lock.is_some() {
             let file = self.file;
-            // The future is boxed, because opening runs a query, which calls this function.
-            Box::pin(self.reopen(OpenMode::Never)).await?;
+            self.reopen(OpenMode::Never)?;
             if file.is_some() && self.file != file {
                 self.connection = None;
                 self.file = file;
@@ -258,7 +219,7 @@ impl Sqlite {
             }
         }
         self.connection
-            .as_mut()
+            .as_ref()
             .ok_or_else(|| DatabaseError::new(DatabaseErrorKind::Io, "the database file is not open"))
     }
 
@@ -284,19 +245,11 @@ fn inode(path: &Path) -> Option<(u64, u64)> {
     std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
-fn column<'r, T>(row: &'r SqliteRow, index: usize) -> Result<T, DatabaseError>
-where
-    T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
-{
-    row.try_get(index).map_err(unreadable)
-}
-
-/// Returns the columns of a row as texts, whatever their types are.
-fn texts(row: &SqliteRow) -> Result<Vec<Option<&str>>, DatabaseError> {
-    let text = |index| row.try_get_unchecked(index);
-    (0..row.len()).map(text).collect::<Result<_, _>>().map_err(unreadable)
-}
-
-fn unreadable(error: sqlx::Error) -> DatabaseError {
-    DatabaseError::new(DatabaseErrorKind::Setting, format!("an answer cannot be read: {error}"))
+/// Opens a connection with the settings of every session of ours.
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // A root file system may be read-only, so that no temporary file can be made there.
+    connection.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF;")?;
+    Ok(connection)
 }

@@ -76,9 +76,7 @@ impl Sqlite {
             let row = request.row(request.batches.fingerprint(), progress, Elapsed::Known(Duration::ZERO));
             sql.push_str(&history.record(&row));
         }
-        self.in_own_transaction(async |database| database.run_all(sql.clone()).await)
-            .await
-            .map_err(ApplyError::NotBegun)
+        self.in_own_transaction(async |database| database.run_all(&sql)).await.map_err(ApplyError::NotBegun)
     }
 
     /// Records the script as done unless it has left more rows without a parent row than there were before. Nothing can
@@ -101,9 +99,7 @@ impl Sqlite {
             grown = new_violations(&before, &now);
             database.violations = Some(now);
             match grown.is_empty() {
-                true => {
-                    database.run_all(format!("DROP TABLE IF EXISTS {};\n{record}", database.baseline_table())).await
-                }
+                true => database.run_all(&format!("DROP TABLE IF EXISTS {};\n{record}", database.baseline_table())),
                 false => Ok(()),
             }
         });
@@ -126,13 +122,9 @@ impl Sqlite {
         };
         if result.is_err() {
             // ROLLBACK fails when the error itself has ended the transaction.
-            let _ = self.run("ROLLBACK".into()).await;
+            let _ = self.run("ROLLBACK");
         }
         result
-    }
-
-    pub(super) async fn run_all(&mut self, sql: String) -> Result<(), DatabaseError> {
-        self.run(sql).await.map_err(|(fault, _)| fault)
     }
 
     /// Runs a statement and writes the journal in one transaction, so that no kill comes between the two.
@@ -149,8 +141,8 @@ impl Sqlite {
             history.record(&request.row(request.batches.fingerprint(), progress, Elapsed::Known(began.elapsed())));
         let ran = self.in_own_transaction(async |database| {
             request.unless_stopped()?;
-            database.run_all(batch.statement(0).to_owned()).await?;
-            database.run_all(row).await
+            database.run_all(batch.statement(0))?;
+            database.run_all(&row)
         });
         ran.await.map_err(|fault| ApplyError::partial(fault, batch, done))
     }
@@ -168,11 +160,11 @@ impl Sqlite {
         let sql = ["BEGIN;\n", &record, "COMMIT"].concat();
         let mut waiting_since = None;
         loop {
-            let Err((fault, _)) = self.run(sql.clone()).await else {
+            let Err(fault) = self.run_all(&sql) else {
                 return Ok(());
             };
             // ROLLBACK fails when the error itself has ended the transaction.
-            let _ = self.run("ROLLBACK".into()).await;
+            let _ = self.run("ROLLBACK");
             if fault.kind != DatabaseErrorKind::Busy {
                 return Err(ApplyError::Bookkeeping(fault));
             }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::copy::{from_rusqlite, open};
+use super::copy::open;
 use super::{OpenMode, Sqlite, error, file_id, path};
 use crate::database::{DatabaseError, DatabaseErrorKind, with_suffix};
 use crate::safe_file;
@@ -25,20 +25,18 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 impl Sqlite {
     /// Closes the file and keeps the lock.
-    pub(crate) async fn close(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            // The last connection that closes removes the WAL; after a failure the next connection does it.
-            let _ = sqlx::Connection::close(connection).await;
-        }
+    pub(crate) fn close(&mut self) {
+        // The last connection that closes removes the WAL; after a failure the next connection does it.
+        self.connection = None;
     }
 
     /// Opens the file that has the name now.
     ///
     /// # Errors
     /// Fails as [`Sqlite::open`] does: the file is not a database, is damaged or not readable.
-    pub(crate) async fn open_again(&mut self) -> Result<(), DatabaseError> {
+    pub(crate) fn open_again(&mut self) -> Result<(), DatabaseError> {
         self.violations = None;
-        self.reopen(OpenMode::Never).await
+        self.reopen(OpenMode::Never)
     }
 
     /// Reports whether the lock and the file are those that this run took: no other database may be replaced.
@@ -120,7 +118,7 @@ pub(crate) const KEPT: &str = ".before-restore-";
 /// database has no objects.
 fn keep_old_file(exclusive: &Connection, database: &Path, suffix: &str) -> Result<Option<PathBuf>, DatabaseError> {
     let objects: Result<i64, _> = exclusive.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0));
-    if objects.map_err(|error| from_rusqlite(&error, database))? == 0 {
+    if objects.map_err(|error| error::from_rusqlite(&error, database))? == 0 {
         return Ok(None);
     }
     let mut kept_path = with_suffix(database, suffix);
@@ -204,14 +202,14 @@ fn open_exclusively(
 
 fn try_open_exclusively(database: &Path) -> Result<(Connection, String), DatabaseError> {
     let connection = open(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.busy_timeout(Duration::ZERO).map_err(|error| from_rusqlite(&error, database))?;
+    connection.busy_timeout(Duration::ZERO).map_err(|error| error::from_rusqlite(&error, database))?;
     // The mode is set before the first access to the file: with a log SQLite opens it alone or not at all (SQLite
     // manual, "WAL", 8), and keeps the lock from the first transaction to the end of the connection.
     let sql = "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;";
-    connection.execute_batch(sql).map_err(|error| from_rusqlite(&error, database))?;
+    connection.execute_batch(sql).map_err(|error| error::from_rusqlite(&error, database))?;
     let journal_mode: String = connection
         .query_row("PRAGMA journal_mode", [], |row| row.get(0))
-        .map_err(|error| from_rusqlite(&error, database))?;
+        .map_err(|error| error::from_rusqlite(&error, database))?;
     if journal_mode == WAL && set_journal_mode(&connection, "delete", database)? == WAL {
         return Err(DatabaseError::new(DatabaseErrorKind::Busy, "its log is in use"));
     }
@@ -220,7 +218,7 @@ fn try_open_exclusively(database: &Path) -> Result<(Connection, String), Databas
 
 fn set_journal_mode(connection: &Connection, mode: &str, database: &Path) -> Result<String, DatabaseError> {
     let sql = format!("PRAGMA journal_mode = {mode}");
-    connection.query_row(&sql, [], |row| row.get(0)).map_err(|error| from_rusqlite(&error, database))
+    connection.query_row(&sql, [], |row| row.get(0)).map_err(|error| error::from_rusqlite(&error, database))
 }
 
 fn parent_directory(path: &Path) -> &Path {

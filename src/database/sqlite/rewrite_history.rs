@@ -26,7 +26,7 @@ impl Sqlite {
         let result = self.rewrite_in_transaction(history, &changes).await;
         if result.is_err() {
             // ROLLBACK fails when there is no transaction, or the error has ended it.
-            let _ = self.run("ROLLBACK".into()).await;
+            let _ = self.run("ROLLBACK");
         }
         result
     }
@@ -37,7 +37,7 @@ impl Sqlite {
         let made = renewal.unwrap_or_else(|| history.create());
         self.retry_while_busy(&made).await.map_err(ApplyError::Bookkeeping)?;
         for some in changes.chunks(CHANGES) {
-            self.run(some.concat()).await.map_err(|(fault, _)| ApplyError::Bookkeeping(fault))?;
+            self.run_all(&some.concat()).map_err(ApplyError::Bookkeeping)?;
         }
         self.assert_lock_held()?;
         self.retry_while_busy("COMMIT").await.map_err(ApplyError::Commit)

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::{Connection, params_from_iter};
 
-use super::copy;
+use super::error;
 use super::source::{SqliteSource, is_internal};
 use crate::database::DatabaseError;
 use crate::sql::identifier;
@@ -49,7 +49,7 @@ impl From<ReadError> for StagingError {
 }
 
 fn database_error(error: &rusqlite::Error) -> StagingError {
-    StagingError::Fault(copy::from_rusqlite(error, "the temporary database".as_ref()))
+    StagingError::Fault(error::from_rusqlite(error, "the temporary database".as_ref()))
 }
 
 /// Reads a whole export, with one row in memory at a time. The columns have no declared type, so that values stay
@@ -124,7 +124,7 @@ impl StagedRows {
     /// The temporary database failed.
     pub(crate) fn add(&self, table: &str, columns: &[String]) -> Result<(), DatabaseError> {
         let made = create(self.source.connection(), table, columns);
-        made.map_err(|error| copy::from_rusqlite(&error, "the temporary database".as_ref()))
+        made.map_err(|error| error::from_rusqlite(&error, "the temporary database".as_ref()))
     }
 
     /// Lists the tables of the export. Messages name a row by its number in the file.

@@ -77,6 +77,9 @@ pub struct Completed {
     pub(crate) revisions: Vec<String>,
     /// The number of repeatable scripts among them.
     pub(crate) repeatables: usize,
+    /// The number of scripts behind them that were committed, and of which it is not known whether they survive a crash of
+    /// the server.
+    pub(crate) unproven: usize,
     /// The target with which a rerun ends at the same revision, if the target of this run would go further by now.
     pub(crate) rerun_target: Option<String>,
 }

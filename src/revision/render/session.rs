@@ -55,6 +55,9 @@ pub(crate) fn synchronous_commit(scope: SettingScope) -> String {
 pub(crate) const COMMIT_TO_DISK: &str = "CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.<>) 'remote_apply' \
      THEN pg_catalog.set_config('synchronous_commit', 'on', true) END";
 
+/// An expression that lets COMMIT end the rest of the transaction without a wait for the disk.
+pub(crate) const COMMIT_TO_MEMORY: &str = "pg_catalog.set_config('synchronous_commit', 'off', true)";
+
 /// Makes names in the rest of a transaction refer to the objects of the system, whatever search path the role, the
 /// database or a script has set: whoever can create objects in a schema of that path decides the meaning of a name or
 /// operator without a schema. The tables and types of a session's temporary schema come first unless that schema is in

@@ -124,7 +124,7 @@ async fn fill(
     let target = url::SqliteTarget { location: SqliteLocation::File(candidate.to_owned()) };
     let mut copy = Sqlite::open(&target, history).await.map_err(RestoreError::Database)?;
     let applied = copy.history().await;
-    copy.close().await;
+    copy.close();
     let applied = applied.map_err(RestoreError::Database)?;
     // SQLite's files beside the copy: usually the last connection has removed them already.
     restore::remove_companions(candidate).map_err(RestoreError::Database)?;
@@ -174,11 +174,11 @@ async fn replace(
         return Err(failed(RestoreError::Database(DatabaseError::new(DatabaseErrorKind::Io, message))));
     }
     let paths: [PathBuf; 2] = [locked.path().to_owned(), candidate.to_owned()];
-    locked.close().await;
+    locked.close();
     let kept = format!("{}{}", restore::KEPT, timestamp());
     let work = move |stop: &AtomicBool| restore::replace(&paths[0], &paths[1], &kept, timeout, stop);
     let (result, _) = blocking::run_to_its_end(cancel, work).await;
-    let opened = locked.open_again().await;
+    let opened = locked.open_again();
     match (result, cancel.reason()) {
         (Err(fault), Some(reason)) if fault.kind == DatabaseErrorKind::Cancelled => {
             Err(Failure::new(Stage::Restore, Cause::Stopped(reason)))

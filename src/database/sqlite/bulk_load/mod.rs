@@ -14,7 +14,7 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::busy::retry_while_busy;
 use super::source::{SourceRow, SqliteSource};
-use super::{BUSY_TIMEOUT, copy};
+use super::{BUSY_TIMEOUT, error};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::sql::{identifier, sqlite_literal};
 use crate::transfer::digest::Digest;
@@ -79,7 +79,7 @@ fn execute_when_not_busy(
     stop: &AtomicBool,
 ) -> Result<(), DatabaseError> {
     retry_while_busy(timeout, stop, || {
-        connection.execute_batch(sql).map_err(|error| copy::from_rusqlite(&error, target))
+        connection.execute_batch(sql).map_err(|error| error::from_rusqlite(&error, target))
     })
 }
 
@@ -132,7 +132,7 @@ struct Loading<'a> {
 
 impl Loading<'_> {
     fn error_at(&self, error: &rusqlite::Error) -> LoadError {
-        LoadError::Fault(copy::from_rusqlite(error, self.request.target))
+        LoadError::Fault(error::from_rusqlite(error, self.request.target))
     }
 
     fn unless_stopped(&self) -> Result<(), LoadError> {
@@ -173,7 +173,7 @@ impl Loading<'_> {
         // ABORT overrides the table's ON CONFLICT clauses, which could skip or replace a row, or end the transaction.
         let sql = format!("INSERT OR ABORT INTO {} ({}) VALUES ({placeholders})", name(mapping), columns(mapping));
         let (connection, request) = (self.connection, self.request);
-        let to_error = |error: rusqlite::Error| copy::from_rusqlite(&error, request.target);
+        let to_error = |error: rusqlite::Error| error::from_rusqlite(&error, request.target);
         let mut insert = connection.prepare(&sql).map_err(|error| self.error_at(&error))?;
         let mut last_row = LastRowQuery::new(connection, mapping).map_err(|error| self.error_at(&error))?;
         let (mut digest, bad) = (Digest::default(), &mut self.bad);

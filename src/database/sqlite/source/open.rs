@@ -139,7 +139,7 @@ impl From<DatabaseError> for OpenError {
 
 impl OpenError {
     fn from_rusqlite(error: &rusqlite::Error, path: &Path) -> OpenError {
-        OpenError { code: error.sqlite_error().map(|error| error.extended_code), fault: read_error(error, path) }
+        OpenError { code: error::code_and_message(error).map(|(code, _)| code), fault: read_error(error, path) }
     }
 }
 
@@ -223,11 +223,8 @@ pub(super) fn remove_new_sidecars(path: &Path, initial_sidecars: SidecarFiles) {
 
 /// Converts an error of a connection that only reads.
 pub(super) fn read_error(error: &rusqlite::Error, path: &Path) -> DatabaseError {
-    match error {
-        rusqlite::Error::SqliteFailure(code, message) => {
-            let text = message.clone().unwrap_or_else(|| code.to_string());
-            error::from_read_error(code.extended_code, &text, path)
-        }
-        other => DatabaseError::new(DatabaseErrorKind::Io, format!("{}: {other}", path.display())),
+    match error::code_and_message(error) {
+        Some((code, message)) => error::from_read_error(code, &message, path),
+        None => DatabaseError::new(DatabaseErrorKind::Io, format!("{}: {error}", path.display())),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::types::ValueRef;
 
+use super::super::error::code_and_message;
 use super::{SqliteSource, tool_tables};
 use crate::database::DatabaseError;
 use crate::sql::identifier;
@@ -89,11 +90,8 @@ impl SqliteSource {
         for listed in listed_tables.iter().filter(|listed| listed.kind == "virtual") {
             let sql = format!("SELECT 1 FROM main.{}", identifier(&listed.name));
             if let Err(error) = self.connection().prepare(&sql) {
-                let error = match error {
-                    rusqlite::Error::SqliteFailure(_, Some(error)) => error,
-                    other => return Err(self.error_in(&other)),
-                };
-                missing.insert(listed.name.clone(), error);
+                let (_, message) = code_and_message(&error).ok_or_else(|| self.error_in(&error))?;
+                missing.insert(listed.name.clone(), message);
             }
         }
         Ok(missing)

@@ -1,0 +1,69 @@
+//! The commit that waits for the disk in place of those before it. The server writes its log in order, so that a commit
+//! that is on the disk, and on the standbys that the role waits for, has all earlier ones before it there.
+
+use super::Postgres;
+use super::message::{Label, Message, MessagePart};
+use super::migrator::Migrator;
+use super::send::OnCancel;
+use crate::database::durability::{CommitMode, SettleError};
+use crate::database::{ApplyRequest, DatabaseError, DatabaseErrorKind};
+use crate::revision::render::COMMIT;
+use crate::revision::{Direction, TransactionMode};
+use crate::sql::{DIVIDED_BY, literal};
+
+/// The number of times that the commit is tried while another session keeps the history locked.
+const TRIES: usize = 5;
+
+impl Postgres {
+    /// Returns an SQL expression for whether the role can lock a row of the history; NULL if there is no history.
+    pub(super) fn rows_can_be_locked(&self) -> String {
+        let table = format!("pg_catalog.to_regclass({})", literal(&self.table()));
+        format!("pg_catalog.has_table_privilege({table}, 'UPDATE') AND NOT pg_catalog.row_security_active({table})")
+    }
+}
+
+impl Migrator<'_> {
+    /// Returns the commit of a script. A script shares one only if [`Migrator::settle`] will find a row in the history
+    /// and can lock it.
+    pub(super) fn commit_mode(&self, request: &ApplyRequest<'_>) -> CommitMode {
+        let leaves_row = request.script.direction == Direction::Up && !self.history.writes_journal_alone(request.id);
+        let is_transaction = request.script.section.options.mode == TransactionMode::Transaction;
+        match leaves_row && is_transaction && self.session.facts.can_lock_rows {
+            true => request.commit,
+            false => CommitMode::Own,
+        }
+    }
+
+    /// Makes the commits so far durable: commits once more, and waits. A transaction that writes nothing would not wait,
+    /// so this one locks a row of the history, which the server logs, and which nobody else sees.
+    ///
+    /// # Errors
+    /// Fails when the session or the lock is lost, or when another session keeps the history locked for too long.
+    pub(crate) async fn settle(&mut self) -> Result<(), SettleError> {
+        let row = format!(
+            "SELECT 1 {DIVIDED_BY} pg_catalog.count(*) FROM (SELECT FROM {} LIMIT 1 FOR UPDATE) locked;\n",
+            self.session.table()
+        );
+        let message = |migrator: &Migrator<'_>, check| {
+            Message::new([MessagePart::new(Label::Begin, "BEGIN;\n")])
+                .and(migrator.before_bookkeeping(check, CommitMode::Own))
+                .and([MessagePart::new(Label::Record, row.clone()), MessagePart::new(Label::Commit, COMMIT)])
+        };
+        let mut tries = 1..TRIES;
+        loop {
+            let Err(error) = self.send_checked(OnCancel::SendAgain, message).await else {
+                return Ok(());
+            };
+            // Without a session there is nothing to roll back.
+            let _ = self.session.run("ROLLBACK".into()).await;
+            if error.fault.kind != DatabaseErrorKind::Contended || tries.next().is_none() {
+                let lost = error.is_failed_check(Label::LockIsHeld);
+                let message = "our session does not hold the lock any more";
+                return Err(SettleError::Unproven(match lost {
+                    true => DatabaseError::new(DatabaseErrorKind::Lost, message),
+                    false => error.fault,
+                }));
+            }
+        }
+    }
+}
