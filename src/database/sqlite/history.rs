@@ -50,7 +50,7 @@ impl Sqlite {
                 return Ok(Vec::new());
             }
             // Another process has made the file since it was last looked for.
-            self.reopen(OpenMode::Never)?;
+            self.open_and_read(OpenMode::Never).await?;
         }
         let format = self.format;
         self.read(|table| format.select(table), |row| format.decode(row)).await

@@ -70,7 +70,7 @@ impl Sqlite {
         let _ = file.set_len(0);
         let _ = file.write_all_at(format!("{HOLDER_PREFIX}{} on {holder}", std::process::id()).as_bytes(), 0);
         self.lock = Some(LockFile { file, path });
-        self.reopen(OpenMode::IfMissing)?;
+        self.open_and_read(OpenMode::IfMissing).await?;
         Ok(true)
     }
 

@@ -114,7 +114,7 @@ impl Sqlite {
                 let message = format!("{} is a directory, not a database file", database.path.display());
                 return Err(DatabaseError::new(DatabaseErrorKind::Setting, message));
             }
-            Ok(_) => database.reopen(OpenMode::Never)?,
+            Ok(_) => database.open_and_read(OpenMode::Never).await?,
         }
         Ok(database)
     }
@@ -133,8 +133,17 @@ impl Sqlite {
         self.monitor.watch(&connection).map_err(|error| error::from_rusqlite(&error, &self.path))?;
         self.connection = Some(connection);
         self.file = inode(&self.path);
-        // SQLite reads the header only now: this query fails if the file is not a database.
-        self.ask("SELECT count(*) FROM sqlite_master", |_| Ok(()))
+        Ok(())
+    }
+
+    /// Opens a fresh connection and reads the header of the file, which SQLite does not do before the first query. Under
+    /// the lock, waits for other connections.
+    ///
+    /// # Errors
+    /// Fails if the file is not a database, or if another connection keeps it locked for too long.
+    async fn open_and_read(&mut self, creation: OpenMode) -> Result<(), DatabaseError> {
+        self.reopen(creation)?;
+        self.rows("SELECT count(*) FROM sqlite_master").await.map(drop)
     }
 
     /// Reports whether the file is missing or has no objects.

@@ -34,9 +34,9 @@ impl Sqlite {
     ///
     /// # Errors
     /// Fails as [`Sqlite::open`] does: the file is not a database, is damaged or not readable.
-    pub(crate) fn open_again(&mut self) -> Result<(), DatabaseError> {
+    pub(crate) async fn open_again(&mut self) -> Result<(), DatabaseError> {
         self.violations = None;
-        self.reopen(OpenMode::Never)
+        self.open_and_read(OpenMode::Never).await
     }
 
     /// Reports whether the lock and the file are those that this run took: no other database may be replaced.

@@ -178,7 +178,7 @@ async fn replace(
     let kept = format!("{}{}", restore::KEPT, timestamp());
     let work = move |stop: &AtomicBool| restore::replace(&paths[0], &paths[1], &kept, timeout, stop);
     let (result, _) = blocking::run_to_its_end(cancel, work).await;
-    let opened = locked.open_again();
+    let opened = locked.open_again().await;
     match (result, cancel.reason()) {
         (Err(fault), Some(reason)) if fault.kind == DatabaseErrorKind::Cancelled => {
             Err(Failure::new(Stage::Restore, Cause::Stopped(reason)))
