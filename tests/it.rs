@@ -87,6 +87,8 @@ mod file_types;
 mod files;
 #[path = "it/foreign.rs"]
 mod foreign;
+#[path = "it/foreign_key_checks.rs"]
+mod foreign_key_checks;
 #[path = "it/from_alembic.rs"]
 mod from_alembic;
 #[path = "it/fuzz.rs"]

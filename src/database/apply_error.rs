@@ -126,6 +126,23 @@ impl ApplyError {
         }
     }
 
+    /// Reports whether the session is lost, or may be: it can neither be asked nor told anything any more.
+    pub(crate) fn has_lost_session(&self) -> bool {
+        match self {
+            ApplyError::Unknown(_) => true,
+            ApplyError::Statement { fault, .. }
+            | ApplyError::Partial { fault, .. }
+            | ApplyError::Yielded { fault, .. }
+            | ApplyError::Unrecorded { fault, .. }
+            | ApplyError::Unfinished { fault, .. }
+            | ApplyError::NotBegun(fault)
+            | ApplyError::Bookkeeping(fault)
+            | ApplyError::Unchecked(fault)
+            | ApplyError::Commit(fault) => fault.kind == DatabaseErrorKind::Lost,
+            _ => false,
+        }
+    }
+
     /// Returns the error if it is a missing privilege, with the beginning of the script's statement (`None` for a
     /// statement of Lockkeeper's own); `None` for every other error.
     pub(crate) fn refused(&mut self) -> Option<(&mut DatabaseError, Option<&str>)> {

@@ -116,6 +116,7 @@ impl<'a> PlanRun<'a> {
             let settled = match &result {
                 Ok((ApplyOutcome::SettleFirst, _)) => pending.settle(locked).await,
                 Ok((outcome, elapsed)) => pending.add(locked, *outcome, *elapsed).await,
+                Err(Cause::Step { error, .. }) if error.has_lost_session() => pending.lose_session(),
                 Err(_) => pending.settle(locked).await,
             };
             match (settled, result) {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::migrate::InspectedDir;
 use crate::database::durability::{ApplyOutcome, CommitMode, SettleError};
-use crate::database::{ApplyError, DatabaseErrorKind, Locked};
+use crate::database::{ApplyError, DatabaseError, DatabaseErrorKind, Locked};
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::{Completed, Plan, Step};
 
@@ -89,6 +89,18 @@ impl<'a> PendingSteps<'a> {
             Err(SettleError::RolledBack(_)) => {}
         }
         settled
+    }
+
+    /// Notes that the session is lost, so that nothing can be said about the pending steps.
+    ///
+    /// # Errors
+    /// Fails with [`SettleError::Unproven`] if there are any.
+    pub(super) fn lose_session(&mut self) -> Result<(), SettleError> {
+        self.done.unproven = self.pending.len();
+        match self.pending.len() {
+            0 => Ok(()),
+            _ => Err(SettleError::Unproven(DatabaseError::new(DatabaseErrorKind::Lost, "the session is lost"))),
+        }
     }
 
     /// Logs the steps that have become durable.

@@ -175,9 +175,11 @@ fn reading_commands_wait_for_no_run<D: Database>() {
         true => "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n;",
         false => "select pg_sleep(3600);",
     };
+    run_on(&database, &[ONE]).output().expect_code(0);
     let run = run_on(&database, &[ONE, ("0002_sleep.sql", sleep)]);
     let holder = run.spawn();
-    holder.wait_for("applied 0001");
+    // The lock is held by then.
+    holder.wait_for("no backup");
     let sum = "the database is at 0001: 1 of 2 revisions are applied";
     let states: Vec<Value> = revisions(&prints(&run, &["history", "--json"], sum))
         .iter()

@@ -1,10 +1,10 @@
 //! The commit that waits for the disk in place of those before it. The server writes its log in order, so that a commit
 //! that is on the disk, and on the standbys that the role waits for, has all earlier ones before it there.
 
-use super::Postgres;
 use super::message::{Label, Message, MessagePart};
 use super::migrator::Migrator;
 use super::send::OnCancel;
+use super::{Postgres, no_answer_error};
 use crate::database::durability::{CommitMode, SettleError};
 use crate::database::{ApplyRequest, DatabaseError, DatabaseErrorKind};
 use crate::revision::render::COMMIT;
@@ -38,8 +38,15 @@ impl Migrator<'_> {
     /// so this one locks a row of the history, which the server logs, and which nobody else sees.
     ///
     /// # Errors
-    /// Fails when the session or the lock is lost, or when another session keeps the history locked for too long.
+    /// Fails when the session or the lock is lost, when another session keeps the history locked for too long, or when the
+    /// server, or a standby that it waits for, does not answer.
     pub(crate) async fn settle(&mut self) -> Result<(), SettleError> {
+        let limit = self.session.response_timeout();
+        let settled = tokio::time::timeout(limit, self.commit_durably()).await;
+        settled.unwrap_or_else(|_| Err(no_answer_error(limit))).map_err(SettleError::Unproven)
+    }
+
+    async fn commit_durably(&mut self) -> Result<(), DatabaseError> {
         let row = format!(
             "SELECT 1 {DIVIDED_BY} pg_catalog.count(*) FROM (SELECT FROM {} LIMIT 1 FOR UPDATE) locked;\n",
             self.session.table()
@@ -59,10 +66,10 @@ impl Migrator<'_> {
             if error.fault.kind != DatabaseErrorKind::Contended || tries.next().is_none() {
                 let lost = error.is_failed_check(Label::LockIsHeld);
                 let message = "our session does not hold the lock any more";
-                return Err(SettleError::Unproven(match lost {
+                return Err(match lost {
                     true => DatabaseError::new(DatabaseErrorKind::Lost, message),
                     false => error.fault,
-                }));
+                });
             }
         }
     }

@@ -126,7 +126,7 @@ impl Sqlite {
     ) -> Result<ApplyOutcome, ApplyError> {
         let started = Instant::now();
         if self.violations.is_none() {
-            self.violations = Some(self.find_violations().await.map_err(ApplyError::NotBegun)?);
+            self.find_earlier_violations().await.map_err(ApplyError::NotBegun)?;
         }
         self.begin(transaction).await.map_err(ApplyError::NotBegun)?;
         let result = async {

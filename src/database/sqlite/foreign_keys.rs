@@ -1,15 +1,26 @@
 //! Foreign keys: rows without their parent row, and references to tables that do not exist.
 
-use super::{ForeignKeyViolations, Sqlite, column};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::touched_tables::{Touched, TouchedTables};
+use super::{ForeignKeyViolations, Sqlite, column, error};
 use crate::database::{ApplyError, DatabaseError, DatabaseErrorKind, SchemaDefects};
 use crate::revision::render::foreign_keys;
 use crate::sql::sqlite_literal;
 
+/// The time that a check of all foreign keys may take for every script.
+const SHORT_CHECK: Duration = Duration::from_millis(20);
+
 impl Sqlite {
     /// Fails if there are more rows without a parent row than before; the script did not cause the earlier ones.
     pub(super) async fn check_foreign_keys(&mut self) -> Result<(), ApplyError> {
-        let current = self.find_violations().await.map_err(ApplyError::Unchecked)?;
         let previous = self.violations.take().unwrap_or_default();
+        let current = match self.touched.as_ref().map(TouchedTables::take) {
+            Some(Touched::Tables(tables)) => self.find_violations_near(&tables, &previous).await,
+            Some(Touched::All) | None => self.find_violations().await,
+        };
+        let current = current.map_err(ApplyError::Unchecked)?;
         let increased = new_violations(&previous, &current);
         self.violations = Some(current);
         if increased.is_empty() {
@@ -17,6 +28,35 @@ impl Sqlite {
         }
         self.violations = Some(previous);
         Err(ApplyError::Violations(increased))
+    }
+
+    /// Counts the rows without a parent row before the first script. If that takes long, the scripts are watched from then
+    /// on, and only tables that they write are checked behind them.
+    pub(super) async fn find_earlier_violations(&mut self) -> Result<(), DatabaseError> {
+        let start = Instant::now();
+        self.violations = Some(self.find_violations().await?);
+        if start.elapsed() > SHORT_CHECK && self.touched.is_none() {
+            let touched = TouchedTables::default();
+            touched.watch(self.opened()?).map_err(|error| error::from_rusqlite(&error, &self.path))?;
+            self.touched = Some(touched);
+        }
+        Ok(())
+    }
+
+    /// Counts the rows without a parent row after `tables` were written; `previous` has the rows of the other tables.
+    async fn find_violations_near(
+        &mut self,
+        tables: &BTreeSet<String>,
+        previous: &ForeignKeyViolations,
+    ) -> Result<ForeignKeyViolations, DatabaseError> {
+        let mut found = previous.clone();
+        let names: Vec<String> = tables.iter().map(|table| sqlite_literal(table)).collect();
+        for row in self.rows(&foreign_keys::tables_near(&names.join(", "))).await? {
+            let table: String = column(&row, 0)?;
+            found.retain(|(child, _), _| !child.eq_ignore_ascii_case(&table));
+            self.add_violations_of(table, &mut found).await?;
+        }
+        Ok(found)
     }
 
     /// Counts the rows without a parent row, by table and parent. A key whose parent columns are not unique gets a
@@ -29,16 +69,24 @@ impl Sqlite {
         }
         let mut found = ForeignKeyViolations::new();
         for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'").await? {
-            let table: String = column(&row, 0)?;
-            match self.violations_of(&table).await {
-                Ok(table_violations) => found.extend(table_violations),
-                Err(fault) if fault.kind == DatabaseErrorKind::Statement => {
-                    found.insert((table, fault.message), 0);
-                }
-                Err(fault) => return Err(fault),
-            }
+            self.add_violations_of(column(&row, 0)?, &mut found).await?;
         }
         Ok(found)
+    }
+
+    async fn add_violations_of(
+        &mut self,
+        table: String,
+        found: &mut ForeignKeyViolations,
+    ) -> Result<(), DatabaseError> {
+        match self.violations_of(&table).await {
+            Ok(table_violations) => found.extend(table_violations),
+            Err(fault) if fault.kind == DatabaseErrorKind::Statement => {
+                found.insert((table, fault.message), 0);
+            }
+            Err(fault) => return Err(fault),
+        }
+        Ok(())
     }
 
     /// Counts the violations of one table, or of all tables if the name is empty.

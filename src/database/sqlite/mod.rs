@@ -20,6 +20,7 @@ mod rewrite_history;
 mod session;
 pub mod source;
 pub(crate) mod staging;
+mod touched_tables;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -37,6 +38,7 @@ pub use monitor::StatementMonitor;
 
 use path::{check_file_types, resolved};
 use session::column;
+use touched_tables::TouchedTables;
 
 use super::url::{self, SqliteLocation};
 use super::{DatabaseError, DatabaseErrorKind, DatabaseIdentity, HistoryName, ServerInfo};
@@ -68,6 +70,8 @@ pub struct Sqlite {
     busy_timeout: Duration,
     /// Violations before the next script.
     violations: Option<ForeignKeyViolations>,
+    /// The tables that scripts write, if the foreign keys of all tables take long to check.
+    touched: Option<TouchedTables>,
     /// The state of foreign keys in the connection as this run has set it.
     foreign_keys: ForeignKeyPolicy,
     is_rehearsal: bool,
@@ -103,6 +107,7 @@ impl Sqlite {
             monitor: StatementMonitor::default(),
             busy_timeout: Duration::ZERO,
             violations: None,
+            touched: None,
             foreign_keys: ForeignKeyPolicy::Off,
             is_rehearsal: false,
             group: group::ScriptGroup::None,
@@ -131,6 +136,9 @@ impl Sqlite {
         }
         let connection = connect(&self.path, flags).map_err(|error| error::from_rusqlite(&error, &self.path))?;
         self.monitor.watch(&connection).map_err(|error| error::from_rusqlite(&error, &self.path))?;
+        if let Some(touched) = &self.touched {
+            touched.watch(&connection).map_err(|error| error::from_rusqlite(&error, &self.path))?;
+        }
         self.connection = Some(connection);
         self.file = inode(&self.path);
         Ok(())

@@ -14,6 +14,14 @@ pub(crate) fn orphans_of(table: &str) -> String {
     )
 }
 
+/// Returns a query for the tables of these names, in lower case, and for those that reference them.
+pub(crate) fn tables_near(literals: &str) -> String {
+    format!(
+        "SELECT m.name FROM main.sqlite_master AS m WHERE m.type = 'table' AND (lower(m.name) IN ({literals}) OR EXISTS \
+         (SELECT 1 FROM pragma_foreign_key_list(m.name, 'main') AS k WHERE lower(k.\"table\") IN ({literals})))"
+    )
+}
+
 /// Lists the tables that reference a table that does not exist, each with the name of the missing one.
 pub(crate) const MISSING_PARENTS: &str = "SELECT m.name AS child, k.\"table\" AS parent FROM main.sqlite_master AS m, pragma_foreign_key_list(m.name, 'main') AS k WHERE m.type = 'table' AND lower(k.\"table\") NOT IN (SELECT lower(name) FROM main.sqlite_master WHERE type = 'table') GROUP BY 1, 2";
 
