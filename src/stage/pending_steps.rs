@@ -85,7 +85,7 @@ impl<'a> PendingSteps<'a> {
         let settled = locked.settle().await;
         match settled {
             Ok(()) => self.report(),
-            Err(SettleError::Unproven(_)) => self.done.unproven = self.pending.len(),
+            Err(SettleError::Unproven(_)) => self.note_unproven(),
             Err(SettleError::RolledBack(_)) => {}
         }
         settled
@@ -96,11 +96,15 @@ impl<'a> PendingSteps<'a> {
     /// # Errors
     /// Fails with [`SettleError::Unproven`] if there are any.
     pub(super) fn lose_session(&mut self) -> Result<(), SettleError> {
-        self.done.unproven = self.pending.len();
+        self.note_unproven();
         match self.pending.len() {
             0 => Ok(()),
             _ => Err(SettleError::Unproven(DatabaseError::new(DatabaseErrorKind::Lost, "the session is lost"))),
         }
+    }
+
+    fn note_unproven(&mut self) {
+        self.done.unproven = u32::try_from(self.pending.len()).unwrap_or(u32::MAX);
     }
 
     /// Logs the steps that have become durable.

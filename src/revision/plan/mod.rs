@@ -79,7 +79,7 @@ pub struct Completed {
     pub(crate) repeatables: usize,
     /// The number of scripts behind them that were committed, and of which it is not known whether they survive a crash of
     /// the server.
-    pub(crate) unproven: usize,
+    pub(crate) unproven: u32,
     /// The target with which a rerun ends at the same revision, if the target of this run would go further by now.
     pub(crate) rerun_target: Option<String>,
 }
