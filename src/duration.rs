@@ -24,6 +24,16 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     fits.map(Duration::from_millis).ok_or_else(wrong)
 }
 
+/// The interval before the first line about a step that goes on. Each next interval is twice as long, up to
+/// [`LONGEST_LOG_INTERVAL`].
+const FIRST_LOG_INTERVAL: Duration = Duration::from_secs(10);
+const LONGEST_LOG_INTERVAL: Duration = Duration::from_secs(300);
+
+/// Returns the intervals between the log lines about a step that goes on.
+pub(crate) fn log_intervals() -> impl Iterator<Item = Duration> {
+    std::iter::successors(Some(FIRST_LOG_INTERVAL), |last| Some((*last * 2).min(LONGEST_LOG_INTERVAL)))
+}
+
 /// Formats a duration as `12 ms`, `3.4 s`, `2 min 5 s` or `1 h 2 min`.
 pub(crate) fn describe_milliseconds(milliseconds: i64) -> String {
     let seconds = milliseconds / 1000;

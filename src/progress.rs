@@ -13,25 +13,18 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, Progres
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
+use crate::duration::log_intervals;
 use crate::report::{self, OccupiedLine, ProgressLine};
 
-/// The interval before the first line. Each next interval is twice as long, up to `LONGEST_INTERVAL`.
-const FIRST_INTERVAL: Duration = Duration::from_secs(10);
-const LONGEST_INTERVAL: Duration = Duration::from_secs(300);
 /// The interval between two updates of the progress bar.
 const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Returns the intervals between the lines of one step.
-pub(crate) fn intervals() -> impl Iterator<Item = Duration> {
-    std::iter::successors(Some(FIRST_INTERVAL), |last| Some((*last * 2).min(LONGEST_INTERVAL)))
-}
 
 /// Waits for work without measurable progress, and logs at intervals that it continues. `activity` follows the word
 /// "still".
 pub(crate) async fn with_progress<T>(activity: &str, work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
     let start = Instant::now();
-    for interval in intervals() {
+    for interval in log_intervals() {
         tokio::select! {
             result = &mut work => return result,
             () = tokio::time::sleep(interval) => {
@@ -199,7 +192,7 @@ impl TerminalBar<'_> {
 
     async fn show(&self) -> Infallible {
         if self.1.bar.is_hidden() {
-            for interval in intervals() {
+            for interval in log_intervals() {
                 tokio::time::sleep(interval).await;
                 self.0.log();
             }
@@ -296,7 +289,7 @@ fn size(file: &Path) -> u64 {
 }
 
 async fn log_lines(activity: String, file: PathBuf, expected: u64) {
-    for interval in intervals() {
+    for interval in log_intervals() {
         tokio::time::sleep(interval).await;
         tracing::info!(bytes = size(&file), database_bytes = expected, "still {activity}");
     }

@@ -8,7 +8,7 @@ use crate::error::{Cause, Failure, Stage};
 use crate::revision::plan::{self, DowngradeError, PlanError, ResolvedTarget};
 use crate::revision::target::RevisionName;
 use crate::revision::{Applied, Backslash, Direction, Goal, Migration, Plan, Target, Version};
-use crate::stage::migrate::{InspectedDir, Inspection};
+use crate::stage::inspected::{InspectedDir, Inspection};
 
 /// A loaded migration directory, a direction, and the target.
 pub(crate) struct MigrationRequest {

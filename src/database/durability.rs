@@ -15,9 +15,9 @@ pub(crate) enum CommitMode {
 /// The state of a script that has run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ApplyOutcome {
-    /// What the script and all those before it have written survives a crash.
+    /// The script has run, and all that it and those before it have written survives a crash.
     Durable,
-    /// What the script has written survives a crash after [`super::Locked::settle`].
+    /// The script has run, and all that it has written survives a crash after [`super::Locked::settle`].
     Pending,
     /// The script has not run: it cannot share a commit, and [`super::Locked::settle`] has to be called before it runs.
     SettleFirst,

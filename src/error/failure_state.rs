@@ -35,7 +35,30 @@ impl Failure {
             return state;
         }
         let revisions = self.done.revisions.as_slice();
-        let step_state = match &self.cause {
+        let step_state = self.step_state();
+        let done = self.done.direction.done();
+        let revision_state = match (revisions, self.done.direction) {
+            ([], _) if self.done.unproven > 0 => format!("no revision is known to be {done}"),
+            ([], _) if step_state.is_empty() => "nothing was changed".into(),
+            ([], _) => format!("no revision was {done} before it"),
+            ([revision], Direction::Up) if self.done.repeatables > 0 => format!("{revision} was applied and kept"),
+            ([revision], Direction::Up) => format!("revision {revision} was applied and kept"),
+            ([.., last], Direction::Up) => {
+                format!("{} were applied and kept, the last is {last}", self.done.count())
+            }
+            ([revision], Direction::Down) => format!("revision {revision} was undone before"),
+            ([.., last], Direction::Down) => {
+                format!("{} revisions were undone before, the last is {last}", self.done.revisions.len())
+            }
+        };
+        let unproven_state = self.unproven_state();
+        let separator = if step_state.is_empty() { "" } else { "; " };
+        format!("{step_state}{separator}{revision_state}{unproven_state}")
+    }
+
+    /// Returns the state of the step that failed; empty if nothing is to be said about it.
+    fn step_state(&self) -> String {
+        match &self.cause {
             // Printing a script runs nothing.
             Cause::Step { .. } if self.stage == Stage::Plan => String::new(),
             Cause::Step { error: broken, .. } => match broken {
@@ -56,33 +79,20 @@ impl Failure {
             },
             Cause::Halted { .. } => "none of its statements is recorded as done".into(),
             Cause::Stopped(_) if self.stage == Stage::Migrate => "the running revision was rolled back".into(),
-            _ if self.stage == Stage::Transfer && !revisions.is_empty() => "no row was transferred".into(),
+            _ if self.stage == Stage::Transfer && !self.done.revisions.is_empty() => "no row was transferred".into(),
             _ => String::new(),
-        };
-        let done = self.done.direction.done();
-        let revision_state = match (revisions, self.done.direction) {
-            ([], _) if self.done.unproven > 0 => format!("no revision is known to be {done}"),
-            ([], _) if step_state.is_empty() => "nothing was changed".into(),
-            ([], _) => format!("no revision was {done} before it"),
-            ([revision], Direction::Up) if self.done.repeatables > 0 => format!("{revision} was applied and kept"),
-            ([revision], Direction::Up) => format!("revision {revision} was applied and kept"),
-            ([.., last], Direction::Up) => {
-                format!("{} were applied and kept, the last is {last}", self.done.count())
-            }
-            ([revision], Direction::Down) => format!("revision {revision} was undone before"),
-            ([.., last], Direction::Down) => {
-                format!("{} revisions were undone before, the last is {last}", self.done.revisions.len())
-            }
-        };
-        let unproven_state = match (self.done.unproven, revisions) {
+        }
+    }
+
+    /// Returns a part of a sentence about the revisions that were committed and are not known to be durable.
+    fn unproven_state(&self) -> String {
+        match (self.done.unproven, self.done.revisions.as_slice()) {
             (0, _) => String::new(),
             (1, []) => "; one was committed, and may be lost if the server has crashed".into(),
             (1, _) => "; one more was committed, and may be lost if the server has crashed".into(),
             (count, []) => format!("; {count} were committed, and may be lost if the server has crashed"),
             (count, _) => format!("; {count} more were committed, and may be lost if the server has crashed"),
-        };
-        let separator = if step_state.is_empty() { "" } else { "; " };
-        format!("{step_state}{separator}{revision_state}{unproven_state}")
+        }
     }
 
     /// Returns the state if it does not depend on the revisions that were done before; `None` otherwise.

@@ -1,32 +1,24 @@
 //! Runs the plan, up or down: each step in one transaction, together with its row of the history.
 
-use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use tracing::Instrument;
 
 use super::backup::Safety;
+use super::cancellable::run_cancellable;
+use super::inspected::InspectedDir;
 use super::pending_steps::PendingSteps;
 use crate::database::durability::{ApplyOutcome, CommitMode, SettleError};
 use crate::database::{ApplyError, ApplyRequest, Canceller, DatabaseError, DatabaseErrorKind, Locked, SchemaDefects};
-use crate::directory::MigrationDir;
 use crate::error::{Cause, Failure, Stage};
-use crate::progress;
 use crate::revision::plan::Resume;
-use crate::revision::{Completed, DirectedScript, Direction, Migration, Plan, Section, Step};
+use crate::revision::{Completed, DirectedScript, Migration, Plan, Step};
 use crate::signal::{Cancel, CancelReason};
 
 /// The upper bound of the first pause between attempts at a contended step; the bound doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The largest upper bound of these pauses.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// The time after which a statement that still runs is cancelled once more.
-const CANCEL_INTERVAL: Duration = Duration::from_millis(500);
-
-/// The pauses before the first checks of who blocks a running step: soon at first, then every [`POLL_INTERVAL`].
-const FIRST_POLL_INTERVALS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
-/// The pause between the later checks.
-const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The result of the migrate stage.
 #[derive(Debug)]
@@ -35,42 +27,6 @@ pub(crate) struct Migrated {
     pub(crate) done: Completed,
     /// The defects that the database had before the first step.
     pub(crate) defects: SchemaDefects,
-}
-
-/// The result of reading a step's file to its end.
-#[derive(Debug)]
-pub(crate) struct Inspection {
-    /// The number of statements in the file.
-    pub(crate) statements: usize,
-    /// The down script, if the revision has one.
-    pub(crate) down: Option<Section>,
-}
-
-/// A migration directory with the inspections of its scripts.
-pub(crate) struct InspectedDir<'a> {
-    /// The migration directory.
-    pub(crate) directory: &'a MigrationDir,
-    /// The inspections, by position in the directory; only the scripts of the plan have one.
-    pub(crate) inspections: Vec<Option<Inspection>>,
-}
-
-impl InspectedDir<'_> {
-    /// Returns the script that a step runs. The step must be one of the inspected plan.
-    pub(crate) fn script(&self, step: &Step, direction: Direction) -> DirectedScript<'_> {
-        let migration = self.directory.migration(step.migration);
-        let inspection = self.inspections[step.migration].as_ref().expect("every step of the plan was inspected");
-        let (statements, down) = (inspection.statements, inspection.down.as_ref());
-        match direction {
-            Direction::Up => {
-                let down = down.and_then(|down| down.checksum);
-                DirectedScript { direction, section: &migration.up, statements, down }
-            }
-            Direction::Down => {
-                let section = down.expect("what cannot be undone is refused before");
-                DirectedScript { direction, section, statements, down: None }
-            }
-        }
-    }
 }
 
 /// Runs every step of the plan.
@@ -273,53 +229,6 @@ impl StepRun<'_> {
                 Cause::Step { file, error: ApplyError::Unfinished { fault, done } }
             }
             error => Cause::Step { file, error },
-        }
-    }
-}
-
-/// Waits for work on the database. A signal cancels the statement on the server and waits for the answer: the work is
-/// then known to be rolled back, or to be done after all. Writes to `blocker` who blocks the work, because nobody can
-/// find that out after the lock timeout has ended the statement.
-pub(super) async fn run_cancellable<T>(
-    work: impl Future<Output = Result<T, ApplyError>>,
-    canceller: &mut Canceller,
-    blocker: &mut Option<String>,
-    cancel: &Cancel,
-) -> Result<T, ApplyError> {
-    let mut work = std::pin::pin!(work);
-    let mut poll_intervals = FIRST_POLL_INTERVALS.into_iter().chain(std::iter::repeat(POLL_INTERVAL));
-    let mut intervals = progress::intervals();
-    let mut next_log = intervals.next().unwrap_or(Duration::MAX);
-    let start = Instant::now();
-    loop {
-        tokio::select! {
-            result = &mut work => return result,
-            _ = cancel.cancelled() => {
-                return stop(work, canceller).await;
-            }
-            () = tokio::time::sleep(poll_intervals.next().unwrap_or(POLL_INTERVAL)) => {
-                let waiting = canceller.waiting_for().await.map_err(ApplyError::Unknown)?;
-                *blocker = waiting.as_deref().and_then(|text| text.find("blocked by").map(|at| text[at..].to_owned()));
-                if start.elapsed() >= next_log {
-                    next_log += intervals.next().unwrap_or(Duration::MAX);
-                    let waiting = waiting.map_or(String::new(), |description| format!(", waiting for {description}"));
-                    tracing::info!("still running after {} s{waiting}", start.elapsed().as_secs());
-                }
-            }
-        }
-    }
-}
-
-/// Cancels the work and waits for its end. A cancel request that arrives between two statements has no effect, so it is
-/// sent again.
-async fn stop<T>(
-    mut work: Pin<&mut impl Future<Output = Result<T, ApplyError>>>,
-    canceller: &mut Canceller,
-) -> Result<T, ApplyError> {
-    loop {
-        canceller.cancel().await;
-        if let Ok(result) = tokio::time::timeout(CANCEL_INTERVAL, work.as_mut()).await {
-            return result;
         }
     }
 }

@@ -3,11 +3,13 @@
 mod atomic_file;
 pub(crate) mod backup;
 pub(crate) mod blocking;
+mod cancellable;
 pub(crate) mod compare;
 pub(crate) mod export;
 pub(crate) mod foreign_history;
 pub(crate) mod guard;
 pub(crate) mod import;
+pub(crate) mod inspected;
 pub(crate) mod layout_tables;
 pub(crate) mod lock;
 pub(crate) mod migrate;

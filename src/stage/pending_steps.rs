@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::migrate::InspectedDir;
+use super::inspected::InspectedDir;
 use crate::database::durability::{ApplyOutcome, CommitMode, SettleError};
 use crate::database::{ApplyError, DatabaseError, DatabaseErrorKind, Locked};
 use crate::error::{Cause, Failure, Stage};

@@ -7,7 +7,8 @@ use std::time::Instant;
 use tracing::Instrument;
 
 use super::backup::Safety;
-use super::migrate::{InspectedDir, migrate};
+use super::inspected::InspectedDir;
+use super::migrate::migrate;
 use super::restore::postgres::{RestoreContext, discard};
 use super::restore::{BackupArchive, sqlite};
 use crate::database::postgres::Postgres;

@@ -1,6 +1,6 @@
 //! Changes the history without running a script: all of the changes or none.
 
-use super::migrate::run_cancellable;
+use super::cancellable::run_cancellable;
 use crate::database::{Canceller, DatabaseErrorKind, Locked};
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::history::HistoryChange;

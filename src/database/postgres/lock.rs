@@ -7,6 +7,7 @@ use sqlx::Connection;
 use super::error::is_division_by_zero;
 use super::facts::SessionFacts;
 use super::message::{Label, Message, MessagePart};
+use super::settle::rows_can_be_locked;
 use super::{MonitorSession, Postgres, column, no_answer_error};
 use crate::database::durability::CommitMode;
 use crate::database::{DatabaseError, DatabaseErrorKind, SessionLimits, UnlockResult};
@@ -69,7 +70,7 @@ impl Postgres {
             literal(&self.table()),
             self.is_plain(),
             self.journal_is_read(),
-            self.rows_can_be_locked(),
+            rows_can_be_locked(&self.table()),
             literal(&schema)
         );
         let row = self.row(sql).await?;

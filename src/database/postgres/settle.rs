@@ -3,8 +3,8 @@
 
 use super::message::{Label, Message, MessagePart};
 use super::migrator::Migrator;
+use super::no_answer_error;
 use super::send::OnCancel;
-use super::{Postgres, no_answer_error};
 use crate::database::durability::{CommitMode, SettleError};
 use crate::database::{ApplyRequest, DatabaseError, DatabaseErrorKind};
 use crate::revision::render::COMMIT;
@@ -14,12 +14,11 @@ use crate::sql::{DIVIDED_BY, literal};
 /// The number of times that the commit is tried while another session keeps the history locked.
 const TRIES: usize = 5;
 
-impl Postgres {
-    /// Returns an SQL expression for whether the role can lock a row of the history; NULL if there is no history.
-    pub(super) fn rows_can_be_locked(&self) -> String {
-        let table = format!("pg_catalog.to_regclass({})", literal(&self.table()));
-        format!("pg_catalog.has_table_privilege({table}, 'UPDATE') AND NOT pg_catalog.row_security_active({table})")
-    }
+/// Returns an SQL expression for whether the role can lock a row of the history, whose name is quoted; NULL if there is
+/// no history.
+pub(super) fn rows_can_be_locked(history: &str) -> String {
+    let table = format!("pg_catalog.to_regclass({})", literal(history));
+    format!("pg_catalog.has_table_privilege({table}, 'UPDATE') AND NOT pg_catalog.row_security_active({table})")
 }
 
 impl Migrator<'_> {

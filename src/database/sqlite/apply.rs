@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Sqlite;
-use super::group::ScriptTransaction;
+use super::group::{BEGIN, ScriptTransaction};
 use crate::database::durability::ApplyOutcome;
 use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
 use crate::masking::excerpt;
@@ -15,9 +15,6 @@ use crate::revision::{Batch, BatchLimit, TransactionMode};
 
 /// The size of one batch in bytes. A script of one batch can share its transaction.
 const BATCH_BYTES: usize = 32 * 1024;
-
-/// The statement that begins a transaction and takes SQLite's write lock at once.
-pub(super) const BEGIN: &str = "BEGIN IMMEDIATE;\n";
 
 impl Sqlite {
     /// Creates the history table, or converts a table of an older release.

@@ -1,7 +1,6 @@
 //! Scripts that share a transaction: each is a savepoint in it, and the commit waits for the disk once for all of them.
 
 use super::Sqlite;
-use super::apply::BEGIN;
 use crate::database::durability::{ApplyOutcome, CommitMode, SettleError};
 use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
 use crate::revision::Batch;
@@ -9,6 +8,9 @@ use crate::revision::history::HistoryTable;
 use crate::revision::policy::ForeignKeyPolicy;
 use crate::revision::render::leaves_session_state;
 use crate::revision::statements::Window;
+
+/// The statement that begins a transaction and takes SQLite's write lock at once.
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE;\n";
 
 /// The savepoint of a script behind the first one of a transaction.
 const SAVEPOINT: &str = "SAVEPOINT lockkeeper_script";

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use crate::progress;
+use crate::duration::log_intervals;
 use crate::signal::Cancel;
 
 /// The number of SQLite's virtual machine instructions between two looks: some ten microseconds.
@@ -49,7 +49,7 @@ impl StatementMonitor {
 
     /// Begins a work, which ends with `cancel`.
     pub(super) fn begin(&self, cancel: &Cancel) {
-        let mut intervals = Box::new(progress::intervals());
+        let mut intervals = Box::new(log_intervals());
         let next_line = intervals.next().unwrap_or(Duration::MAX);
         self.set(Some(WatchedWork { cancel: cancel.clone(), start: Instant::now(), next_line, intervals }));
     }

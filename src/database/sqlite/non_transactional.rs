@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::Sqlite;
-use super::apply::{BEGIN, SessionResidue};
+use super::apply::SessionResidue;
 use super::foreign_keys::new_violations;
+use super::group::BEGIN;
 use crate::database::apply_request::ResumePoint;
 use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind};
 use crate::revision::history::{Elapsed, HistoryTable};

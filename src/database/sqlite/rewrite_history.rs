@@ -1,7 +1,7 @@
 //! Changes of the history that run no script.
 
 use super::Sqlite;
-use super::apply::BEGIN;
+use super::group::BEGIN;
 use crate::database::ApplyError;
 use crate::revision::history::{HistoryChange, HistoryTable};
 
