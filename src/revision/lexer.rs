@@ -1,5 +1,7 @@
 //! Cuts SQL text into tokens, for each dialect by the lexical rules of its database.
 
+use memchr::memchr;
+
 use crate::dialect::Dialect;
 impl Dialect {
     /// Returns the first byte of a command of the database's own client.
@@ -101,10 +103,9 @@ impl<'t> Lexer<'t> {
 
     /// Moves behind the next such byte. Returns false if there is none.
     fn skip_past(&mut self, byte: u8) -> bool {
-        self.skip_while(|other| other != byte);
-        let found = self.peek().is_some();
-        self.at += usize::from(found);
-        found
+        let found = memchr(byte, &self.text.as_bytes()[self.at..]);
+        self.at = found.map_or(self.text.len(), |behind| self.at + behind + 1);
+        found.is_some()
     }
 
     /// Moves to the end of the line. For PostgreSQL, a lone carriage return ends a line as well (scan.l).

@@ -1,5 +1,7 @@
 //! Positions in a file, for messages.
 
+use memchr::memchr_iter;
+
 /// A position in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourcePosition {
@@ -15,7 +17,7 @@ impl SourcePosition {
         match text.rfind('\n') {
             None => SourcePosition { column: self.column + text.chars().count(), ..self },
             Some(last) => SourcePosition {
-                line: self.line + text.bytes().filter(|&byte| byte == b'\n').count(),
+                line: self.line + memchr_iter(b'\n', text.as_bytes()).count(),
                 column: text[last + 1..].chars().count() + 1,
             },
         }

@@ -4,6 +4,8 @@
 use std::io::{self, Read};
 use std::ops::Range;
 
+use memchr::{memchr_iter, memchr2_iter};
+
 /// The number of bytes that one read asks of the source.
 const PIECE: usize = 64 * 1024;
 
@@ -127,7 +129,7 @@ impl<R: Read> Text<R> {
 }
 
 fn newlines(bytes: &[u8]) -> usize {
-    bytes.iter().filter(|&&byte| byte == b'\n').count()
+    memchr_iter(b'\n', bytes).count()
 }
 
 /// Returns the number of bytes that can be returned now: without the first part of a character, and without a CR whose
@@ -147,8 +149,8 @@ fn complete(bytes: &[u8], supply: SourceState) -> Result<usize, usize> {
 fn normalise(text: &str, into: &mut String) -> Result<usize, (usize, &'static str)> {
     let bytes = text.as_bytes();
     let mut from = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        match byte {
+    for at in memchr2_iter(b'\r', 0, bytes) {
+        match bytes[at] {
             b'\r' if bytes.get(at + 1) == Some(&b'\n') => {
                 into.push_str(&text[from..at]);
                 from = at + 1;
@@ -156,8 +158,7 @@ fn normalise(text: &str, into: &mut String) -> Result<usize, (usize, &'static st
             b'\r' => {
                 return Err((at, "it has a carriage return without a line feed; save it with LF line ends"));
             }
-            0 => return Err((at, "it has a NUL byte")),
-            _ => {}
+            _ => return Err((at, "it has a NUL byte")),
         }
     }
     into.push_str(&text[from..]);

@@ -209,7 +209,7 @@ pub(super) enum SessionResidue {
 
 impl SessionResidue {
     pub(super) fn note(&mut self, text: &str) {
-        if leaves_session_state(text) {
+        if *self == SessionResidue::Clean && leaves_session_state(text) {
             *self = SessionResidue::Touched;
         }
     }

@@ -6,7 +6,7 @@ use crate::database::{ApplyError, ApplyRequest, DatabaseError, DatabaseErrorKind
 use crate::revision::Batch;
 use crate::revision::history::HistoryTable;
 use crate::revision::policy::ForeignKeyPolicy;
-use crate::revision::render::leaves_session_state;
+use crate::revision::render::{leaves_session_state, mentions};
 use crate::revision::statements::Window;
 
 /// The statement that begins a transaction and takes SQLite's write lock at once.
@@ -138,7 +138,5 @@ impl Sqlite {
 /// Reports whether a script can be a savepoint: it is read as a whole, changes no settings, whose effect would reach the
 /// next script, and does not roll back by itself.
 fn fits_savepoint(script: &Batch) -> bool {
-    let text = script.text.as_bytes();
-    let mentions = |word: &[u8]| text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
-    script.window == Window::Last && !leaves_session_state(&script.text) && !mentions(b"rollback")
+    script.window == Window::Last && !leaves_session_state(&script.text) && !mentions(&script.text, "rollback")
 }

@@ -18,7 +18,7 @@ pub(crate) use print_error::PrintError;
 pub(crate) use session::{
     OWN_PATH, OWN_PATH_SETTING, SessionSettings, SettingScope, own_role, set, synchronous_commit,
 };
-pub(crate) use sqlite_session::leaves_session_state;
+pub(crate) use sqlite_session::{leaves_session_state, mentions};
 
 use super::{DirectedScript, SectionOptions};
 use crate::dialect::Dialect;

@@ -1,6 +1,8 @@
 //! The settings of a SQLite session around the scripts, so that the settings of one script do not reach the next. A run
 //! opens the database again; a printed script cannot do so, and resets what a file may have set.
 
+use memchr::memchr2_iter;
+
 use super::foreign_keys::NOTES;
 use crate::dialect::Dialect;
 use crate::revision::Batch;
@@ -45,8 +47,14 @@ pub(crate) fn leaves_session_state(text: &str) -> bool {
     ["pragma", "temp", "attach"].into_iter().any(|word| mentions(text, word))
 }
 
-fn mentions(text: &str, word: &str) -> bool {
-    text.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+/// Returns whether a text has a word, in any case, be it a part of a longer one.
+pub(crate) fn mentions(text: &str, word: &str) -> bool {
+    let (text, word) = (text.as_bytes(), word.as_bytes());
+    let Some(first) = word.first() else {
+        return true;
+    };
+    let mut beginnings = memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), text);
+    beginnings.any(|at| text[at..].get(..word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word)))
 }
 
 /// Returns the first lines of a printed script, which give it the session of a run whatever the program's own settings
