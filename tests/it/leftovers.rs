@@ -434,7 +434,8 @@ const BATCHES: &str = "create procedure batches() language plpgsql as $$ begin \
 fn an_outcome_that_cannot_be_looked_up_is_left_to_the_user() {
     for (statement, answer) in [
         ("call batches()", "CALL\0"),
-        ("do $$ begin insert into log values (1); commit; insert into log values (2); end $$", "DO\0"),
+        // A start sends a DO statement, too, with others behind it: Z ends the answers to a message.
+        ("do $$ begin insert into log values (1); commit; insert into log values (2); end $$", "DO\0Z"),
     ] {
         for (choice, rows, said) in [("--done", "2", "marked as done"), ("--again", "4", "will be run again")] {
             let database = Postgres::shared().database("open");

@@ -7,7 +7,8 @@ use super::no_answer_error;
 use super::send::OnCancel;
 use crate::database::durability::{CommitMode, SettleError};
 use crate::database::{ApplyRequest, DatabaseError, DatabaseErrorKind};
-use crate::revision::render::COMMIT;
+use crate::revision::render::session::COMMIT_TO_DISK;
+use crate::revision::render::{COMMIT, own_role};
 use crate::revision::{Direction, TransactionMode};
 use crate::sql::{DIVIDED_BY, literal};
 
@@ -37,7 +38,7 @@ impl Migrator<'_> {
     /// so this one locks a row of the history, which the server logs, and which nobody else sees.
     ///
     /// # Errors
-    /// Fails when the session or the lock is lost, when another session keeps the history locked for too long, or when the
+    /// Fails when the session is lost, when another session keeps the history locked for too long, or when the
     /// server, or a standby that it waits for, does not answer.
     pub(crate) async fn settle(&mut self) -> Result<(), SettleError> {
         let limit = self.session.response_timeout();
@@ -50,9 +51,12 @@ impl Migrator<'_> {
             "SELECT 1 {DIVIDED_BY} pg_catalog.count(*) FROM (SELECT FROM {} LIMIT 1 FOR UPDATE) locked;\n",
             self.session.table()
         );
+        // The commits before were made under the lock: this one need not hold it any more, if a script has released it.
         let message = |migrator: &Migrator<'_>, check| {
-            Message::new([MessagePart::new(Label::Begin, "BEGIN;\n")])
-                .and(migrator.before_bookkeeping(check, CommitMode::Own))
+            let role = own_role(&migrator.session.facts.role).concat();
+            Message::new([MessagePart::new(Label::Begin, "BEGIN;\n"), MessagePart::new(Label::OwnRole, role)])
+                .and([MessagePart::new(Label::Record, format!("SELECT {COMMIT_TO_DISK};\n"))])
+                .and(migrator.before_writing(check))
                 .and([MessagePart::new(Label::Record, row.clone()), MessagePart::new(Label::Commit, COMMIT)])
         };
         let mut tries = 1..TRIES;
@@ -63,12 +67,7 @@ impl Migrator<'_> {
             // Without a session there is nothing to roll back.
             let _ = self.session.run("ROLLBACK".into()).await;
             if error.fault.kind != DatabaseErrorKind::Contended || tries.next().is_none() {
-                let lost = error.is_failed_check(Label::LockIsHeld);
-                let message = "our session does not hold the lock any more";
-                return Err(match lost {
-                    true => DatabaseError::new(DatabaseErrorKind::Lost, message),
-                    false => error.fault,
-                });
+                return Err(error.fault);
             }
         }
     }
