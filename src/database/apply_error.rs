@@ -126,7 +126,7 @@ impl ApplyError {
         }
     }
 
-    /// Reports whether the session is lost, or may be: it can neither be asked nor told anything any more.
+    /// Reports whether the session is lost, or may be: no further message can be sent in it.
     pub(crate) fn has_lost_session(&self) -> bool {
         match self {
             ApplyError::Unknown(_) => true,

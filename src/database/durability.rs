@@ -1,5 +1,5 @@
 //! The time at which what a script has written is safe from a crash. A commit that waits for the disk costs more than a
-//! small script, so that several scripts share one, and nobody is told of a script before that commit.
+//! small script, so that several scripts share one, and a script is reported after that commit.
 
 use super::{ApplyError, DatabaseError};
 

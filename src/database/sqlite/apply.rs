@@ -188,12 +188,9 @@ impl Sqlite {
     pub(super) async fn retry_while_busy(&mut self, sql: &str) -> Result<(), DatabaseError> {
         let mut waiting_since = None;
         loop {
-            match self.run(sql) {
-                Err((fault, _)) if fault.kind == DatabaseErrorKind::Busy => {
-                    self.pause(&mut waiting_since, fault).await?
-                }
-                Err((fault, _)) => return Err(fault),
-                Ok(()) => return Ok(()),
+            match self.run_all(sql) {
+                Err(fault) if fault.kind == DatabaseErrorKind::Busy => self.pause(&mut waiting_since, fault).await?,
+                result => return result,
             }
         }
     }

@@ -64,7 +64,7 @@ pub(super) async fn compare(
             for reader in further {
                 reader.thread.ended().await;
             }
-            // What the others have put back.
+            // The parts that the other sessions could not read.
             context.read_all(target).await;
         };
         tokio::join!(sources, target).0.into_iter().collect::<Result<(), Cause>>()
