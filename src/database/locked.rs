@@ -204,6 +204,15 @@ impl Canceller {
         }
     }
 
+    /// Makes everything durable that the scripts before the running one have committed, and returns whether it is.
+    /// Never does so for SQLite, where those scripts are not committed.
+    pub(crate) async fn settle(&mut self) -> bool {
+        match self {
+            Canceller::Postgres(monitor) => monitor.settle().await,
+            Canceller::Sqlite(_) => false,
+        }
+    }
+
     /// Describes what the running statement waits for; `None` if it waits for nothing, and always for SQLite.
     ///
     /// # Errors

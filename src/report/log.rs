@@ -117,7 +117,7 @@ impl LogLayer {
             ("message", text(fields.message.clone())),
         ];
         entries.extend(fields.others.iter().cloned());
-        if let Some(span) = context.lookup_current() {
+        if let Some(span) = context.event_span(event) {
             let mut inner = serde_json::Map::new();
             let outer = span.scope().skip(1).find_map(|outer| outer.extensions().get::<LogFields>()?.database());
             inner.extend(outer.map(|database| (DATABASE.to_owned(), database)));

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use super::pending_steps::PendingSteps;
 use crate::database::{ApplyError, Canceller};
 use crate::duration::log_intervals;
 use crate::signal::Cancel;
@@ -17,11 +18,13 @@ const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Waits for work on the database. A signal cancels the statement on the server and waits for the answer: the work is
 /// then known to be rolled back, or to be done after all. Writes to `blocker` who blocks the work, because nobody can
-/// find that out after the lock timeout has ended the statement.
+/// find that out after the lock timeout has ended the statement. The steps that are pending meanwhile are made durable
+/// and reported where that can be done beside the work.
 pub(super) async fn run_cancellable<T>(
     work: impl Future<Output = Result<T, ApplyError>>,
     canceller: &mut Canceller,
     blocker: &mut Option<String>,
+    mut pending: Option<&mut PendingSteps<'_>>,
     cancel: &Cancel,
 ) -> Result<T, ApplyError> {
     let mut work = std::pin::pin!(work);
@@ -38,6 +41,9 @@ pub(super) async fn run_cancellable<T>(
             () = tokio::time::sleep(poll_intervals.next().unwrap_or(POLL_INTERVAL)) => {
                 let waiting = canceller.waiting_for().await.map_err(ApplyError::Unknown)?;
                 *blocker = waiting.as_deref().and_then(|text| text.find("blocked by").map(|at| text[at..].to_owned()));
+                if let Some(pending) = &mut pending {
+                    pending.settle_beside(canceller).await;
+                }
                 if start.elapsed() >= next_log {
                     next_log += intervals.next().unwrap_or(Duration::MAX);
                     let waiting = waiting.map_or(String::new(), |description| format!(", waiting for {description}"));

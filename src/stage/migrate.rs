@@ -64,15 +64,18 @@ impl<'a> PlanRun<'a> {
     /// Runs the steps in their order. Those that share a commit run again, each with its own, when the database has
     /// rolled all of them back for one: the outcome is that of single commits.
     async fn all_steps(&self, locked: &mut Locked, canceller: &mut Canceller) -> Result<Completed, Failure> {
-        let mut pending = PendingSteps::new(self.inspected, self.plan);
+        let mut pending = PendingSteps::new(self.inspected, self.plan, locked.longest_pending());
         while let Some(step) = pending.next() {
             let run = self.step(step, pending.commit());
             let span = tracing::info_span!("step", file = &*run.script.section.file);
-            let result = run.with_retries(locked, canceller).instrument(span).await;
+            let result = run.with_retries(locked, canceller, &mut pending).instrument(span).await;
             let settled = match &result {
                 Ok((ApplyOutcome::SettleFirst, _)) => pending.settle(locked).await,
                 Ok((outcome, elapsed)) => pending.add(locked, *outcome, *elapsed).await,
-                Err(Cause::Step { error, .. }) if error.has_lost_session() => pending.lose_session(),
+                Err(Cause::Step { error, .. }) if error.has_lost_session() => {
+                    pending.note_unproven();
+                    Ok(())
+                }
                 Err(_) => pending.settle(locked).await,
             };
             match (settled, result) {
@@ -129,6 +132,7 @@ impl StepRun<'_> {
         &self,
         locked: &mut Locked,
         canceller: &mut Canceller,
+        pending: &mut PendingSteps<'_>,
     ) -> Result<(ApplyOutcome, Duration), Cause> {
         let mut pause = FIRST_PAUSE;
         let mut resume = self.step.resume.as_deref().copied();
@@ -144,7 +148,7 @@ impl StepRun<'_> {
             }
             let start = Instant::now();
             let mut blocker = None;
-            let mut error = match self.apply_once(locked, canceller, &mut resume, &mut blocker).await {
+            let mut error = match self.apply_once(locked, canceller, pending, &mut resume, &mut blocker).await {
                 Ok(outcome) => return Ok((outcome, start.elapsed())),
                 Err(error) => error,
             };
@@ -174,6 +178,7 @@ impl StepRun<'_> {
         &self,
         locked: &mut Locked,
         canceller: &mut Canceller,
+        pending: &mut PendingSteps<'_>,
         resume: &mut Option<Resume>,
         blocker: &mut Option<String>,
     ) -> Result<ApplyOutcome, ApplyError> {
@@ -189,7 +194,8 @@ impl StepRun<'_> {
             commit: self.commit,
             cancel: self.cancel,
         };
-        let result = run_cancellable(locked.apply(&mut request), canceller, blocker, self.cancel).await;
+        let work = locked.apply(&mut request);
+        let result = run_cancellable(work, canceller, blocker, Some(pending), self.cancel).await;
         *resume = request.resume;
         result
     }

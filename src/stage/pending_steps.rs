@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use tracing::Span;
+
 use super::inspected::InspectedDir;
 use crate::database::durability::{ApplyOutcome, CommitMode, SettleError};
-use crate::database::{ApplyError, DatabaseError, DatabaseErrorKind, Locked};
+use crate::database::{ApplyError, Canceller, DatabaseErrorKind, Locked};
 use crate::error::{Cause, Failure, Stage};
 use crate::revision::{Completed, Plan, Step};
 
@@ -20,11 +22,15 @@ pub(super) struct PendingSteps<'a> {
     /// The time of the first of the pending steps.
     since: Instant,
     commit: CommitMode,
+    /// The time after which pending steps are made durable.
+    longest: Duration,
+    /// The span of the run: a step may be reported while another one runs.
+    span: Span,
 }
 
 impl<'a> PendingSteps<'a> {
     /// Returns the state before the first step.
-    pub(super) fn new(inspected: &'a InspectedDir<'a>, plan: &'a Plan) -> PendingSteps<'a> {
+    pub(super) fn new(inspected: &'a InspectedDir<'a>, plan: &'a Plan, longest: Duration) -> PendingSteps<'a> {
         PendingSteps {
             inspected,
             plan,
@@ -33,6 +39,8 @@ impl<'a> PendingSteps<'a> {
             settled: 0,
             since: Instant::now(),
             commit: CommitMode::Shared,
+            longest,
+            span: Span::current(),
         }
     }
 
@@ -66,12 +74,21 @@ impl<'a> PendingSteps<'a> {
         self.pending.push(elapsed);
         match outcome {
             ApplyOutcome::Durable => self.report(),
-            _ if self.since.elapsed() >= locked.longest_pending() || self.next().is_none() => {
-                self.settle(locked).await?
-            }
+            _ if self.have_waited() || self.next().is_none() => self.settle(locked).await?,
             _ => {}
         }
         Ok(())
+    }
+
+    fn have_waited(&self) -> bool {
+        self.since.elapsed() >= self.longest
+    }
+
+    /// Makes the pending steps durable while another one runs, if they have waited long enough, and reports them.
+    pub(super) async fn settle_beside(&mut self, canceller: &mut Canceller) {
+        if !self.pending.is_empty() && self.have_waited() && canceller.settle().await {
+            self.report();
+        }
     }
 
     /// Makes the steps that have run durable, and reports them.
@@ -91,19 +108,8 @@ impl<'a> PendingSteps<'a> {
         settled
     }
 
-    /// Notes that the session is lost, so that nothing can be said about the pending steps.
-    ///
-    /// # Errors
-    /// Fails with [`SettleError::Unproven`] if there are any.
-    pub(super) fn lose_session(&mut self) -> Result<(), SettleError> {
-        self.note_unproven();
-        match self.pending.len() {
-            0 => Ok(()),
-            _ => Err(SettleError::Unproven(DatabaseError::new(DatabaseErrorKind::Lost, "the session is lost"))),
-        }
-    }
-
-    fn note_unproven(&mut self) {
+    /// Notes that the pending steps may be lost if the server crashes, or has crashed.
+    pub(super) fn note_unproven(&mut self) {
         self.done.unproven = u32::try_from(self.pending.len()).unwrap_or(u32::MAX);
     }
 
@@ -114,11 +120,12 @@ impl<'a> PendingSteps<'a> {
             let migration = self.inspected.directory.migration(step.migration);
             let script = self.inspected.script(step, self.plan.direction);
             let duration_ms = elapsed.as_millis() as u64;
-            tracing::info!(duration_ms, "{} {}", self.plan.direction.done(), script.section.file);
+            tracing::info!(parent: &self.span, duration_ms, "{} {}", self.plan.direction.done(), script.section.file);
             // A revision that joins several branches has no statements on purpose.
             let joins = migration.parents.as_ref().is_some_and(|parents| parents.len() > 1);
             if script.statements == 0 && !joins {
-                tracing::warn!("{} holds no statement: only the history has changed", script.section.file);
+                let file = &script.section.file;
+                tracing::warn!(parent: &self.span, "{file} holds no statement: only the history has changed");
             }
             self.done.revisions.push(migration.version.to_string());
             self.done.repeatables += usize::from(migration.version.is_repeatable());

@@ -21,7 +21,7 @@ pub(crate) async fn rewrite_history(
         return Err(failed(Cause::Stopped(reason)));
     }
     let mut blocker = None;
-    let result = run_cancellable(locked.rewrite_history(changes), canceller, &mut blocker, cancel).await;
+    let result = run_cancellable(locked.rewrite_history(changes), canceller, &mut blocker, None, cancel).await;
     result.map_err(|mut error| {
         let kind = error.rolled_back_by().map(|fault| {
             if fault.kind == DatabaseErrorKind::Contended {

@@ -6,7 +6,7 @@ use crate::engine::{Finished, docker};
 use crate::project::Project;
 use crate::support::{DEFAULT_TIMEOUT, wait_until};
 
-pub const RUNNING: &str =
+const RUNNING: &str =
     "select count(*) from pg_stat_activity where query like '%pg_sleep(3600)%' and pid <> pg_backend_pid()";
 
 /// Creates a project in which 0006 has created its table and runs for an hour.
@@ -15,7 +15,7 @@ fn during_a_migration() -> Project {
     project.write("release/postgres/0006_add_teams.up.sql", "CREATE TABLE teams (id int);\nSELECT pg_sleep(3600);\n");
     project.compose(&["up", "--detach", "db", "migrate"]).expect_code(0);
     // Not earlier: the server's socket does not exist at once.
-    project.wait_for("migrate", "no backup");
+    project.wait_for("migrate", "applied 0005");
     wait_until("the migration runs", DEFAULT_TIMEOUT, || project.value(RUNNING) == "1");
     project
 }

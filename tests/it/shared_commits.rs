@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use crate::contract::{expect_end, run_on};
 use crate::support::binary::Run;
 use crate::support::database::PgDatabase;
-use crate::support::postgres::{Postgres, Setup, Stop};
+use crate::support::postgres::{PASSWORD, Postgres, Setup, Stop, USER};
 use crate::support::sqlite;
 use crate::support::wait_until;
 
@@ -15,9 +15,11 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// Starts a server that does not write its log to the disk by itself for ten seconds.
 fn start_without_flushes() -> Postgres {
-    Postgres::start(
-        Setup::default().conf("wal_writer_delay = 10s").conf("wal_writer_flush_after = 1GB").conf("autovacuum = off"),
-    )
+    Postgres::start(without_flushes())
+}
+
+fn without_flushes() -> Setup {
+    Setup::default().conf("wal_writer_delay = 10s").conf("wal_writer_flush_after = 1GB").conf("autovacuum = off")
 }
 
 /// Returns the files of revisions that create the tables t_0001, t_0002, ..., and of one more with another script.
@@ -80,16 +82,68 @@ fn is_sleeping(database: &PgDatabase<'_>) -> bool {
     database.value(sleeping) == "1"
 }
 
+/// While a long revision runs, those before it become durable and are reported: the second session's commit waits for the
+/// disk, on a server without replication as well.
+#[test]
+fn what_is_reported_while_a_long_revision_runs_survives_a_crash_of_the_server() {
+    for wal_level in ["minimal", "logical"] {
+        let setup = without_flushes().conf(&format!("wal_level = {wal_level}")).conf("max_wal_senders = 0");
+        let server = Postgres::start(setup);
+        server.execute(&format!("alter role {USER} set synchronous_commit = off"));
+        let database = server.database("long");
+        database.execute("create table held (id integer)");
+        let mut holder = database.session();
+        holder.run("begin; lock table held");
+        database.execute("checkpoint");
+        let run = with_files(run_on(&database, &[]), &files(3, "alter table held add other integer;\n"));
+        let running = run.env("LOCKKEEPER_BACKUP", "off").env("LOCKKEEPER_DDL_LOCK_TIMEOUT", "0").spawn();
+        let line = running.wait_for("applied 0003_t.sql");
+        assert!(!line.contains("0004_last.sql"), "the line names the revision that runs: {line}");
+        assert_eq!(reported(&running.stderr()), ["0001", "0002", "0003"]);
+        server.restart(Stop::Immediate);
+        running.finish().expect_code(83).says("3 revisions were applied and kept, the last is 0003");
+        assert_eq!(applied(&database), "0001 0002 0003");
+    }
+}
+
+/// The commit of the second session waits for a standby that is gone: a signal ends the revision that runs nevertheless.
+#[test]
+fn a_standby_that_is_gone_keeps_no_signal_from_a_long_revision() {
+    let server = Postgres::start(Setup::default());
+    let database = server.database("standby");
+    let lose_standby = format!(
+        "copy (select 'synchronous_standby_names = missing') to program 'cat >> {}/postgresql.conf';\nselect pg_reload_conf();\n",
+        server.data().display()
+    );
+    let files = [("0001_a.sql", &*lose_standby), ("0002_b.sql", "select pg_sleep(600);\n")];
+    let running = run_on(&database, &files).spawn();
+    let waits =
+        "select count(*) from pg_stat_activity where wait_event = 'SyncRep' and application_name = 'lockkeeper watch'";
+    wait_until("the second session waits for the standby", LIMIT, || database.value(waits) == "1");
+    running.signal(Signal::TERM);
+    wait_until("the revision has ended", LIMIT, || !is_sleeping(&database));
+    assert!(!running.stderr().contains("applied 0001_a.sql"), "{}", running.stderr());
+    server.execute("alter system set synchronous_standby_names = ''");
+    server.execute("select pg_reload_conf()");
+    running.finish().expect_code(143).says("revision 0001 was applied and kept");
+}
+
 /// The revisions before the one that runs are committed, and may not be on the disk: nobody is told of them, and a crash
-/// loses the newest of them as a whole.
+/// loses the newest of them as a whole. An administrator has taken away the function by which they could become durable.
 #[test]
 fn what_a_crash_of_the_server_has_lost_was_not_reported() {
-    let server = start_without_flushes();
+    const ASKED: &str = "has_function_privilege(oid, 'EXECUTE')";
+    let server = Postgres::start(without_flushes().conf("log_statement = all"));
     let database = server.database("crashed");
+    server.execute(&format!("create role deployer login password '{PASSWORD}'"));
+    database.execute("grant create on schema public to deployer");
+    database.execute("revoke execute on function pg_logical_emit_message(boolean, text, text) from public");
     database.execute("checkpoint");
     let run = with_files(run_on(&database, &[]), &files(3, "select pg_sleep(600);\n"));
+    let run = run.url(&database.url_as("deployer", PASSWORD));
     let running = run.spawn();
-    wait_until("the last revision runs", LIMIT, || is_sleeping(&database));
+    wait_until("the second session asks what it may do", LIMIT, || server.log().contains(ASKED));
+    assert!(is_sleeping(&database) && !server.log().contains("permission denied"), "{}", server.log());
     assert_eq!(applied(&database), "0001 0002 0003");
     server.restart(Stop::Immediate);
     let finished = running.finish();
@@ -100,6 +154,7 @@ fn what_a_crash_of_the_server_has_lost_was_not_reported() {
     let left = applied(&database);
     assert!(left == "none" || "0001 0002 0003".starts_with(&left), "{left}");
     let rest = with_files(run_on(&database, &[]), &files(3, ""));
+    let rest = rest.url(&database.url_as("deployer", PASSWORD));
     expect_end(&rest, 0, &["up to date at 0003"]);
 }
 
@@ -190,4 +245,21 @@ fn sqlite_runs_a_file_that_changes_its_session_alone() {
     ]);
     expect_end(&run, 0, &["up to date at 0004"]);
     assert_eq!(sqlite::query(&run.dir().join("app.db"), "select id from a;"), "7\n8\n0\n0\n");
+}
+
+/// SQLite cannot commit inside of a transaction: a reader of the log is told what a long revision keeps from being committed.
+#[test]
+fn sqlite_says_which_revisions_a_long_one_keeps_from_being_committed() {
+    let endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n;\n";
+    let run = on_sqlite(&[
+        ("0001_a.sql", "create table a (id integer);\n"),
+        ("0002_b.sql", "create table b (id integer);\n"),
+        ("0003_c.sql", endless),
+    ]);
+    let running = run.spawn();
+    let line = running.wait_for("still running after 10 s");
+    assert!(line.contains("in one transaction with the 2 revisions before it, which are not committed yet"), "{line}");
+    running.signal(Signal::TERM);
+    running.finish().expect_code(143);
+    assert_eq!(sqlite::query(&run.dir().join("app.db"), "select revision from lockkeeper_history;"), "0001\n0002\n");
 }

@@ -94,8 +94,9 @@ impl Migrator<'_> {
     /// Fails when a statement or the bookkeeping fails. The error names the GRANT statement when a privilege is
     /// missing.
     pub(crate) async fn apply(&mut self, request: &mut ApplyRequest<'_>) -> Result<ApplyOutcome, ApplyError> {
+        request.commit = self.commit_mode(request);
         let applied = self.attempt_to_apply(request).await.map_err(|broken| self.with_grant(broken));
-        applied.map(|()| match self.commit_mode(request) {
+        applied.map(|()| match request.commit {
             CommitMode::Own => ApplyOutcome::Durable,
             CommitMode::Shared => ApplyOutcome::Pending,
         })
@@ -189,7 +190,7 @@ impl Migrator<'_> {
     ) -> Vec<MessagePart<'static>> {
         let progress = RecordedProgress::Whole { statements: request.script.statements };
         let row = self.history.record(&request.row(request.script.section.fingerprint, progress, Elapsed::SinceBegin));
-        let mut parts = self.before_bookkeeping(check, self.commit_mode(request));
+        let mut parts = self.before_bookkeeping(check, request.commit);
         if self.history.writes_journal_alone(request.id) {
             parts.push(self.before_writing_journal());
         }

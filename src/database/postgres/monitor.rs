@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions};
 use super::connect::poll_login_eagerly;
 use super::grant::advised;
 use super::probe::{LoginProbe, PATIENCE};
-use super::stall::StallDetector;
+use super::stall::{BackendId, StallDetector};
 use super::{Postgres, column, error};
 use crate::database::{DatabaseError, DatabaseErrorKind};
 use crate::masking::mask_query;
@@ -30,6 +30,8 @@ pub struct MonitorSession {
     pub(super) response_timeout: Duration,
     /// The time of the first query that has no answer.
     silent: Option<Instant>,
+    /// True until a commit of the monitor session turns out to be impossible or to have no answer.
+    pub(super) can_commit: bool,
 }
 
 impl Postgres {
@@ -77,6 +79,7 @@ impl Postgres {
             role,
             response_timeout,
             silent: None,
+            can_commit: true,
         })
     }
 }
@@ -144,6 +147,10 @@ impl MonitorSession {
             }
             None => Ok(()),
         }
+    }
+
+    pub(super) fn working_backend(&self) -> &BackendId {
+        &self.stall.backend
     }
 
     /// Drops the connection of the monitor session: it is opened again on demand.

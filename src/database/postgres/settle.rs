@@ -3,8 +3,9 @@
 
 use super::message::{Label, Message, MessagePart};
 use super::migrator::Migrator;
-use super::no_answer_error;
+use super::monitor::{MonitorSession, ProbeReply};
 use super::send::OnCancel;
+use super::{column, no_answer_error};
 use crate::database::durability::{CommitMode, SettleError};
 use crate::database::{ApplyRequest, DatabaseError, DatabaseErrorKind};
 use crate::revision::render::session::COMMIT_TO_DISK;
@@ -14,6 +15,9 @@ use crate::sql::{DIVIDED_BY, literal};
 
 /// The number of times that the commit is tried while another session keeps the history locked.
 const TRIES: usize = 5;
+
+/// The number of rows of the answer to a transaction that has written its message: one of each statement.
+const ROWS_WITH_MESSAGE: usize = 2;
 
 /// Returns an SQL expression for whether the role can lock a row of the history, whose name is quoted; NULL if there is
 /// no history.
@@ -68,6 +72,47 @@ impl Migrator<'_> {
             let _ = self.session.run("ROLLBACK".into()).await;
             if error.fault.kind != DatabaseErrorKind::Contended || tries.next().is_none() {
                 return Err(error.fault);
+            }
+        }
+    }
+}
+
+/// A query for whether the role may call the function of [`MonitorSession::settle`], in any of its forms.
+const CAN_EMIT: &str = "SELECT coalesce(pg_catalog.bool_and(pg_catalog.has_function_privilege(oid, 'EXECUTE')), false) \
+     FROM pg_catalog.pg_proc WHERE proname = 'pg_logical_emit_message' \
+     AND pronamespace OPERATOR(pg_catalog.=) 'pg_catalog'::pg_catalog.regnamespace";
+
+impl MonitorSession {
+    /// Makes the commits of the working session durable while its next script runs, and returns whether they are: this
+    /// session commits, and waits. A message for logical decoding is the one record of the log that a role without
+    /// privileges can write, and that needs no lock, which the script could hold. The transaction sees the backend of
+    /// the working session, so that the commits were made by this server, and not by one that has crashed since.
+    pub(crate) async fn settle(&mut self) -> bool {
+        if !self.can_commit {
+            return false;
+        }
+        self.can_commit = match self.query(CAN_EMIT.into()).await {
+            ProbeReply::Rows(rows) => rows.first().is_some_and(|row| column(row, 0).unwrap_or(false)),
+            ProbeReply::Failed(_) | ProbeReply::Silence => return false,
+        };
+        if !self.can_commit {
+            return false;
+        }
+        // The statements of one message without a BEGIN are one transaction, which is committed before the answer ends.
+        let commit = format!(
+            "SELECT {COMMIT_TO_DISK};\n\
+             SELECT pg_catalog.pg_logical_emit_message(true, 'lockkeeper', ''::pg_catalog.text) \
+             FROM pg_catalog.pg_stat_activity a WHERE {}",
+            self.working_backend().condition()
+        );
+        match self.query(commit).await {
+            ProbeReply::Rows(rows) => rows.len() == ROWS_WITH_MESSAGE,
+            ProbeReply::Failed(_) => false,
+            ProbeReply::Silence => {
+                // The commit may wait for a standby without an end: a cancel request must not wait behind it.
+                self.disconnect();
+                self.can_commit = false;
+                false
             }
         }
     }

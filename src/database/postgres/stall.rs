@@ -60,7 +60,7 @@ impl BackendId {
         Ok(BackendId { pid: column(&row, 0)?, started: column(&row, 1)? })
     }
 
-    fn condition(&self) -> String {
+    pub(crate) fn condition(&self) -> String {
         format!(
             "a.pid = {} AND pg_catalog.to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS') = '{}'",
             self.pid, self.started

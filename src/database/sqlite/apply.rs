@@ -63,7 +63,7 @@ impl Sqlite {
         history: &HistoryTable,
         request: &mut ApplyRequest<'_>,
     ) -> Result<ApplyOutcome, ApplyError> {
-        self.monitor.begin(request.cancel);
+        self.monitor.begin(request.cancel, self.group.uncommitted());
         let result = self.apply_watched(history, request).await;
         self.monitor.end();
         result

@@ -34,10 +34,20 @@ pub(super) enum ScriptGroup {
     /// There is no such transaction.
     #[default]
     None,
-    /// Scripts are in it that are not committed.
-    Open,
+    /// This number of scripts is in it, and they are not committed.
+    Open(usize),
     /// SQLite has rolled all of them back.
     RolledBack,
+}
+
+impl ScriptGroup {
+    /// Returns the number of scripts in the transaction that have run.
+    pub(super) fn uncommitted(self) -> usize {
+        match self {
+            ScriptGroup::Open(scripts) => scripts,
+            ScriptGroup::None | ScriptGroup::RolledBack => 0,
+        }
+    }
 }
 
 impl Sqlite {
@@ -87,9 +97,10 @@ impl Sqlite {
                 self.retry_while_busy("COMMIT").await.map_err(ApplyError::Commit)?;
                 return Ok(ApplyOutcome::Durable);
             }
-            ScriptTransaction::First => self.group = ScriptGroup::Open,
+            ScriptTransaction::First => {}
             ScriptTransaction::Joined => self.run_all(RELEASE).map_err(ApplyError::Bookkeeping)?,
         }
+        self.group = ScriptGroup::Open(self.group.uncommitted() + 1);
         Ok(ApplyOutcome::Pending)
     }
 
@@ -119,7 +130,7 @@ impl Sqlite {
     pub(crate) async fn settle(&mut self) -> Result<(), SettleError> {
         let settled = match std::mem::take(&mut self.group) {
             ScriptGroup::None => return Ok(()),
-            ScriptGroup::Open => match self.assert_lock_held() {
+            ScriptGroup::Open(_) => match self.assert_lock_held() {
                 Ok(()) => self.retry_while_busy("COMMIT").await.map_err(ApplyError::Commit),
                 Err(lost) => Err(lost),
             },

@@ -26,6 +26,8 @@ struct MonitorState {
 
 struct WatchedWork {
     cancel: Cancel,
+    /// The number of scripts before it that are not committed.
+    uncommitted: usize,
     start: Instant,
     /// The time after the start at which the next line is logged.
     next_line: Duration,
@@ -47,11 +49,17 @@ impl StatementMonitor {
         self.0.cancelled.store(true, Ordering::SeqCst);
     }
 
-    /// Begins a work, which ends with `cancel`.
-    pub(super) fn begin(&self, cancel: &Cancel) {
+    /// Begins a work, which ends with `cancel`, behind a number of scripts that are not committed.
+    pub(super) fn begin(&self, cancel: &Cancel, uncommitted: usize) {
         let mut intervals = Box::new(log_intervals());
         let next_line = intervals.next().unwrap_or(Duration::MAX);
-        self.set(Some(WatchedWork { cancel: cancel.clone(), start: Instant::now(), next_line, intervals }));
+        self.set(Some(WatchedWork {
+            cancel: cancel.clone(),
+            uncommitted,
+            start: Instant::now(),
+            next_line,
+            intervals,
+        }));
     }
 
     /// Ends the work that was begun: what follows does not look at its cancellation.
@@ -70,7 +78,14 @@ impl StatementMonitor {
             let elapsed = work.start.elapsed();
             if elapsed >= work.next_line {
                 work.next_line += work.intervals.next().unwrap_or(Duration::MAX);
-                tracing::info!("still running after {} s", elapsed.as_secs());
+                let before = match work.uncommitted {
+                    0 => String::new(),
+                    1 => ", in one transaction with the revision before it, which is not committed yet".into(),
+                    many => {
+                        format!(", in one transaction with the {many} revisions before it, which are not committed yet")
+                    }
+                };
+                tracing::info!("still running after {} s{before}", elapsed.as_secs());
             }
             work.cancel.reason().is_some()
         })
