@@ -1,5 +1,7 @@
 //! The present time, and the texts in which times are written. All times are UTC.
 
+use std::time::Duration;
+
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -7,6 +9,13 @@ use time::format_description::well_known::Rfc3339;
 pub(crate) fn now() -> String {
     let now = OffsetDateTime::now_utc();
     now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default()
+}
+
+/// Returns the time that lay `age` ago, as [`now`] does.
+pub(crate) fn ago(age: Duration) -> String {
+    let then = OffsetDateTime::now_utc().checked_sub(age.try_into().unwrap_or(time::Duration::MAX));
+    let then = then.map(|then| then.replace_nanosecond(0).unwrap_or(then));
+    then.and_then(|then| then.format(&Rfc3339).ok()).unwrap_or_default()
 }
 
 /// Returns the present time as RFC 3339 with microseconds.

@@ -1,7 +1,6 @@
 //! The pipeline of upgrades and downgrades, with the parts of it that the other writing commands use.
 
 use std::convert::Infallible;
-use std::path::{Path, PathBuf};
 
 use crate::config::{DatabaseConfig, OnFailure, RehearsalMode};
 use crate::context::RunContext;
@@ -11,7 +10,7 @@ use crate::request::MigrationRequest;
 use crate::revision::plan::{describe_heads, list};
 use crate::revision::{Applied, Backslash, Completed, Goal, Plan, RecordedState};
 use crate::signal::Cancel;
-use crate::stage::backup::{RevisionRange, Safety, backup};
+use crate::stage::backup::{RevisionRange, Safety, backup, note_success};
 use crate::stage::foreign_history::{advise_stamp, refuse_foreign_history, warn_of_unrecorded_tables};
 use crate::stage::inspected::InspectedDir;
 use crate::stage::lock::{HistoryUse, LockOutcome, LockRequest, lock};
@@ -28,8 +27,8 @@ pub struct MigratedDatabase {
     pub done: Completed,
     /// The current heads of the database, with commas between; `None` is base.
     pub(crate) revision: Option<String>,
-    /// The path of the backup, if the run has taken one.
-    pub(crate) backup: Option<PathBuf>,
+    /// The path of the backup or what identifies it elsewhere, if the run has taken one.
+    pub(crate) backup: Option<String>,
 }
 
 /// Brings the database to the target of the request.
@@ -220,17 +219,14 @@ impl PlannedWork<'_> {
             Err(failure) => {
                 let resumed = plan.steps.first().and_then(|step| step.resume.as_deref());
                 let leaves_something = failure.leaves_something(resumed.map(|resume| resume.done));
-                let Some(file) = safety.file().filter(|_| leaves_something) else {
-                    return Err(failure);
-                };
-                return Err(handle_failure(config, failure, locked, file, cancel).await);
+                return Err(match leaves_something {
+                    true => handle_failure(config, failure, locked, &safety, cancel).await,
+                    false => failure,
+                });
             }
         };
-        Ok(MigratedDatabase {
-            done: migrated.done,
-            backup: safety.file().map(Into::into),
-            ..migrated_database(&plan_after)
-        })
+        note_success(&safety, None);
+        Ok(MigratedDatabase { done: migrated.done, backup: safety.shown(), ..migrated_database(&plan_after) })
     }
 }
 
@@ -252,16 +248,15 @@ pub(crate) async fn handle_failure(
     config: &DatabaseConfig,
     failure: Failure,
     locked: &mut Locked,
-    file: &Path,
+    safety: &Safety,
     cancel: &Cancel,
 ) -> Failure {
-    let backup = file.to_owned();
-    let Database::Sqlite(database) = locked.database() else {
-        return Failure { backup_disposition: BackupDisposition::Kept(backup), ..failure };
+    let (Database::Sqlite(database), OnFailure::Restore, Some(file)) =
+        (locked.database(), config.on_failure, safety.file())
+    else {
+        return Failure { backup_disposition: safety.kept(), ..failure };
     };
-    if config.on_failure == OnFailure::Keep {
-        return Failure { backup_disposition: BackupDisposition::Kept(backup), ..failure };
-    }
+    let backup = file.to_owned();
     tracing::error!("{failure}; putting the backup {} back", backup.display());
     let put_back = async {
         let archive = BackupArchive::find(file, &config.backup.dir)

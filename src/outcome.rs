@@ -1,7 +1,7 @@
 //! The outcome of a run, and its output: the last log line, the result of `--json` and the termination message.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -52,18 +52,17 @@ impl Outcome {
     /// Makes the outcome of a command that succeeded on `database`.
     pub fn success(output: CommandOutput, database: Option<String>, elapsed: Duration) -> Outcome {
         let outcome = Outcome { database, duration_ms: milliseconds(elapsed), ..Outcome::from_exit(Exit::Settled) };
-        let display = |backup: Option<PathBuf>| backup.map(|file| file.display().to_string());
         let migrated = match output {
             CommandOutput::Text(message) | CommandOutput::Printed(message) => {
                 return Outcome { message, ..outcome };
             }
             CommandOutput::Changed(ChangeSummary { message, revision, backup }) => {
-                return Outcome { message, revision, backup: display(backup), ..outcome };
+                return Outcome { message, revision, backup, ..outcome };
             }
             CommandOutput::Migrated(migrated) => migrated,
         };
         let current_revision = migrated.revision.as_deref().unwrap_or("base");
-        let backup = display(migrated.backup);
+        let backup = migrated.backup;
         let (direction, count) = (migrated.done.direction, migrated.done.count());
         let action = direction.done();
         let message = match (count.total(), &backup, direction) {

@@ -43,8 +43,8 @@ pub struct Flags {
     /// From SIGTERM to the end at most [env: LOCKKEEPER_SHUTDOWN_GRACE] [default: 8s]
     #[arg(long, global = true, value_name = "TIME")]
     pub(crate) shutdown_grace: Option<String>,
-    /// required or off [env: LOCKKEEPER_BACKUP] [default: required]
-    #[arg(long, global = true, value_name = "MODE")]
+    /// dump, point, command, off or several such as dump,point: the first that fits [env: LOCKKEEPER_BACKUP] [default: dump]
+    #[arg(long, global = true, value_name = "WAYS")]
     pub(crate) backup: Option<String>,
     /// keep or, for SQLite, restore: what becomes of the database after a failed migration [env: LOCKKEEPER_ON_FAILURE]
     /// [default: keep]
@@ -53,12 +53,18 @@ pub struct Flags {
     /// Directory of the backups [env: LOCKKEEPER_BACKUP_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) backup_dir: Option<String>,
-    /// Verified backups to keep [env: LOCKKEEPER_BACKUP_KEEP] [default: 5]
-    #[arg(long, global = true, value_name = "N")]
+    /// Verified backups to keep: a number, an age or both, such as 5,30d [env: LOCKKEEPER_BACKUP_KEEP] [default: 5]
+    #[arg(long, global = true, value_name = "N,AGE")]
     pub(crate) backup_keep: Option<String>,
     /// Limit for the backup [env: LOCKKEEPER_BACKUP_TIMEOUT] [default: off]
     #[arg(long, global = true, value_name = "TIME")]
     pub(crate) backup_timeout: Option<String>,
+    /// The largest file that may be written, as estimated [env: LOCKKEEPER_BACKUP_MAX_SIZE]
+    #[arg(long, global = true, value_name = "SIZE")]
+    pub(crate) backup_max_size: Option<String>,
+    /// The longest time that writing and verifying it may take, as estimated [env: LOCKKEEPER_BACKUP_MAX_TIME]
+    #[arg(long, global = true, value_name = "TIME")]
+    pub(crate) backup_max_time: Option<String>,
     /// The pg_dump to use [env: LOCKKEEPER_PG_DUMP]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) pg_dump: Option<String>,

@@ -1,8 +1,6 @@
 //! The `adopt` command: records the history of another migration tool in that of a layout, through the stages of an
 //! upgrade. No script runs, and the other tool's table is only read.
 
-use std::path::PathBuf;
-
 use super::ChangeSummary;
 use super::recorded_rows::{load_down_scripts, recorded_row};
 use crate::cli::Adopt;
@@ -20,7 +18,7 @@ use crate::revision::other_tools::{
     AdoptionError, AdoptionInput, AdoptionPlan, ForeignHistory, ParseVersion, SourceChoice,
 };
 use crate::revision::plan::describe_heads;
-use crate::stage::backup::{RevisionRange, Safety, backup};
+use crate::stage::backup::{RevisionRange, Safety, backup, note_success};
 use crate::stage::rewrite_history::rewrite_history;
 use crate::stage::with_lock::{LockDecision, with_lock_unless_done};
 
@@ -171,8 +169,9 @@ impl<'a> AdoptionWork<'a> {
             let file = &self.directory.migrations[row.at].up.file;
             tracing::info!("recorded {file} without running it: {} has {}", source.tool.name, escape(&row.version));
         }
+        note_success(&safety, None);
         let message = self.message(&source, &target_table, &plan, &safety);
-        Ok(ChangeSummary { message, revision: revision(&plan), backup: safety.file().map(PathBuf::from) })
+        Ok(ChangeSummary { message, revision: revision(&plan), backup: safety.shown() })
     }
 
     /// Reads both histories again, and fails if the layout's lacks a row: the other tool may have run meanwhile.
@@ -196,7 +195,7 @@ impl<'a> AdoptionWork<'a> {
             0 => "an empty history was made".into(),
             count => format!("{count} recorded without running"),
         };
-        let backup = safety.file().map_or(String::new(), |file| format!(", backup {}", file.display()));
+        let backup = safety.shown().map_or(String::new(), |backup| format!(", backup {backup}"));
         let setting = match self.is_found_without_setting(source) {
             true => String::new(),
             false => format!("; set LOCKKEEPER_LAYOUT={layout}, because the tables of both are there"),

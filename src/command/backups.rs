@@ -44,9 +44,9 @@ async fn back_up(
     let range = RevisionRange::from_newest(locked, None).await?;
     let safety = backup::take(locked, &mut canceller, &config.backup, &range, context).await?;
     let revision = range.from;
-    let file = safety.file().map(|file| file.display().to_string()).unwrap_or_default();
-    let message = format!("backup taken and verified: {file}");
-    Ok(ChangeSummary { message, revision, backup: safety.file().map(Into::into) })
+    let backup = safety.shown();
+    let message = format!("backup taken and verified: {}", backup.as_deref().unwrap_or_default());
+    Ok(ChangeSummary { message, revision, backup })
 }
 
 /// A row of `backups --json`.

@@ -1,19 +1,17 @@
 //! The `guard` command: runs the command of another tool, which migrates the database, behind the lock and a backup.
 
-use std::path::Path;
-
 use super::ChangeSummary;
 use crate::cli::{Guard, PresetArg};
 use crate::config::{DatabaseConfig, RehearsalMode};
 use crate::context::RunContext;
 use crate::database::{Canceller, Database, Locked, SchemaDefects};
 use crate::entrypoint::{handle_failure, lock_settings};
-use crate::error::{BackupDisposition, Cause, CommandEffect, Failure, GuardError, GuardFailure, Stage};
+use crate::error::{Cause, CommandEffect, Failure, GuardError, GuardFailure, Stage};
 use crate::guarded_command::{
     CommandEnd, CommandEnvironment, GuardedCommand, OutputUse, PendingCheck, Preset, hide_secrets, log_lines,
 };
 use crate::revision::other_tools::{HistoryMove, ToolHistories};
-use crate::stage::backup::{GuardedChange, RevisionRange, Safety, backup, record_result};
+use crate::stage::backup::{GuardedChange, RevisionRange, Safety, backup, note_success};
 use crate::stage::guard::{
     CommandRun, GuardRehearsal, LockHold, PendingAnswer, ask, end_sessions_of_dead_runs, histories,
 };
@@ -150,10 +148,9 @@ impl GuardWork<'_> {
             Ok(()) => self.migrate(locked, canceller, &before).await,
             Err(failure) => Err(failure),
         };
-        match (result, safety.file()) {
-            (Ok(done), file) => Ok(LockedResult::Done(self.summary(&before.histories, done, file))),
-            (Err(failure), Some(file)) => Err(self.dispose(failure, locked, file).await),
-            (Err(failure), None) => Err(failure),
+        match result {
+            Ok(done) => Ok(LockedResult::Done(self.summary(&before.histories, done, &safety))),
+            Err(failure) => Err(self.dispose(failure, locked, &safety).await),
         }
     }
 
@@ -261,34 +258,30 @@ impl GuardWork<'_> {
     }
 
     /// Decides what becomes of the backup after a failure. After a signal nobody waits for a restore.
-    async fn dispose(&self, failure: Failure, locked: &mut Locked, file: &Path) -> Failure {
+    async fn dispose(&self, failure: Failure, locked: &mut Locked, safety: &Safety) -> Failure {
         let Cause::Guard(guard) = &failure.cause else { return failure };
         if !guard.may_have_changed() {
             return failure;
         }
         let cancel = &self.context.cancel;
         match cancel.reason() {
-            Some(_) => Failure { backup_disposition: BackupDisposition::Kept(file.to_owned()), ..failure },
-            None => handle_failure(self.config, failure, locked, file, cancel).await,
+            Some(_) => Failure { backup_disposition: safety.kept(), ..failure },
+            None => handle_failure(self.config, failure, locked, safety, cancel).await,
         }
     }
 
     /// Returns the result, and completes the manifest of the backup.
-    fn summary(&self, before: &ToolHistories, after: ToolHistories, file: Option<&Path>) -> ChangeSummary {
+    fn summary(&self, before: &ToolHistories, after: ToolHistories, safety: &Safety) -> ChangeSummary {
         let revision = after.revision();
-        if let (Some(file), Some(revision)) = (file, &revision)
-            && let Err(error) = record_result(file, revision)
-        {
-            tracing::warn!("the revision {revision} is not in the manifest of {}: {error}", file.display());
-        }
+        note_success(safety, revision.as_deref());
         let history = match after.change_since(before) {
             HistoryMove::Unknown => String::new(),
             HistoryMove::None { at } => format!(", the database is still at {at}"),
             HistoryMove::Moved { from, to } => format!(", the database has moved from {from} to {to}"),
         };
-        let backup = file.map_or(String::new(), |file| format!(", backup {}", file.display()));
+        let backup = safety.shown().map_or(String::new(), |backup| format!(", backup {backup}"));
         let message = format!("{} ended with 0{history}{backup}", self.command);
-        ChangeSummary { message, revision, backup: file.map(Into::into) }
+        ChangeSummary { message, revision, backup: safety.shown() }
     }
 }
 

@@ -29,8 +29,6 @@ mod transfer_plan;
 mod wait;
 mod write_revision;
 
-use std::path::PathBuf;
-
 use tracing::Instrument;
 
 use confirm::Consent;
@@ -68,8 +66,8 @@ pub struct ChangeSummary {
     pub message: String,
     /// The revision at which the database is according to the history; `None` is base.
     pub(crate) revision: Option<String>,
-    /// The path of the backup that the command has taken, if it has taken one.
-    pub(crate) backup: Option<PathBuf>,
+    /// The path of the backup that the command has taken, or what identifies it elsewhere, if it has taken one.
+    pub(crate) backup: Option<String>,
 }
 
 /// The format of an answer on standard output.

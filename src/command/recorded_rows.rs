@@ -41,7 +41,7 @@ pub(super) fn recorded_row<'a>(
         progress: RecordedProgress::Whole { statements: 0 },
         // The row is inserted once, in whatever mode the script runs.
         mode: TransactionMode::Transaction,
-        backup: safety.name(),
+        backup: safety.recorded(),
         elapsed: Elapsed::Known(Duration::ZERO),
     })
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::ChangeSummary;
 use super::confirm::{Consent, agree};
-use crate::config::{BackupPolicy, DatabaseConfig};
+use crate::config::{BackupKeep, BackupPolicy, DatabaseConfig};
 use crate::context::RunContext;
 use crate::database::{Canceller, Database, DatabaseIdentity, Locked};
 use crate::dialect::Dialect;
@@ -13,7 +13,7 @@ use crate::entrypoint::lock_settings;
 use crate::error::{Cause, Failure, Stage};
 use crate::signal::Cancel;
 use crate::sql::identifier;
-use crate::stage::backup::{RevisionRange, Safety, backup};
+use crate::stage::backup::{RevisionRange, Safety, backup, note_success};
 use crate::stage::restore::postgres::RestoreContext;
 use crate::stage::restore::{BackupArchive, sqlite};
 use crate::stage::with_lock::{LockDecision, TakenLock, release_lock, take_lock};
@@ -136,7 +136,7 @@ impl RestoreWork<'_> {
     ) -> Result<ChangeSummary, Failure> {
         let cancel = &context.cancel;
         // No backup is removed by this run, because the oldest could be the one that is being restored.
-        let policy = BackupPolicy { keep: usize::MAX, ..self.config.backup.clone() };
+        let policy = BackupPolicy { keep: BackupKeep::ALL, ..self.config.backup.clone() };
         let safety_backup = async {
             if let (RestoreDestination::Existing, Database::Postgres(database)) = (self.destination, locked.database())
             {
@@ -166,6 +166,7 @@ impl RestoreWork<'_> {
                 result?
             }
         };
+        note_success(&safety, None);
         Ok(self.summary(&safety, replaced))
     }
 
@@ -199,8 +200,8 @@ impl RestoreWork<'_> {
     fn summary(&self, safety: &Safety, replaced: ReplacedCopy) -> ChangeSummary {
         let revision = self.archive.manifest.from_revision.clone();
         let current_revision = revision.as_deref().unwrap_or("no revision");
-        let backup_file = safety.file().map(|file| file.display().to_string());
-        let replaced_note = match (replaced, &backup_file) {
+        let backup = safety.shown();
+        let replaced_note = match (replaced, &backup) {
             (ReplacedCopy::Database(name), _) => {
                 let quoted = identifier(&name);
                 format!("the one before is kept as {name}; when nobody needs it: DROP DATABASE {quoted}")
@@ -213,6 +214,6 @@ impl RestoreWork<'_> {
         };
         let message =
             format!("restored {}: the database is at {current_revision}; {replaced_note}", self.archive.path.display());
-        ChangeSummary { message, revision, backup: safety.file().map(Into::into) }
+        ChangeSummary { message, revision, backup }
     }
 }

@@ -1,7 +1,5 @@
 //! The `stamp` command: records revisions as applied without running them, through the stages of an upgrade.
 
-use std::path::PathBuf;
-
 use super::ChangeSummary;
 use super::recorded_rows::{load_down_scripts, recorded_row};
 use crate::config::DatabaseConfig;
@@ -13,7 +11,7 @@ use crate::error::{Cause, Failure, Stage};
 use crate::revision::history::HistoryChange;
 use crate::revision::plan::{self, Stamp, list};
 use crate::revision::{Applied, RecordedState, Section, Target};
-use crate::stage::backup::{RevisionRange, Safety, backup};
+use crate::stage::backup::{RevisionRange, Safety, backup, note_success};
 use crate::stage::rewrite_history::rewrite_history;
 use crate::stage::with_lock::{LockDecision, with_lock_unless_done};
 
@@ -101,8 +99,9 @@ impl StampWork<'_> {
             };
             tracing::info!("recorded {} without running {extent}", self.directory.migrations[*index].up.file);
         }
-        let backup = safety.file().map(PathBuf::from);
-        Ok(ChangeSummary { message: message(&stamp, backup.as_ref()), revision: revision(&stamp), backup })
+        note_success(&safety, None);
+        let backup = safety.shown();
+        Ok(ChangeSummary { message: message(&stamp, backup.as_deref()), revision: revision(&stamp), backup })
     }
 
     /// Logs the content of each row that is removed or replaced, because it is lost afterwards.
@@ -175,7 +174,7 @@ fn nothing_to_record(stamp: &Stamp) -> ChangeSummary {
 }
 
 /// Returns the last line, which states the assumption about the schema.
-fn message(stamp: &Stamp, backup: Option<&PathBuf>) -> String {
+fn message(stamp: &Stamp, backup: Option<&str>) -> String {
     let current_revision = revision(stamp);
     let mut parts = Vec::new();
     match (stamp.record.len(), stamp.remove.len()) {
@@ -185,7 +184,7 @@ fn message(stamp: &Stamp, backup: Option<&PathBuf>) -> String {
             parts.extend((removed > 0).then(|| format!("{removed} removed")));
         }
     }
-    parts.extend(backup.map(|file| format!("backup {}", file.display())));
+    parts.extend(backup.map(|backup| format!("backup {backup}")));
     let assumed = match (&current_revision, stamp.at.len()) {
         (None, _) => "nothing of the directory is in the schema".into(),
         (Some(current_revision), 1) => format!("the schema is what {current_revision} leaves"),

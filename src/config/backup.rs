@@ -1,33 +1,69 @@
 //! The settings of backups, of rehearsals, and of the restore after a failed migration.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use super::backup_keep::BackupKeep;
+use super::backup_ways::{BackupWay, BackupWays};
 use super::environment::RawEnvironment;
-use super::settings::{limit, number, pick};
-use super::{BackupMode, BackupPolicy, OnFailure, RehearsalMode, parse_bool};
+use super::settings::{Setting, limit, pick};
+use super::{BackupPolicy, OnFailure, RehearsalMode, parse_bool};
+use crate::byte_size::parse_byte_size;
 use crate::cli::Flags;
 use crate::database::url::{self, DatabaseTarget as Url, SqliteLocation};
 use crate::error::Cause;
 
+/// The largest backup that may be taken as a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BackupBudget {
+    /// The largest size of the file in bytes, if there is a limit.
+    pub(crate) size: Option<u64>,
+    /// The longest time that writing and verifying it may take, if there is a limit.
+    pub(crate) time: Option<Duration>,
+}
+
 /// Reads the settings of backups from flags and variables.
 pub(super) fn policy(flags: &Flags, raw: &RawEnvironment, url: &Url) -> Result<BackupPolicy, Cause> {
-    let mode = pick(&flags.backup, "--backup", &raw.lockkeeper_backup, "LOCKKEEPER_BACKUP");
     let dir = pick(&flags.backup_dir, "--backup-dir", &raw.lockkeeper_backup_dir, "LOCKKEEPER_BACKUP_DIR");
     let keep = pick(&flags.backup_keep, "--backup-keep", &raw.lockkeeper_backup_keep, "LOCKKEEPER_BACKUP_KEEP");
     let timeout =
         pick(&flags.backup_timeout, "--backup-timeout", &raw.lockkeeper_backup_timeout, "LOCKKEEPER_BACKUP_TIMEOUT");
     let pg_dump = pick(&flags.pg_dump, "--pg-dump", &raw.lockkeeper_pg_dump, "LOCKKEEPER_PG_DUMP");
     Ok(BackupPolicy {
-        mode: match mode.as_ref().map_or("required", |setting| setting.value.as_str()) {
-            "required" => BackupMode::Required,
-            "off" => BackupMode::Off,
-            _ => return Err(mode.expect("the default is known").refused("write required or off")),
-        },
+        ways: ways(flags, raw, url)?,
+        budget: budget(flags, raw)?,
         dir: dir.map_or_else(|| default_backup_dir(url), |setting| setting.value.into()),
-        keep: number(keep, 5, 1)? as usize,
+        keep: parsed(keep, BackupKeep::parse)?.unwrap_or_default(),
         timeout: limit(timeout)?,
         pg_dump: pg_dump.map(|setting| setting.value.into()),
     })
+}
+
+/// Reads the ways to back up, and refuses a list of which nothing fits the database.
+fn ways(flags: &Flags, raw: &RawEnvironment, url: &Url) -> Result<BackupWays, Cause> {
+    let Some(setting) = pick(&flags.backup, "--backup", &raw.lockkeeper_backup, "LOCKKEEPER_BACKUP") else {
+        return Ok(BackupWays::default());
+    };
+    let ways = BackupWays::parse(&setting.value).map_err(|reason| setting.refused(&reason))?;
+    let is_for_postgres = |way| way == BackupWay::Point;
+    if matches!(url, Url::Sqlite(_)) && ways.iter().all(is_for_postgres) {
+        return Err(setting.refused("SQLite has no restore points: name another way, such as dump"));
+    }
+    Ok(ways)
+}
+
+fn budget(flags: &Flags, raw: &RawEnvironment) -> Result<BackupBudget, Cause> {
+    let (flag, variable) = ("--backup-max-size", "LOCKKEEPER_BACKUP_MAX_SIZE");
+    let size = pick(&flags.backup_max_size, flag, &raw.lockkeeper_backup_max_size, variable);
+    let (flag, variable) = ("--backup-max-time", "LOCKKEEPER_BACKUP_MAX_TIME");
+    let time = pick(&flags.backup_max_time, flag, &raw.lockkeeper_backup_max_time, variable);
+    Ok(BackupBudget { size: parsed(size, parse_byte_size)?, time: limit(time)? })
+}
+
+/// Parses a setting; `None` if it is not set.
+fn parsed<T>(setting: Option<Setting>, parse: fn(&str) -> Result<T, String>) -> Result<Option<T>, Cause> {
+    let parse_setting = |setting: Setting| parse(&setting.value).map_err(|reason| setting.refused(&reason));
+    setting.map(parse_setting).transpose()
 }
 
 /// Reads the setting `on_failure`, and refuses combinations that have no effect.
@@ -35,7 +71,7 @@ pub(super) fn on_failure(
     flags: &Flags,
     raw: &RawEnvironment,
     url: &Url,
-    backup: BackupMode,
+    ways: &BackupWays,
 ) -> Result<OnFailure, Cause> {
     let (flag, variable) = ("--on-failure", "LOCKKEEPER_ON_FAILURE");
     let Some(setting) = pick(&flags.on_failure, flag, &raw.lockkeeper_on_failure, variable) else {
@@ -43,8 +79,11 @@ pub(super) fn on_failure(
     };
     match (setting.value.as_str(), url) {
         ("keep", _) => Ok(OnFailure::Keep),
-        ("restore", _) if backup == BackupMode::Off => {
+        ("restore", _) if ways.is_off() => {
             Err(setting.refused("there is nothing to restore: LOCKKEEPER_BACKUP is off"))
+        }
+        ("restore", _) if !ways.is_dump() => {
+            Err(setting.refused(&format!("restore needs a file, and LOCKKEEPER_BACKUP is {ways}: write dump alone")))
         }
         ("restore", Url::Sqlite(_)) => Ok(OnFailure::Restore),
         ("restore", Url::Postgres(_)) => {
@@ -63,15 +102,16 @@ fn default_backup_dir(url: &Url) -> PathBuf {
     }
 }
 
-/// Reads the setting of rehearsals, which need a backup.
-pub(super) fn rehearse(flags: &Flags, raw: &RawEnvironment, backup: BackupMode) -> Result<RehearsalMode, Cause> {
+/// Reads the setting of rehearsals, which need a backup in a file.
+pub(super) fn rehearse(flags: &Flags, raw: &RawEnvironment, ways: &BackupWays) -> Result<RehearsalMode, Cause> {
     let wanted = flags.rehearse || parse_bool(raw.lockkeeper_rehearse.as_deref(), "LOCKKEEPER_REHEARSE")?;
-    match (wanted, backup) {
-        (false, _) => Ok(RehearsalMode::No),
-        (true, BackupMode::Required) => Ok(RehearsalMode::Yes),
-        (true, BackupMode::Off) => {
-            let message = "LOCKKEEPER_REHEARSE: a rehearsal runs on the backup, and LOCKKEEPER_BACKUP is off";
-            Err(Cause::Config(message.into()))
+    match wanted {
+        false => Ok(RehearsalMode::No),
+        true if ways.is_dump() => Ok(RehearsalMode::Yes),
+        true => {
+            let message =
+                format!("LOCKKEEPER_REHEARSE: a rehearsal runs on the backup's file, and LOCKKEEPER_BACKUP is {ways}");
+            Err(Cause::Config(message))
         }
     }
 }

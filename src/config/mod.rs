@@ -2,6 +2,8 @@
 //! of a database. A wrong setting is refused, never guessed.
 
 mod backup;
+mod backup_keep;
+mod backup_ways;
 mod env_file;
 mod environment;
 mod layout;
@@ -15,6 +17,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+pub(crate) use backup::BackupBudget;
+pub(crate) use backup_keep::BackupKeep;
+pub(crate) use backup_ways::{BackupWay, BackupWays};
 pub use env_file::EnvFile;
 pub use environment::Environment;
 use environment::RawEnvironment;
@@ -133,25 +138,19 @@ pub(crate) enum RehearsalMode {
 /// The settings of backups.
 #[derive(Clone, Debug)]
 pub(crate) struct BackupPolicy {
-    /// The mode.
-    pub(crate) mode: BackupMode,
+    /// The ways to back up, in the order in which they are tried.
+    pub(crate) ways: BackupWays,
+    /// The largest backup that may be taken as a file.
+    #[allow(dead_code, reason = "the ways that make it follow")]
+    pub(crate) budget: BackupBudget,
     /// The backup directory.
     pub(crate) dir: PathBuf,
-    /// The number of verified backups that are kept per database, at least one.
-    pub(crate) keep: usize,
+    /// The verified backups that are kept per database.
+    pub(crate) keep: BackupKeep,
     /// The time limit of one backup, if there is one.
     pub(crate) timeout: Option<Duration>,
     /// The path of `pg_dump`, if it is configured.
     pub(crate) pg_dump: Option<PathBuf>,
-}
-
-/// The choice of a backup before changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BackupMode {
-    /// A verified backup is required.
-    Required,
-    /// No backup is taken.
-    Off,
 }
 
 /// The knowledge of the database that a command needs.
@@ -193,8 +192,8 @@ impl DatabaseConfig {
             lock_timeout: limits.busy,
             limits,
             retries: retries(flags, &raw)?,
-            on_failure: backup::on_failure(flags, &raw, &url, backup.mode)?,
-            rehearse: backup::rehearse(flags, &raw, backup.mode)?,
+            on_failure: backup::on_failure(flags, &raw, &url, &backup.ways)?,
+            rehearse: backup::rehearse(flags, &raw, &backup.ways)?,
             backup,
             ahead: ahead(flags, &raw)?,
             layout_choice,

@@ -170,6 +170,9 @@ fn backup_advice(error: &BackupError) -> &'static str {
         BackupError::Tool(ToolError::Killed { .. }) => "see who has killed it (for want of memory?), then run again",
         BackupError::Tool(_) => "fix what the tool reports; LOCKKEEPER_BACKUP=off goes without a backup",
         BackupError::Empty(_) => "check LOCKKEEPER_PG_DUMP",
+        BackupError::NoWay(_) => {
+            "raise LOCKKEEPER_BACKUP_MAX_SIZE and LOCKKEEPER_BACKUP_MAX_TIME, or name a further way in LOCKKEEPER_BACKUP"
+        }
         BackupError::TimedOut(_) => "raise LOCKKEEPER_BACKUP_TIMEOUT",
         BackupError::Copy(_) => "check the database file and the backup directory",
         BackupError::Unverified(_) => "check the disk of the backup directory, then run again",

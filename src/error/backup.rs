@@ -34,6 +34,9 @@ pub enum BackupError {
     /// The tool of this name ended without an error and has written nothing.
     #[error("{0} ended well but has written nothing")]
     Empty(&'static str),
+    /// None of the ways to back up fits; the reason of each.
+    #[error("no way to back up fits: {}", .0.join("; "))]
+    NoWay(Vec<String>),
     /// The backup took longer than this limit.
     #[error("it took longer than LOCKKEEPER_BACKUP_TIMEOUT ({0:?})")]
     TimedOut(Duration),
@@ -97,6 +100,8 @@ pub enum BackupDisposition {
     Nothing,
     /// The backup of this path is kept, because changes of this run remain.
     Kept(PathBuf),
+    /// The backup lies elsewhere, and changes of this run remain; the text says how to go back to it.
+    External(String),
     /// The backup was restored, and no change of this run remains. `kept` is the file that it has replaced.
     PutBack {
         /// The file of the backup.

@@ -25,7 +25,9 @@ impl Failure {
             BackupDisposition::NotPutBack { backup, why: error } => {
                 format!("{}; the backup {} could not be put back: {error}", self.describe_state(), backup.display())
             }
-            BackupDisposition::Nothing | BackupDisposition::Kept(_) => self.describe_state(),
+            BackupDisposition::Nothing | BackupDisposition::Kept(_) | BackupDisposition::External(_) => {
+                self.describe_state()
+            }
         }
     }
 
@@ -155,6 +157,7 @@ impl Failure {
             BackupDisposition::Kept(backup) | BackupDisposition::NotPutBack { backup, .. } => {
                 format!("{advice}; or go back: lockkeeper restore {}", shell_quoted(backup))
             }
+            BackupDisposition::External(way_back) => format!("{advice}; or go back: {way_back}"),
             BackupDisposition::PutBack { .. } if matches!(self.cause, Cause::Guard(_)) => advice,
             // The database is as before the run: only the file is left to correct.
             BackupDisposition::PutBack { .. } => {

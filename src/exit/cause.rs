@@ -151,9 +151,11 @@ fn for_backup_error(error: &BackupError) -> Exit {
         BackupError::Tool(error) if error.is_lost() => Exit::Unavailable,
         BackupError::Directory(_) | BackupError::Full(_) | BackupError::NoRoom { .. } => Exit::BackupTarget,
         BackupError::Source(fault) => for_database_error(Stage::Backup, fault),
-        BackupError::Tool(_) | BackupError::Empty(_) | BackupError::TimedOut(_) | BackupError::Copy(_) => {
-            Exit::BackupFailed
-        }
+        BackupError::Tool(_)
+        | BackupError::Empty(_)
+        | BackupError::NoWay(_)
+        | BackupError::TimedOut(_)
+        | BackupError::Copy(_) => Exit::BackupFailed,
         BackupError::Unverified(_) => Exit::BackupUnverified,
     }
 }

@@ -189,7 +189,7 @@ impl StepRun<'_> {
             script: self.script,
             batches: self.inspected.directory.open(self.script.section)?,
             resume: *resume,
-            backup: self.safety.name(),
+            backup: self.safety.recorded(),
             policy: self.inspected.directory.layout.policy(),
             commit: self.commit,
             cancel: self.cancel,

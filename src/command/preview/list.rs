@@ -114,6 +114,9 @@ impl PreviewContext<'_> {
             PlannedBackup::NothingToDo => return "nothing is to be done\n".into(),
             PlannedBackup::NothingToSave => "first: no backup, the database is empty".into(),
             PlannedBackup::Off => "first: no backup, LOCKKEEPER_BACKUP is off".into(),
+            PlannedBackup::Taken if !self.config.backup.ways.is_dump() => {
+                format!("first: a backup by the first of these ways that fits: {}", self.config.backup.ways)
+            }
             PlannedBackup::Taken => {
                 let directory = self.config.backup.dir.display();
                 format!("first: a verified backup into {}", escape(&directory.to_string()))

@@ -5,7 +5,7 @@ mod script;
 
 use super::{CommandOutput, OutputFormat};
 use crate::cli::PreviewFlags;
-use crate::config::{BackupMode, DatabaseConfig};
+use crate::config::{BackupWays, DatabaseConfig};
 use crate::database::Database;
 use crate::error::{Cause, Failure, Stage};
 use crate::request::MigrationRequest;
@@ -69,7 +69,7 @@ async fn online(
         drop(database);
         return context.print(&plan, cancel);
     }
-    let backup = PlannedBackup::for_plan(config.backup.mode, &plan, &mut database).await?;
+    let backup = PlannedBackup::for_plan(&config.backup.ways, &plan, &mut database).await?;
     drop(database);
     context.list(&plan, backup, format, cancel).await
 }
@@ -127,11 +127,11 @@ enum PlannedBackup {
 
 impl PlannedBackup {
     /// Finds the backup that a run of the plan would take.
-    async fn for_plan(mode: BackupMode, plan: &Plan, database: &mut Database) -> Result<PlannedBackup, Failure> {
+    async fn for_plan(ways: &BackupWays, plan: &Plan, database: &mut Database) -> Result<PlannedBackup, Failure> {
         if plan.steps.is_empty() {
             return Ok(PlannedBackup::NothingToDo);
         }
-        if mode == BackupMode::Off {
+        if ways.is_off() {
             return Ok(PlannedBackup::Off);
         }
         let is_empty = database.is_empty().await;

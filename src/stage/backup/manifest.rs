@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::safety::PassedOver;
 use crate::database::row_counts::RowCounts;
 use crate::database::with_suffix;
 use crate::dialect::Dialect;
@@ -34,6 +35,17 @@ pub(crate) struct Manifest {
     /// have none, and some servers and file systems provide none.
     #[serde(default)]
     pub(crate) database_id: Option<String>,
+    /// The number of bytes of the database's tables or file, of which the backup was made. Manifests of earlier versions
+    /// have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) database_bytes: Option<u64>,
+    /// The ways to back up that were to be tried before and did not fit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) passed_over: Vec<PassedOver>,
+    /// The state of the run that was to change the database after the backup; `None` if no change follows. Manifests of
+    /// earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) run: Option<RunState>,
     /// The host and port of the server, or the absolute path of the file.
     pub(crate) source: String,
     /// The version of the server or of SQLite.
@@ -57,6 +69,16 @@ pub(crate) struct Manifest {
     pub(crate) started_at: String,
     /// The time at which the backup was verified (RFC 3339, UTC).
     pub(crate) verified_at: String,
+}
+
+/// The state of the run for which a backup was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RunState {
+    /// The run has taken the backup. A run that fails or is killed leaves this state.
+    Begun,
+    /// The run has changed the database and verified it.
+    Succeeded,
 }
 
 /// A guarded command, and the revisions of its tool's own history.

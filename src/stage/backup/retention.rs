@@ -5,7 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::directory::is_backup;
-use super::manifest::{Manifest, kind, manifest_of};
+use super::manifest::{Manifest, RunState, kind, manifest_of};
+use crate::clock;
+use crate::config::BackupKeep;
 use crate::database::DatabaseIdentity;
 
 /// A backup in the directory.
@@ -50,9 +52,9 @@ pub(crate) fn list(dir: &Path, identity: &DatabaseIdentity) -> io::Result<Vec<Li
     Ok(backups)
 }
 
-/// Deletes the oldest verified backups beyond `keep`. Never deletes the backup that was just taken, whatever the clock
-/// says, nor one that is not certainly of the same database, nor a file without a manifest of Lockkeeper.
-pub(crate) fn retire(dir: &Path, identity: &DatabaseIdentity, keep: usize, newest: &Manifest) {
+/// Deletes the oldest verified backups that are not to be kept. Never deletes the backup that was just taken, whatever
+/// the clock says, nor one that is not certainly of the same database, nor a file without a manifest of Lockkeeper.
+pub(super) fn retire(dir: &Path, identity: &DatabaseIdentity, keep: BackupKeep, newest: &Manifest) {
     let Ok(listed) = list(dir, identity) else {
         return;
     };
@@ -60,15 +62,14 @@ pub(crate) fn retire(dir: &Path, identity: &DatabaseIdentity, keep: usize, newes
     let others = verified.filter(|(_, manifest)| manifest.file != newest.file);
     let (older, uncertain): (Vec<(PathBuf, Manifest)>, Vec<_>) =
         others.partition(|(_, manifest)| manifest.is_certainly_of(newest));
-    if uncertain.len() >= keep {
+    if uncertain.len() >= keep.count {
         tracing::info!(
             "backups in {} that are not certainly of this database, although of one of its name, and are never deleted: {}",
             dir.display(),
             uncertain.len()
         );
     }
-    let surplus = (older.len() + 1).saturating_sub(keep.max(1));
-    for old in deletion_order(&older).take(surplus) {
+    for old in surplus(&older, keep) {
         // The backup goes first: a manifest without its backup is not listed, and the next run removes it.
         match [old, &manifest_of(old)].into_iter().try_for_each(remove) {
             Ok(()) => tracing::info!("deleted the old backup {}", old.display()),
@@ -77,16 +78,39 @@ pub(crate) fn retire(dir: &Path, identity: &DatabaseIdentity, keep: usize, newes
     }
 }
 
+/// Returns the backups that are to be deleted, of those that are older than the one that was just taken.
+fn surplus(older: &[(PathBuf, Manifest)], keep: BackupKeep) -> Vec<&PathBuf> {
+    let surplus = (older.len() + 1).saturating_sub(keep.count);
+    let oldest_kept = keep.age.map(clock::ago);
+    let is_old_enough = |index: &usize| match &oldest_kept {
+        // Times of one form: their order is that of their texts.
+        Some(oldest_kept) => older[*index].1.verified_at < *oldest_kept,
+        None => true,
+    };
+    let before_failure = before_failed_run(older);
+    let deletable = deletion_order(older).filter(|index| before_failure != Some(*index));
+    deletable.take(surplus).filter(is_old_enough).map(|index| &older[index].0).collect()
+}
+
+/// Returns the newest backup that was taken before a run that has not succeeded: the one that its users may want back.
+/// Of runs that were tried again and again, it is the backup of the first.
+fn before_failed_run(older: &[(PathBuf, Manifest)]) -> Option<usize> {
+    let is_before_failure = |index: &usize| older[*index].1.run == Some(RunState::Begun) && !is_repeat(older, *index);
+    (0..older.len()).rev().find(is_before_failure)
+}
+
 /// Returns the backups in the order of deletion: first those that only repeat the one before them, then the others,
 /// each time the oldest first. Otherwise, a container that is restarted again and again would soon have deleted the old
 /// backup that was taken before its first attempt.
-fn deletion_order(older: &[(PathBuf, Manifest)]) -> impl Iterator<Item = &PathBuf> {
-    let is_repeat = |index: usize| {
-        let revisions = |index: usize| (&older[index].1.from_revision, &older[index].1.to_revision);
-        index > 0 && older[index].1.to_revision.is_some() && revisions(index) == revisions(index - 1)
-    };
-    let (repeated, others): (Vec<usize>, Vec<usize>) = (0..older.len()).partition(|&index| is_repeat(index));
-    repeated.into_iter().chain(others).map(|index| &older[index].0)
+fn deletion_order(older: &[(PathBuf, Manifest)]) -> impl Iterator<Item = usize> {
+    let (repeated, others): (Vec<usize>, Vec<usize>) = (0..older.len()).partition(|&index| is_repeat(older, index));
+    repeated.into_iter().chain(others)
+}
+
+/// Returns whether a backup was taken before the same change as the one before it.
+fn is_repeat(older: &[(PathBuf, Manifest)], index: usize) -> bool {
+    let revisions = |index: usize| (&older[index].1.from_revision, &older[index].1.to_revision);
+    index > 0 && older[index].1.to_revision.is_some() && revisions(index) == revisions(index - 1)
 }
 
 /// Removes a file. Succeeds if somebody else has removed it already.

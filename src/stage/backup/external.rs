@@ -1,0 +1,69 @@
+//! A backup that does not lie in the directory of the backups.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// A backup that is kept by the server's archive, or by a program of the user's.
+#[allow(dead_code, reason = "the ways that make it follow")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ExternalBackup {
+    /// A named restore point of PostgreSQL, up to which the write-ahead log is archived.
+    Point(RestorePoint),
+    /// A backup of the user's program.
+    Command(CommandBackup),
+}
+
+/// A named restore point of PostgreSQL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct RestorePoint {
+    /// The name, for `recovery_target_name`.
+    pub(crate) name: String,
+    /// The position in the write-ahead log, such as `0/3000060`.
+    pub(crate) lsn: String,
+    /// The timeline on which the position lies.
+    pub(crate) timeline: u32,
+    /// The identifier of the server's data directory; `None` if the role may not read it.
+    pub(crate) system_identifier: Option<String>,
+    /// The name of the archived segment that contains the position.
+    pub(crate) segment: String,
+    /// True if a command has confirmed that a base backup exists.
+    pub(crate) has_base_backup: bool,
+}
+
+/// A backup that a program of the user's has taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct CommandBackup {
+    /// The id that the program has given to the backup.
+    pub(crate) id: String,
+    /// Where the backup is, in the program's words.
+    pub(crate) location: String,
+}
+
+impl ExternalBackup {
+    /// Returns how to go back to the state of the backup, as a part of a sentence.
+    pub(crate) fn way_back(&self) -> String {
+        match self {
+            ExternalBackup::Point(point) => {
+                format!("recover a base backup with recovery_target_name = '{}'", point.name)
+            }
+            ExternalBackup::Command(backup) => format!("restore the backup {} at {}", backup.id, backup.location),
+        }
+    }
+}
+
+impl fmt::Display for ExternalBackup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExternalBackup::Point(point) => {
+                write!(f, "restore point {} at {} of timeline {}", point.name, point.lsn, point.timeline)?;
+                match point.has_base_backup {
+                    true => Ok(()),
+                    false => f.write_str(" (WAL only: no base backup was confirmed)"),
+                }
+            }
+            ExternalBackup::Command(backup) => write!(f, "{} at {}", backup.id, backup.location),
+        }
+    }
+}
