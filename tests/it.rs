@@ -21,12 +21,18 @@ mod apply_texts;
 mod architecture;
 #[path = "it/backup.rs"]
 mod backup;
+#[path = "it/backup_command.rs"]
+mod backup_command;
 #[path = "it/backup_directory.rs"]
 mod backup_directory;
 #[path = "it/backup_identity.rs"]
 mod backup_identity;
 #[path = "it/backup_leftovers.rs"]
 mod backup_leftovers;
+#[path = "it/backup_point.rs"]
+mod backup_point;
+#[path = "it/backup_recipes.rs"]
+mod backup_recipes;
 #[path = "it/backup_sqlite.rs"]
 mod backup_sqlite;
 #[path = "it/backup_tools.rs"]

@@ -65,6 +65,12 @@ pub struct Flags {
     /// The longest time that writing and verifying it may take, as estimated [env: LOCKKEEPER_BACKUP_MAX_TIME]
     #[arg(long, global = true, value_name = "TIME")]
     pub(crate) backup_max_time: Option<String>,
+    /// The program with its arguments that takes the backup of the way command [env: LOCKKEEPER_BACKUP_COMMAND]
+    #[arg(long, global = true, value_name = "COMMAND")]
+    pub(crate) backup_command: Option<String>,
+    /// A program that ends with 0 if there is a base backup for a restore point [env: LOCKKEEPER_BACKUP_BASE_COMMAND]
+    #[arg(long, global = true, value_name = "COMMAND")]
+    pub(crate) backup_base_command: Option<String>,
     /// The pg_dump to use [env: LOCKKEEPER_PG_DUMP]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) pg_dump: Option<String>,

@@ -12,9 +12,8 @@ use crate::guarded_command::{
 };
 use crate::revision::other_tools::{HistoryMove, ToolHistories};
 use crate::stage::backup::{GuardedChange, RevisionRange, Safety, backup, note_success};
-use crate::stage::guard::{
-    CommandRun, GuardRehearsal, LockHold, PendingAnswer, ask, end_sessions_of_dead_runs, histories,
-};
+use crate::stage::command_run::{CommandRun, LockHold};
+use crate::stage::guard::{GuardRehearsal, PendingAnswer, ask, end_sessions_of_dead_runs, histories};
 use crate::stage::lock::{HistoryUse, LockRequest};
 use crate::stage::rehearse::tidy;
 use crate::stage::with_lock::{LockDecision, LockSettings, with_lock_unless_done};
@@ -206,6 +205,7 @@ impl GuardWork<'_> {
             command: &self.command,
             environment: &self.environment,
             output_use: OutputUse::Logged,
+            input: None,
             cancel: &self.context.cancel,
         };
         let result = run.to_end(Some(LockHold { locked, canceller })).await;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::backup_commands::BackupCommands;
 use super::backup_keep::BackupKeep;
 use super::backup_ways::{BackupWay, BackupWays};
 use super::environment::RawEnvironment;
@@ -28,9 +29,11 @@ pub(super) fn policy(flags: &Flags, raw: &RawEnvironment, url: &Url) -> Result<B
     let keep = pick(&flags.backup_keep, "--backup-keep", &raw.lockkeeper_backup_keep, "LOCKKEEPER_BACKUP_KEEP");
     let timeout =
         pick(&flags.backup_timeout, "--backup-timeout", &raw.lockkeeper_backup_timeout, "LOCKKEEPER_BACKUP_TIMEOUT");
+    let commands = BackupCommands::read(flags, raw)?;
     let pg_dump = pick(&flags.pg_dump, "--pg-dump", &raw.lockkeeper_pg_dump, "LOCKKEEPER_PG_DUMP");
     Ok(BackupPolicy {
-        ways: ways(flags, raw, url)?,
+        ways: ways(flags, raw, url, &commands)?,
+        commands,
         budget: budget(flags, raw)?,
         dir: dir.map_or_else(|| default_backup_dir(url), |setting| setting.value.into()),
         keep: parsed(keep, BackupKeep::parse)?.unwrap_or_default(),
@@ -40,7 +43,7 @@ pub(super) fn policy(flags: &Flags, raw: &RawEnvironment, url: &Url) -> Result<B
 }
 
 /// Reads the ways to back up, and refuses a list of which nothing fits the database.
-fn ways(flags: &Flags, raw: &RawEnvironment, url: &Url) -> Result<BackupWays, Cause> {
+fn ways(flags: &Flags, raw: &RawEnvironment, url: &Url, commands: &BackupCommands) -> Result<BackupWays, Cause> {
     let Some(setting) = pick(&flags.backup, "--backup", &raw.lockkeeper_backup, "LOCKKEEPER_BACKUP") else {
         return Ok(BackupWays::default());
     };
@@ -48,6 +51,9 @@ fn ways(flags: &Flags, raw: &RawEnvironment, url: &Url) -> Result<BackupWays, Ca
     let is_for_postgres = |way| way == BackupWay::Point;
     if matches!(url, Url::Sqlite(_)) && ways.iter().all(is_for_postgres) {
         return Err(setting.refused("SQLite has no restore points: name another way, such as dump"));
+    }
+    if ways.iter().any(|way| way == BackupWay::Command) && commands.backup.is_none() {
+        return Err(setting.refused("command needs a program in LOCKKEEPER_BACKUP_COMMAND"));
     }
     Ok(ways)
 }

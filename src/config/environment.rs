@@ -43,6 +43,8 @@ pub(super) struct RawEnvironment {
     pub(super) lockkeeper_backup_dir: Option<String>,
     pub(super) lockkeeper_backup_keep: Option<String>,
     pub(super) lockkeeper_backup_timeout: Option<String>,
+    pub(super) lockkeeper_backup_command: Option<String>,
+    pub(super) lockkeeper_backup_base_command: Option<String>,
     pub(super) lockkeeper_backup_max_size: Option<String>,
     pub(super) lockkeeper_backup_max_time: Option<String>,
     pub(super) lockkeeper_pg_dump: Option<String>,

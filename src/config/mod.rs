@@ -2,6 +2,7 @@
 //! of a database. A wrong setting is refused, never guessed.
 
 mod backup;
+mod backup_commands;
 mod backup_keep;
 mod backup_ways;
 mod env_file;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub(crate) use backup::BackupBudget;
+use backup_commands::BackupCommands;
 pub(crate) use backup_keep::BackupKeep;
 pub(crate) use backup_ways::{BackupWay, BackupWays};
 pub use env_file::EnvFile;
@@ -143,6 +145,8 @@ pub(crate) struct BackupPolicy {
     /// The largest backup that may be taken as a file.
     #[allow(dead_code, reason = "the ways that make it follow")]
     pub(crate) budget: BackupBudget,
+    /// The programs of the user's that have to do with backups.
+    pub(crate) commands: BackupCommands,
     /// The backup directory.
     pub(crate) dir: PathBuf,
     /// The verified backups that are kept per database.

@@ -175,6 +175,13 @@ fn backup_advice(error: &BackupError) -> &'static str {
         }
         BackupError::TimedOut(_) => "raise LOCKKEEPER_BACKUP_TIMEOUT",
         BackupError::Copy(_) => "check the database file and the backup directory",
+        BackupError::Program { .. } => "read its output above, correct what it names, and run again",
+        BackupError::StillPending { .. } => {
+            "raise LOCKKEEPER_BACKUP_TIMEOUT, or look after that backup, then run again"
+        }
+        BackupError::NotArchived { .. } => {
+            "ask the server with SELECT * FROM pg_stat_archiver, repair its archive_command, then run again"
+        }
         BackupError::Unverified(_) => "check the disk of the backup directory, then run again",
     }
 }

@@ -46,6 +46,36 @@ pub enum BackupError {
     /// The copy of the SQLite file failed.
     #[error("{0}")]
     Copy(DatabaseError),
+    /// A program of the user's that has to do with the backup has failed, or has not answered as it should.
+    #[error("{command}: {problem}")]
+    Program {
+        /// The command, without words that may be secret.
+        command: String,
+        /// The problem, with a part of the output, in which secrets are masked.
+        problem: String,
+    },
+    /// The backup that a program had begun was not ready within the limit.
+    #[error("the backup {id} of {command} was still pending after LOCKKEEPER_BACKUP_TIMEOUT ({limit:?})")]
+    StillPending {
+        /// The command, without words that may be secret.
+        command: String,
+        /// The id of the backup.
+        id: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// The segment of the log with the restore point was not archived within the limit.
+    #[error("the segment {segment} with the restore point {point} was not archived within {limit:?}: {failure}")]
+    NotArchived {
+        /// The segment.
+        segment: String,
+        /// The name of the restore point.
+        point: String,
+        /// The limit.
+        limit: Duration,
+        /// A sentence about the last failure of the archiver.
+        failure: String,
+    },
     /// The written backup cannot be read back.
     #[error("the backup was written but cannot be read back: {0}")]
     Unverified(String),

@@ -155,8 +155,11 @@ fn for_backup_error(error: &BackupError) -> Exit {
         | BackupError::Empty(_)
         | BackupError::NoWay(_)
         | BackupError::TimedOut(_)
-        | BackupError::Copy(_) => Exit::BackupFailed,
-        BackupError::Unverified(_) => Exit::BackupUnverified,
+        | BackupError::Copy(_)
+        | BackupError::Program { .. } => Exit::BackupFailed,
+        BackupError::Unverified(_) | BackupError::StillPending { .. } | BackupError::NotArchived { .. } => {
+            Exit::BackupUnverified
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! (prctl(2), `PR_SET_PDEATHSIG`) alone would reach the command itself and not what `npm`, `uv run` or a shell start.
 
 mod environment;
+mod input;
 mod output;
 mod pending;
 mod processes;
@@ -23,7 +24,8 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
 pub(crate) use environment::{CommandEnvironment, hide_secrets};
-pub(crate) use output::{OutputUse, log_lines};
+pub(crate) use input::{InheritedFiles, input_file};
+pub(crate) use output::{MAX_DOCUMENT, OutputUse, excerpt, log_lines};
 pub(crate) use pending::{PendingCheck, Preset, is_at_heads};
 pub(crate) use protocol::CommandEnd;
 pub(crate) use running::{OutputLines, ProcessTree, RunningCommand};

@@ -21,6 +21,39 @@ pub(crate) enum OutputUse {
     Logged,
     /// Each line is logged at the level of debugging: the command only answers a question.
     Answer,
+    /// Standard output is one document, which is returned and not logged; each line of standard error is logged.
+    Document,
+}
+
+/// The size of the largest document, in bytes. One more byte of a larger one is returned, and the rest is left out.
+pub(crate) const MAX_DOCUMENT: usize = 1 << 16;
+
+/// Reads the document of a program to its end. Returns it as one line, with U+FFFD where it is not UTF-8.
+pub(super) async fn keep(mut pipe: impl AsyncRead + Unpin) -> Vec<String> {
+    let mut document = Vec::new();
+    let mut bytes = vec![0; 16 << 10];
+    loop {
+        // A pipe that cannot be read any more has ended.
+        let read = pipe.read(&mut bytes).await.unwrap_or(0);
+        if read == 0 {
+            return vec![String::from_utf8_lossy(&document).into_owned()];
+        }
+        let room = MAX_DOCUMENT + 1 - document.len();
+        document.extend_from_slice(&bytes[..read.min(room)]);
+    }
+}
+
+/// The length in bytes of the longest output that is a part of an error.
+const MAX_EXCERPT: usize = 300;
+
+/// Returns the beginning of an output, for an error: on one line, and without its secrets. They are masked before the
+/// output is cut.
+pub(crate) fn excerpt(output: &str) -> String {
+    let masked = mask_message(output.trim()).split_whitespace().collect::<Vec<_>>().join(" ");
+    match masked.len() > MAX_EXCERPT {
+        true => masked[..masked.floor_char_boundary(MAX_EXCERPT)].to_owned() + " ...",
+        false => masked,
+    }
 }
 
 /// Reads the output of a program to its end and logs every line, with secrets masked. Returns the last lines as they
@@ -37,7 +70,7 @@ pub(super) async fn pass_on(mut pipe: impl AsyncRead + Unpin, tool: String, outp
         let line = String::from_utf8_lossy(&line).into_owned();
         let shown = show(&line);
         match output_use {
-            OutputUse::Logged => tracing::info!(tool, "{shown}"),
+            OutputUse::Logged | OutputUse::Document => tracing::info!(tool, "{shown}"),
             OutputUse::Answer => tracing::debug!(tool, "{shown}"),
         }
         returned.push_back(line);

@@ -1,15 +1,12 @@
 //! A guarded command that runs, under its supervisor.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process_group, setsid};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
@@ -19,10 +16,11 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::Instrument;
 
-use super::output::{OutputUse, pass_on};
+use super::input::InheritedFiles;
+use super::output::{OutputUse, keep, pass_on};
 use super::processes::{Process, descendants, local_addresses};
 use super::protocol::{CommandEnd, KILL, SupervisorReport, TERMINATE};
-use super::supervisor::{ARGUMENT, NO_LOCK};
+use super::supervisor::ARGUMENT;
 use super::{CommandEnvironment, GuardedCommand};
 use crate::signal;
 
@@ -45,7 +43,7 @@ pub(crate) struct RunningCommand {
 }
 
 impl RunningCommand {
-    /// Starts a command. `lock` is an open lock file that stays locked until the last descendant has ended.
+    /// Starts a command with the files that it inherits.
     ///
     /// # Errors
     /// Fails with the error of the system when the command cannot be started.
@@ -53,10 +51,10 @@ impl RunningCommand {
         command: &GuardedCommand,
         environment: &CommandEnvironment,
         output_use: OutputUse,
-        lock: Option<File>,
+        files: InheritedFiles,
     ) -> io::Result<RunningCommand> {
         let (own_end, their_end) = StdUnixStream::pair()?;
-        let mut supervisor = supervisor_command(command, environment, lock)?;
+        let mut supervisor = supervisor_command(command, environment, files)?;
         supervisor.stdin(Stdio::from(std::os::fd::OwnedFd::from(their_end)));
         let mut child = supervisor.spawn()?;
         // The command holds the other end of the socket, and would keep it open.
@@ -66,7 +64,10 @@ impl RunningCommand {
         let name = command.name();
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let output = [
-            stdout.map(|pipe| tokio::spawn(pass_on(pipe, name.clone(), output_use).in_current_span())),
+            stdout.map(|pipe| match output_use {
+                OutputUse::Document => tokio::spawn(keep(pipe).in_current_span()),
+                _ => tokio::spawn(pass_on(pipe, name.clone(), output_use).in_current_span()),
+            }),
             stderr.map(|pipe| tokio::spawn(pass_on(pipe, name, output_use).in_current_span())),
         ];
         let mut running = RunningCommand {
@@ -157,7 +158,7 @@ impl RunningCommand {
 /// The last lines of the output of a command.
 #[derive(Debug, Default)]
 pub(crate) struct OutputLines {
-    /// Those of standard output.
+    /// Those of standard output; a document is one line.
     pub(crate) stdout: Vec<String>,
     /// Those of standard error.
     pub(crate) stderr: Vec<String>,
@@ -196,11 +197,10 @@ async fn finished(task: Option<JoinHandle<Vec<String>>>) -> Vec<String> {
 fn supervisor_command(
     command: &GuardedCommand,
     environment: &CommandEnvironment,
-    lock: Option<File>,
+    files: InheritedFiles,
 ) -> io::Result<Command> {
     let mut supervisor = Command::new(OWN_PROGRAM);
-    let descriptor = lock.as_ref().map_or(NO_LOCK.to_owned(), |file| file.as_fd().as_raw_fd().to_string());
-    supervisor.arg0("lockkeeper").arg(ARGUMENT).arg(descriptor).args(command.line());
+    supervisor.arg0("lockkeeper").arg(ARGUMENT).args(files.descriptors()).args(command.line());
     supervisor.stdout(Stdio::piped()).stderr(Stdio::piped());
     environment.apply(&mut supervisor);
     signal::keep_ignored(supervisor.as_std_mut());
@@ -208,8 +208,7 @@ fn supervisor_command(
     unsafe {
         supervisor.pre_exec(move || {
             setsid()?;
-            lock.as_ref().map_or(Ok(()), |file| fcntl_setfd(file, FdFlags::empty()))?;
-            Ok(())
+            files.keep_on_exec()
         });
     }
     Ok(supervisor)

@@ -23,20 +23,21 @@ use rustix::process::{
     set_parent_process_death_signal, wait, waitid,
 };
 
+use super::input::NO_FILE;
 use super::processes::children;
 use super::protocol::{CommandEnd, KILL, SupervisorReport, TERMINATE};
 use crate::signal;
 
 /// The first argument of a supervisor.
 pub(super) const ARGUMENT: &str = "supervise-guarded-command";
-/// The second argument of a supervisor that holds no lock file.
-pub(super) const NO_LOCK: &str = "-";
 
 /// The task of a supervisor: its command line.
 #[derive(Debug)]
 pub struct SupervisorRequest {
     /// The descriptor of the lock file, if there is one.
     lock: Option<RawFd>,
+    /// The descriptor of the standard input of the program, if it has one.
+    input: Option<RawFd>,
     /// The program and its arguments.
     command: Vec<OsString>,
 }
@@ -45,10 +46,13 @@ impl SupervisorRequest {
     /// Returns the task if the arguments of the process, its name first, are those of a supervisor.
     pub fn from_arguments(mut arguments: impl Iterator<Item = OsString>) -> Option<SupervisorRequest> {
         arguments.nth(1).filter(|word| word == ARGUMENT)?;
-        let lock = arguments.next()?;
-        let lock = if lock == NO_LOCK { None } else { Some(lock.to_str()?.parse().ok()?) };
+        let mut descriptor = || {
+            let word = arguments.next()?;
+            if word == NO_FILE { Some(None) } else { word.to_str()?.parse().ok().map(Some) }
+        };
+        let (lock, input) = (descriptor()?, descriptor()?);
         let command: Vec<OsString> = arguments.collect();
-        (!command.is_empty()).then_some(SupervisorRequest { lock, command })
+        (!command.is_empty()).then_some(SupervisorRequest { lock, input, command })
     }
 }
 
@@ -68,9 +72,10 @@ struct Supervised {
 /// Fails when Lockkeeper's end of the socket is gone already, or the system refuses what it needs for a supervisor.
 pub fn supervise(request: SupervisorRequest) -> io::Result<()> {
     let _lock = request.lock.map(close_on_exec).transpose()?;
+    let input = request.input.map(close_on_exec).transpose()?;
     let mut control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     set_child_subreaper(Some(getpid()))?;
-    let pid = match start(&request.command) {
+    let pid = match start(&request.command, input) {
         Ok(pid) => pid,
         Err(error) => {
             let number = error.raw_os_error().unwrap_or_default();
@@ -84,7 +89,7 @@ pub fn supervise(request: SupervisorRequest) -> io::Result<()> {
     reap(pid, &mut control, &supervised)
 }
 
-/// Takes over the lock file, which the command must not inherit.
+/// Takes over a file, which the command must not inherit under this descriptor.
 fn close_on_exec(descriptor: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: the parent process has opened this descriptor for this process, and nothing else here uses it.
     let file = unsafe { OwnedFd::from_raw_fd(descriptor) };
@@ -92,11 +97,11 @@ fn close_on_exec(descriptor: RawFd) -> io::Result<OwnedFd> {
     Ok(file)
 }
 
-/// Starts the command, in a process group of its own and without input. The supervisor is in a session without a
+/// Starts the command, in a process group of its own, with an empty standard input if it has none. The supervisor is in a session without a
 /// terminal, and so is the command: a program that asks a question on the terminal fails and does not wait.
-fn start(words: &[OsString]) -> io::Result<Pid> {
+fn start(words: &[OsString], input: Option<OwnedFd>) -> io::Result<Pid> {
     let mut command = Command::new(&words[0]);
-    command.args(&words[1..]).stdin(Stdio::null()).process_group(0);
+    command.args(&words[1..]).stdin(input.map_or_else(Stdio::null, Stdio::from)).process_group(0);
     signal::keep_ignored(&mut command);
     // SAFETY: prctl is async-signal-safe; nothing is allocated between fork and exec.
     unsafe {

@@ -4,6 +4,7 @@ mod atomic_file;
 pub(crate) mod backup;
 pub(crate) mod blocking;
 mod cancellable;
+pub(crate) mod command_run;
 pub(crate) mod compare;
 pub(crate) mod export;
 pub(crate) mod foreign_history;

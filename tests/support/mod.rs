@@ -5,6 +5,7 @@
 // // Each module offers what tests are likely to need, not only what they use today.
 #![allow(dead_code, unused_macros)]
 
+pub mod archiving;
 pub mod binary;
 pub mod chart;
 pub mod database;

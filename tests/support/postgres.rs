@@ -22,7 +22,7 @@ use super::process::{
 };
 use super::template;
 use super::tls::Certificate;
-use super::{DEFAULT_TIMEOUT, free_port, server_directory, unique};
+use super::{DEFAULT_TIMEOUT, free_port, server_directory, unique, wait_until};
 
 /// The superuser of every server.
 pub const USER: &str = "postgres";
@@ -117,6 +117,20 @@ impl Postgres {
         must_run(command);
         server.configure(&Setup::default());
         server.boot();
+        server
+    }
+
+    /// Starts a server on the files that `restore` puts into the data directory, with further settings, and waits until it
+    /// is a primary. It archives nothing.
+    pub fn recovered(settings: &[&str], restore: impl FnOnce(&Path)) -> Self {
+        let server = Self::without_data();
+        restore(&server.data());
+        let setup = settings.iter().fold(Setup::default().conf("archive_mode = off"), |setup, line| setup.conf(line));
+        server.configure(&setup);
+        server.boot();
+        wait_until("the recovery has ended", DEFAULT_TIMEOUT, || {
+            server.query("select pg_is_in_recovery()").trim() == "f"
+        });
         server
     }
 

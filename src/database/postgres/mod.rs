@@ -31,6 +31,7 @@ mod non_transactional;
 mod probe;
 mod readiness;
 pub(crate) mod rehearsal;
+pub(crate) mod restore_point;
 mod rewrite_history;
 mod rows;
 pub(crate) mod scratch_database;

@@ -1,44 +1,69 @@
 //! The choice of the way to back up: the first one that is named and fits.
 
-use super::dump;
+use super::external::ExternalBackup;
+use super::program::TimeLimit;
 use super::safety::{PassedOver, Safety};
 use super::work::BackupWork;
+use super::{command, dump, point};
 use crate::config::BackupWay;
-use crate::error::BackupError;
+use crate::error::{BackupError, Cause};
 
 /// Takes a backup by the first way that fits. The reasons why the others were passed over are logged, and recorded with
 /// the backup. A way that fits and fails ends the run: the next one would be less than what was asked for.
 ///
 /// # Errors
-/// Fails when no way fits, and when the backup cannot be taken and verified.
-pub(super) async fn first_that_fits(mut work: BackupWork<'_>, ways: &[BackupWay]) -> Result<Safety, BackupError> {
+/// Fails when no way fits, when the backup cannot be taken and verified, and when a signal or a lost session ends it.
+pub(super) async fn first_that_fits(mut work: BackupWork<'_>, ways: &[BackupWay]) -> Result<Safety, Cause> {
     let mut passed_over: Vec<PassedOver> = Vec::new();
     for &way in ways {
-        let Some(reason) = obstacle(&mut work, way).await? else {
+        let Some(reason) = obstacle(&mut work, way).await.map_err(Cause::Backup)? else {
             return take_by(way, work, &passed_over).await;
         };
         tracing::warn!("no backup by {}: {reason}", way.name());
         passed_over.push(PassedOver::new(way, reason));
     }
-    Err(BackupError::NoWay(passed_over.iter().map(|passed| format!("{}: {}", passed.way, passed.reason)).collect()))
+    let reasons = passed_over.iter().map(|passed| format!("{}: {}", passed.way, passed.reason)).collect();
+    Err(Cause::Backup(BackupError::NoWay(reasons)))
 }
 
 /// Returns the reason why a way does not fit; `None` if it fits.
-async fn obstacle(_work: &mut BackupWork<'_>, way: BackupWay) -> Result<Option<String>, BackupError> {
+async fn obstacle(work: &mut BackupWork<'_>, way: BackupWay) -> Result<Option<String>, BackupError> {
     match way {
-        BackupWay::Dump | BackupWay::Off => Ok(None),
-        BackupWay::Point | BackupWay::Command => Ok(Some("it is not available".into())),
+        BackupWay::Dump | BackupWay::Command | BackupWay::Off => Ok(None),
+        BackupWay::Point => point::obstacle(work.hold.locked.database()).await.map_err(BackupError::Source),
     }
 }
 
 /// Takes a backup by a way that fits.
-async fn take_by(way: BackupWay, work: BackupWork<'_>, passed_over: &[PassedOver]) -> Result<Safety, BackupError> {
+async fn take_by(way: BackupWay, work: BackupWork<'_>, passed_over: &[PassedOver]) -> Result<Safety, Cause> {
     match way {
-        BackupWay::Dump => dump::write(work, passed_over).await,
-        BackupWay::Point | BackupWay::Command => unreachable!("there is an obstacle"),
+        BackupWay::Dump => dump_within_limit(work, passed_over).await,
+        BackupWay::Point => {
+            let backup = ExternalBackup::Point(point::take(work).await?);
+            tracing::info!("backup taken: {backup}");
+            Ok(Safety::external(backup, passed_over))
+        }
+        BackupWay::Command => {
+            let backup = ExternalBackup::Command(command::take(work).await?);
+            tracing::info!("backup taken: {backup}");
+            Ok(Safety::external(backup, passed_over))
+        }
         BackupWay::Off => {
             tracing::warn!("no backup: LOCKKEEPER_BACKUP goes without one where no other way fits");
             Ok(Safety::waived(passed_over))
         }
+    }
+}
+
+/// Writes a file within the time limit, and until a signal arrives or the server does not answer any more.
+async fn dump_within_limit(work: BackupWork<'_>, passed_over: &[PassedOver]) -> Result<Safety, Cause> {
+    let time = TimeLimit::start(work.policy.timeout);
+    let mut probe = work.hold.canceller.probe();
+    let cancel = &work.context.cancel;
+    tokio::select! {
+        fault = probe.silence() => Err(Cause::Database(fault)),
+        result = dump::write(work, passed_over) => result.map_err(Cause::Backup),
+        reason = cancel.cancelled() => Err(Cause::Stopped(reason)),
+        () = time.is_up() => Err(Cause::Backup(BackupError::TimedOut(time.limit.unwrap_or_default()))),
     }
 }

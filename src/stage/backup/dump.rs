@@ -12,11 +12,13 @@ use crate::clock;
 use crate::database::Database;
 use crate::error::BackupError;
 use crate::progress::FileProgress;
+use crate::stage::command_run::LockHold;
 
 /// Writes, verifies and publishes the backup, and deletes old ones. Dropping the future ends the tool and removes the
 /// partial file.
 pub(super) async fn write(work: BackupWork<'_>, passed_over: &[PassedOver]) -> Result<Safety, BackupError> {
-    let BackupWork { database, canceller, policy, range, subject, progress } = work;
+    let BackupWork { hold: LockHold { locked, canceller }, policy, range, subject, context } = work;
+    let database = locked.database();
     let BackupSubject { size, database_id } = subject;
     let dir = &policy.dir;
     let started_at = clock::now();
@@ -27,7 +29,7 @@ pub(super) async fn write(work: BackupWork<'_>, passed_over: &[PassedOver]) -> R
     // The partial file must be removed before `with_room` reads the free space.
     let add_free_space = |error| with_room(error, dir, *size);
     let partial = PartialBackup::create(dir, &identity, range).map_err(add_free_space)?;
-    let display = FileProgress::start(progress, format!("backing up {}", identity.name), &partial.path, *size);
+    let display = FileProgress::start(&context.progress, format!("backing up {}", identity.name), &partial.path, *size);
     let content = fill(database, canceller, policy, &partial).await;
     drop(display);
     let content = match content {

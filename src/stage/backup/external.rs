@@ -20,6 +20,8 @@ pub(crate) enum ExternalBackup {
 pub(crate) struct RestorePoint {
     /// The name, for `recovery_target_name`.
     pub(crate) name: String,
+    /// The time at which it was made.
+    pub(crate) time: String,
     /// The position in the write-ahead log, such as `0/3000060`.
     pub(crate) lsn: String,
     /// The timeline on which the position lies.
@@ -48,7 +50,7 @@ impl ExternalBackup {
             ExternalBackup::Point(point) => {
                 format!("recover a base backup with recovery_target_name = '{}'", point.name)
             }
-            ExternalBackup::Command(backup) => format!("restore the backup {} at {}", backup.id, backup.location),
+            ExternalBackup::Command(backup) => format!("restore the backup {backup}"),
         }
     }
 }
@@ -63,7 +65,14 @@ impl fmt::Display for ExternalBackup {
                     false => f.write_str(" (WAL only: no base backup was confirmed)"),
                 }
             }
-            ExternalBackup::Command(backup) => write!(f, "{} at {}", backup.id, backup.location),
+            ExternalBackup::Command(backup) => backup.fmt(f),
         }
+    }
+}
+
+impl fmt::Display for CommandBackup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CommandBackup { id, location } = self;
+        if location.is_empty() { f.write_str(id) } else { write!(f, "{id} at {location}") }
     }
 }

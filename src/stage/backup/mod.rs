@@ -2,11 +2,14 @@
 //! backup is never skipped silently.
 
 mod choice;
+mod command;
 mod content;
 mod directory;
 mod dump;
 mod external;
 mod manifest;
+mod point;
+mod program;
 mod retention;
 mod safety;
 mod work;
@@ -23,8 +26,9 @@ pub(crate) use work::RevisionRange;
 use crate::config::{BackupPolicy, BackupWay};
 use crate::context::RunContext;
 use crate::database::{Canceller, Locked};
-use crate::error::{BackupError, Cause, Failure, Stage};
+use crate::error::{Cause, Failure, Stage};
 use crate::stage::atomic_file;
+use crate::stage::command_run::LockHold;
 use choice::first_that_fits;
 use work::{BackupSubject, BackupWork};
 
@@ -72,7 +76,7 @@ pub(crate) async fn take(
     take_by_first_that_fits(locked, canceller, (policy, &ways), range, context).await
 }
 
-/// Takes a backup within the time limit, and until a signal arrives or the server does not answer any more.
+/// Takes a backup by the first of these ways that fits.
 async fn take_by_first_that_fits(
     locked: &mut Locked,
     canceller: &mut Canceller,
@@ -84,21 +88,8 @@ async fn take_by_first_that_fits(
     let failed = |fault| Failure::new(Stage::Backup, Cause::Database(fault));
     let size = database.size().await.map_err(failed)?;
     let subject = BackupSubject { size, database_id: database.give_id().await.map_err(failed)? };
-    let limit = async {
-        match policy.timeout {
-            Some(timeout) => tokio::time::sleep(timeout).await,
-            None => std::future::pending().await,
-        }
-    };
-    let mut probe = canceller.probe();
-    let work = BackupWork { database, canceller, policy, range, subject: &subject, progress: &context.progress };
-    let result = tokio::select! {
-        fault = probe.silence() => Err(Cause::Database(fault)),
-        result = first_that_fits(work, ways) => result.map_err(Cause::Backup),
-        reason = context.cancel.cancelled() => Err(Cause::Stopped(reason)),
-        () = limit => Err(Cause::Backup(BackupError::TimedOut(policy.timeout.unwrap_or_default()))),
-    };
-    result.map_err(|cause| Failure::new(Stage::Backup, cause))
+    let work = BackupWork { hold: LockHold { locked, canceller }, policy, range, subject: &subject, context };
+    first_that_fits(work, ways).await.map_err(|cause| Failure::new(Stage::Backup, cause))
 }
 
 /// Notes in the manifest of a backup that the run has succeeded, and the revision to which a guarded command has led.

@@ -2,10 +2,11 @@
 
 use super::manifest::GuardedChange;
 use crate::config::BackupPolicy;
-use crate::database::{Canceller, Database, Locked};
+use crate::context::RunContext;
+use crate::database::Locked;
 use crate::error::{Cause, Failure, Stage};
-use crate::report::ProgressLine;
 use crate::revision::plan;
+use crate::stage::command_run::LockHold;
 
 /// The revisions between which a backup is taken.
 #[derive(Clone, Debug, Default)]
@@ -47,10 +48,9 @@ pub(super) struct BackupSubject {
 
 /// A backup to take.
 pub(super) struct BackupWork<'a> {
-    pub(super) database: &'a mut Database,
-    pub(super) canceller: &'a mut Canceller,
+    pub(super) hold: LockHold<'a>,
     pub(super) policy: &'a BackupPolicy,
     pub(super) range: &'a RevisionRange,
     pub(super) subject: &'a BackupSubject,
-    pub(super) progress: &'a ProgressLine,
+    pub(super) context: &'a RunContext,
 }

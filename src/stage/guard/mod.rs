@@ -1,63 +1,20 @@
 //! Runs a command of another tool while the lock is held, and ends everything that it has started before the lock is
 //! given up.
 
-mod active;
 mod pending;
 mod rehearse;
 
 use std::time::Duration;
 
-use tracing::Instrument;
-
 use crate::database::command_sessions::CommandSessions;
 use crate::database::{Canceller, Database, DatabaseError, Locked};
-use crate::error::{Cause, Failure, GuardError, Stage};
-use crate::guarded_command::{CommandEnd, CommandEnvironment, GuardedCommand, OutputLines, OutputUse, RunningCommand};
+use crate::error::{Cause, Failure, Stage};
 use crate::revision::other_tools::ToolHistories;
-use crate::signal::Cancel;
-use active::ActiveRun;
-pub(crate) use active::LockHold;
 pub(crate) use pending::{PendingAnswer, ask};
 pub(crate) use rehearse::GuardRehearsal;
 
 /// The time in which the server has to end the sessions of a killed run.
 const DEAD_SESSION_END: Duration = Duration::from_secs(10);
-
-/// A command that is about to run, with everything that decides how.
-pub(crate) struct CommandRun<'a> {
-    /// The command.
-    pub(crate) command: &'a GuardedCommand,
-    /// Its environment.
-    pub(crate) environment: &'a CommandEnvironment,
-    /// The use of its output.
-    pub(crate) output_use: OutputUse,
-    /// The cancellation of the run.
-    pub(crate) cancel: &'a Cancel,
-}
-
-impl CommandRun<'_> {
-    /// Runs the command to its end. Under a lock, watches that lock, and returns only when neither a process nor a
-    /// running session of the command is left.
-    ///
-    /// # Errors
-    /// Fails when the command cannot be started, when a signal or a lost lock has ended it, and when it has ended with 0
-    /// and left something running that did not end within the grace period; that was ended, too.
-    pub(crate) async fn to_end(&self, mut hold: Option<LockHold<'_>>) -> Result<(CommandEnd, OutputLines), GuardError> {
-        let (mut mark, mut lock_file) = (None, None);
-        if let Some(LockHold { locked, .. }) = &mut hold {
-            mark = locked.command_mark().await.map_err(GuardError::LockLost)?;
-            locked.check_lock().await.map_err(GuardError::LockLost)?;
-            if let Database::Sqlite(file) = locked.database() {
-                // The supervisor keeps the lock until nothing of the command runs, even when this process is killed.
-                lock_file = file.lock_file();
-            }
-        }
-        let environment = active::with_session_name(self.environment, mark.as_ref());
-        let started = RunningCommand::start(self.command, &environment, self.output_use, lock_file).await;
-        let running = started.map_err(GuardError::NotStarted)?;
-        ActiveRun::new(self, hold, mark).finish(running).in_current_span().await
-    }
-}
 
 /// Reads the histories of other tools.
 ///

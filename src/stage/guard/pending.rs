@@ -1,11 +1,11 @@
 //! Asks whether anything is pending for a guarded command.
 
-use super::{CommandRun, LockHold};
 use crate::error::{CommandEffect, GuardError, GuardFailure};
 use crate::guarded_command::{
     CommandEnd, CommandEnvironment, GuardedCommand, OutputLines, OutputUse, PendingCheck, is_at_heads, log_lines,
 };
 use crate::signal::Cancel;
+use crate::stage::command_run::{CommandRun, LockHold};
 
 /// The answer of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Question<'_> {
         hold: Option<LockHold<'_>>,
     ) -> Result<(CommandEnd, OutputLines), GuardFailure> {
         let Question { environment, cancel } = *self;
-        let run = CommandRun { command, environment, output_use: OutputUse::Answer, cancel };
+        let run = CommandRun { command, environment, output_use: OutputUse::Answer, input: None, cancel };
         let (end, lines) = run.to_end(hold).await.map_err(|error| failed(command, error))?;
         match end {
             CommandEnd::Exited(0 | 1) => Ok((end, lines)),

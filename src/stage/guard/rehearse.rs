@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tracing::Instrument;
 
-use super::{CommandRun, LockHold, PendingAnswer, ask, histories};
+use super::{PendingAnswer, ask, histories};
 use crate::database::postgres::content::DatabaseContent;
 use crate::database::postgres::dump::RestoreMode;
 use crate::database::url::{Secret, UrlForm, sqlite_url_of};
@@ -15,6 +15,7 @@ use crate::guarded_command::{CommandEnd, CommandEnvironment, GuardedCommand, Out
 use crate::revision::other_tools::{HistoryMove, ToolHistories};
 use crate::signal::Cancel;
 use crate::stage::backup::Safety;
+use crate::stage::command_run::{CommandRun, LockHold};
 use crate::stage::rehearse::SUFFIX;
 use crate::stage::restore::postgres::{RestoreContext, discard};
 use crate::stage::restore::{BackupArchive, sqlite};
@@ -131,6 +132,7 @@ impl GuardRehearsal<'_> {
             command: self.command,
             environment: &environment,
             output_use: OutputUse::Logged,
+            input: None,
             cancel: self.cancel,
         };
         let span = tracing::info_span!("rehearsal", rehearsal = name);

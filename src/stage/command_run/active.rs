@@ -35,7 +35,7 @@ pub(crate) struct LockHold<'a> {
 
 impl LockHold<'_> {
     /// Returns the lock for one of several commands.
-    pub(super) fn again(&mut self) -> LockHold<'_> {
+    pub(crate) fn again(&mut self) -> LockHold<'_> {
         LockHold { locked: self.locked, canceller: self.canceller }
     }
 }
