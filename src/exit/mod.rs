@@ -186,14 +186,14 @@ pub const TABLE: [ExitMeaning; 26] = {
             84,
             "backup-failed",
             Permanent,
-            "pg_dump or pg_restore missing, too old for the server, denied, failed",
+            "pg_dump or pg_restore missing, too old for the server, denied, failed; no way to back up fits; the backup program failed",
         ),
         row(
             Exit::BackupUnverified,
             85,
             "backup-unverified",
             Transient,
-            "written, but the check of the backup failed; to be restored, but not what its manifest says",
+            "written, but the check of the backup failed; not archived or still pending when the time was up; to be restored, but not what its manifest says",
         ),
         row(Exit::Ahead, 86, "ahead", Permanent, "strict only: the database has revisions this image does not know"),
         row(

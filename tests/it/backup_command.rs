@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use crate::backup::{last_line, script};
 use crate::support::binary::{Finished, Run};
+use crate::support::database::PgDatabase;
 use crate::support::either::Database;
-use crate::support::guarded::is_alive;
+use crate::support::guarded::{alembic_at, is_alive, sql};
 use crate::support::kill::Kills;
 use crate::support::{DEFAULT_TIMEOUT, wait_until};
 
@@ -22,6 +23,7 @@ on_either!(
     nothing_of_the_program_survives_a_killed_lockkeeper,
     a_failed_run_names_the_backup,
     settings_that_make_no_sense_are_refused,
+    guard_and_backup_use_the_program,
     killed_runs_converge,
 );
 
@@ -208,6 +210,36 @@ fn a_failed_run_names_the_backup<D: Database>() {
     failed.expect_code(80);
     assert!(last_line(&failed).contains("or go back: restore the backup snap-1 at the shelf"), "{failed}");
     assert!(database.has_table("next"));
+}
+
+/// The revision before a guarded command is that of its tool, and a failed command names the backup to return to.
+fn guard_and_backup_use_the_program<D: Database>() {
+    let (database, run) = with_program::<D>("command_verbs", &format!("cat >>requests; echo >>requests\n{READY}"));
+    run.clone().arg("backup").output().expect_code(0).says("backup taken and verified: snap-1 at the shelf");
+    let other = D::create("command_guard");
+    other.feed(&alembic_at("a1")).expect("SQL");
+    let change = sql::<D>("update alembic_version set version_num = 'b2'");
+    let guarded = run.clone().url(&other.url()).args(["guard", "--preset", "none", "--", "sh", "-c"]);
+    let failed = guarded.arg(format!("{change} && exit 3")).output();
+    failed.expect_code(80).says("its history has moved from a1 to b2");
+    assert!(last_line(&failed).contains("or go back: restore the backup snap-1 at the shelf"), "{failed}");
+    let requests = requests(&run.dir().join("requests"));
+    let revisions: Vec<_> =
+        requests.iter().map(|request| (&request["from_revision"], &request["to_revision"])).collect();
+    assert_eq!(revisions, [(&json!("0001"), &Value::Null), (&json!("a1"), &Value::Null)]);
+    assert!(!database.has_table("next"));
+}
+
+/// Without the lock nothing goes on.
+#[test]
+fn a_lost_session_ends_the_program() {
+    let (database, run) = with_program::<PgDatabase>("command_lost", ENDLESS);
+    let running = run.spawn();
+    wait_for_files(&run);
+    database.terminate_all();
+    running.finish().expect_code(69).says("nothing was changed; try: ");
+    FILES.iter().for_each(|name| assert!(!is_alive(&run.dir().join(name)), "{name} is alive"));
+    assert!(!database.has_table("next"));
 }
 
 fn settings_that_make_no_sense_are_refused<D: Database>() {

@@ -109,6 +109,21 @@ fn an_archive_that_is_repaired_is_waited_for() {
     assert_eq!(tables(&database), "kept lockkeeper_history next");
 }
 
+/// The label of a backup that is archived after the segment hides it in the statistics: another segment shows it.
+#[test]
+fn a_base_backup_that_is_taken_meanwhile_does_not_hide_the_segment() {
+    let archiving = ArchivingServer::start_with(|_| "archive_command = 'false'".into());
+    let (database, run) = with_rows(&archiving.server, "point_hidden");
+    let running = run.spawn();
+    running.wait_for("the archiver of the server fails");
+    archiving.base_backup_without_archive();
+    archiving.set_archive_command(&copy_to(&archiving.archive()));
+    running.finish().expect_code(0);
+    assert_eq!(tables(&database), "kept lockkeeper_history next");
+    let label = "select count(*) from pg_ls_dir('pg_wal/archive_status') where pg_ls_dir like '%.backup.done'";
+    assert_eq!(archiving.server.query(label), "1\n");
+}
+
 /// Without proof there is no change. Signals and a lost session end the wait.
 #[test]
 fn an_archive_that_never_works_stops_the_run_before_any_change() {

@@ -49,12 +49,21 @@ impl ArchivingServer {
         self.server.execute("select pg_reload_conf()");
     }
 
-    /// Takes a base backup with `pg_basebackup`, and returns its directory.
+    /// Takes a base backup with `pg_basebackup`, which waits until its log is archived. Returns its directory.
     pub fn base_backup(&self) -> PathBuf {
+        self.base_backup_with("--wal-method=none")
+    }
+
+    /// Takes a base backup that has its log itself.
+    pub fn base_backup_without_archive(&self) {
+        self.base_backup_with("--wal-method=stream");
+    }
+
+    fn base_backup_with(&self, wal_method: &str) -> PathBuf {
         let base = self.directory.path().join("base");
         let mut command = server_command(postgres_program("pg_basebackup"), &[]);
         self.server.set_connection(&mut command, "postgres");
-        command.args(["--no-sync", "--checkpoint=fast", "--wal-method=none", "--pgdata"]).arg(&base);
+        command.args(["--no-sync", "--checkpoint=fast", wal_method, "--pgdata"]).arg(&base);
         must_run(command);
         base
     }

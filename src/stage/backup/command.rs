@@ -122,7 +122,7 @@ pub(super) async fn take(work: BackupWork<'_>) -> Result<CommandBackup, Cause> {
         dialect: kind(identity.dialect),
         server: &server.address,
         bytes: subject.size,
-        from_revision: range.from.as_deref(),
+        from_revision: range.before(),
         to_revision: range.to.as_deref(),
     };
     tracing::info!("{command} takes the backup");

@@ -135,8 +135,7 @@ impl ArchiveWait<'_> {
 fn point_name(database: &str, range: &RevisionRange, time: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
     let time: String = time.chars().filter(char::is_ascii_alphanumeric).collect();
-    let guarded = range.guarded.as_ref().and_then(|change| change.from_revision.as_deref());
-    let revision = range.from.as_deref().or(guarded).unwrap_or("unversioned");
+    let revision = range.before().unwrap_or("unversioned");
     let revision: String = revision.chars().map(safe).take(MAX_REVISION).collect();
     let end = format!("-{time}-from-{revision}");
     let start: String = "lockkeeper-".chars().chain(database.chars().map(safe)).collect();

@@ -20,6 +20,12 @@ pub(crate) struct RevisionRange {
 }
 
 impl RevisionRange {
+    /// Returns the newest revision before the change, of Lockkeeper's own history or of the guarded command's tool.
+    pub(super) fn before(&self) -> Option<&str> {
+        let guarded = self.guarded.as_ref().and_then(|change| change.from_revision.as_deref());
+        self.from.as_deref().or(guarded)
+    }
+
     /// Returns whether a change follows the backup.
     pub(super) fn leads_somewhere(&self) -> bool {
         self.to.is_some() || self.guarded.is_some()
