@@ -234,7 +234,7 @@ fn a_session_of_a_command_has_the_name_of_the_run_and_its_own() {
 fn a_statement_that_goes_on_after_the_end_of_the_command_is_named() {
     let database = Postgres::shared().database("guard_orphan");
     let count = format!(
-        "{} -X -A -t \"$DATABASE_URL\" -c \"select count(*) from pg_stat_activity where query like '%as endless%' and pid <> pg_backend_pid()\"",
+        "{} -X -A -t \"$DATABASE_URL\" -c \"select count(*) from pg_stat_activity where query like '%as endless%' and pid <> pg_backend_pid() and datname = current_database()\"",
         postgres_program("psql").display()
     );
     let script =
