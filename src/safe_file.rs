@@ -9,6 +9,7 @@
 
 use std::fs::{self, File, FileType};
 use std::io::{self, ErrorKind, Read};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -43,12 +44,57 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     open_regular(path, OFlags::RDONLY, 0)
 }
 
-/// Opens an existing regular file for reading, and returns its size as well. Symbolic links are followed.
-///
-/// # Errors
-/// Fails as [`open`] does.
-pub(crate) fn open_with_size(path: &Path) -> io::Result<(File, u64)> {
-    open_regular_with_size(path, OFlags::RDONLY, 0)
+/// An existing regular file that is read once from its beginning.
+pub(crate) struct SourceFile {
+    file: File,
+    /// The size of the file when it was opened.
+    pub(crate) size: u64,
+}
+
+impl SourceFile {
+    /// Opens a file for reading, by its name in a directory. Symbolic links are followed.
+    ///
+    /// # Errors
+    /// Fails as [`open`] does.
+    pub(crate) fn open_in(directory: &SourceDir<'_>, name: &str) -> io::Result<SourceFile> {
+        let opened = match &directory.descriptor {
+            Some(descriptor) => open_without_waiting(descriptor.as_fd(), Path::new(name), OFlags::RDONLY, 0),
+            None => open_without_waiting(CWD, &directory.path.join(name), OFlags::RDONLY, 0),
+        };
+        let (file, size) = opened.map_err(|error| describe_error(&directory.path.join(name), error))?;
+        Ok(SourceFile { file, size })
+    }
+}
+
+/// A directory of which many files are read: the way to it is looked up once.
+pub(crate) struct SourceDir<'a> {
+    path: &'a Path,
+    /// `None` if the directory cannot be opened: its files may be readable nevertheless.
+    descriptor: Option<File>,
+}
+
+impl<'a> SourceDir<'a> {
+    /// Opens a directory.
+    pub(crate) fn open(path: &'a Path) -> SourceDir<'a> {
+        SourceDir { path, descriptor: open_directory(path).ok() }
+    }
+
+    /// Returns the path.
+    pub(crate) fn path(&self) -> &'a Path {
+        self.path
+    }
+}
+
+impl Read for SourceFile {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self.file.read(into) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                wait_for_reads(&self.file)?;
+                self.file.read(into)
+            }
+            result => result,
+        }
+    }
 }
 
 /// Opens an existing regular file that Lockkeeper has written before, for reading. A symbolic link is refused.
@@ -194,19 +240,27 @@ fn read_limited(file: File, limit: u64) -> io::Result<Vec<u8>> {
 
 /// Opens a file without blocking, and fails unless it is a regular file. A lease of another process is waited for.
 fn open_regular(path: &Path, flags: OFlags, mode: u32) -> io::Result<File> {
-    open_regular_with_size(path, flags, mode).map(|(file, _)| file)
+    let (file, _) = open_without_waiting(CWD, path, flags, mode).map_err(|error| describe_error(path, error))?;
+    wait_for_reads(&file)?;
+    Ok(file)
 }
 
-/// Opens a file as [`open_regular`] does, and returns its size as well.
-fn open_regular_with_size(path: &Path, flags: OFlags, mode: u32) -> io::Result<(File, u64)> {
+/// Lets reads and writes of a file that was opened with `O_NONBLOCK` wait: on some file systems they would fail with "try
+/// again".
+fn wait_for_reads(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::fcntl_setfl(file, OFlags::empty())?)
+}
+
+/// Opens a file as [`open_regular`] does, but leaves it in the mode in which reads may not wait. Returns its size as well.
+fn open_without_waiting(directory: BorrowedFd<'_>, name: &Path, flags: OFlags, mode: u32) -> io::Result<(File, u64)> {
     let deadline = Instant::now() + LEASE_TIMEOUT;
     let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let descriptor = loop {
-        match rustix::fs::open(path, flags, Mode::from_raw_mode(mode)) {
+        match rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(mode)) {
             Ok(descriptor) => break descriptor,
             Err(Errno::INTR) => {}
             Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(LEASE_PAUSE),
-            Err(error) => return Err(describe_error(path, error)),
+            Err(error) => return Err(error.into()),
         }
     };
     let file = File::from(descriptor);
@@ -214,23 +268,22 @@ fn open_regular_with_size(path: &Path, flags: OFlags, mode: u32) -> io::Result<(
     if !metadata.is_file() {
         return Err(not_regular(metadata.file_type()));
     }
-    // With O_NONBLOCK, a read would fail with "try again" on some file systems.
-    rustix::fs::fcntl_setfl(&file, OFlags::empty())?;
     Ok((file, metadata.len()))
 }
 
 /// Converts an error of opening. The type of the file is named where it is the reason, because the system reports "no
 /// such device" for a socket or a pipe without a reader, and "too many levels" for a symbolic link.
-fn describe_error(path: &Path, error: Errno) -> io::Error {
-    let about_type = matches!(error, Errno::NXIO | Errno::NODEV | Errno::LOOP | Errno::ISDIR);
+fn describe_error(path: &Path, error: io::Error) -> io::Error {
+    let number = error.raw_os_error().map(Errno::from_raw_os_error);
+    let about_type = matches!(number, Some(Errno::NXIO | Errno::NODEV | Errno::LOOP | Errno::ISDIR));
     match fs::symlink_metadata(path) {
-        Ok(metadata) if about_type && error == Errno::LOOP && metadata.is_symlink() => {
+        Ok(metadata) if about_type && number == Some(Errno::LOOP) && metadata.is_symlink() => {
             invalid_input(FileTypeError::SymbolicLink)
         }
         Ok(metadata) if about_type && !metadata.is_file() && !metadata.is_symlink() => {
             not_regular(metadata.file_type())
         }
-        _ => error.into(),
+        _ => error,
     }
 }
 

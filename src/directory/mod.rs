@@ -5,7 +5,6 @@ mod listing;
 mod variables;
 pub(crate) mod write;
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +20,7 @@ use crate::revision::script_problem::ScriptProblem;
 use crate::revision::sqlite_functions::unknown_call;
 use crate::revision::text::{SourceState, Text};
 use crate::revision::{Backslash, Batch, BatchLimit, Direction, Fingerprint, Graph, Migration, Section, Version};
-use crate::safe_file;
+use crate::safe_file::{self, SourceDir, SourceFile};
 
 /// A directory of migration scripts for one dialect.
 #[derive(Debug)]
@@ -226,9 +225,7 @@ fn read_head(path: &Path) -> String {
 
 /// A reader of a file that shows everything that is read to an observer.
 struct ObservedFile<'a> {
-    file: File,
-    /// The size of the file when it was opened.
-    size: u64,
+    file: SourceFile,
     /// The number of bytes that were read.
     read: u64,
     /// True if a read has ended where the file ends.
@@ -244,7 +241,7 @@ impl Read for ObservedFile<'_> {
         let count = self.file.read(into)?;
         self.read += count as u64;
         // A read that returns less than was asked for, up to the size of the file, needs none after it that returns nothing.
-        self.is_at_end = count < into.len() && self.read == self.size;
+        self.is_at_end = count < into.len() && self.read == self.file.size;
         (self.observer)(&into[..count]);
         Ok(count)
     }
@@ -252,7 +249,7 @@ impl Read for ObservedFile<'_> {
 
 /// The files of a directory, which are read one after the other.
 struct FilesOfDir<'a> {
-    path: &'a Path,
+    directory: SourceDir<'a>,
     /// The text of one piece.
     text: String,
     /// The memory for the bytes of one piece.
@@ -261,7 +258,7 @@ struct FilesOfDir<'a> {
 
 impl<'a> FilesOfDir<'a> {
     fn new(path: &'a Path) -> Self {
-        FilesOfDir { path, text: String::new(), bytes: Vec::new() }
+        FilesOfDir { directory: SourceDir::open(path), text: String::new(), bytes: Vec::new() }
     }
 }
 
@@ -273,11 +270,11 @@ impl TextFiles for FilesOfDir<'_> {
         piece: &mut dyn FnMut(&str) -> Result<(), String>,
     ) -> Result<Fingerprint, String> {
         let describe = |error| BatchError::Text(error).to_string();
-        let (file, size) = safe_file::open_with_size(&self.path.join(file)).map_err(|error| {
+        let file = SourceFile::open_in(&self.directory, file).map_err(|error| {
             let uid = rustix::process::geteuid().as_raw();
             format!(": cannot be read (uid {uid}): {error}")
         })?;
-        let source = ObservedFile { file, size, read: 0, is_at_end: false, observer: bytes };
+        let source = ObservedFile { file, read: 0, is_at_end: false, observer: bytes };
         let mut text = Text::new(source).with_buffer(std::mem::take(&mut self.bytes));
         let mut sum = Sha256::new();
         loop {
@@ -290,6 +287,10 @@ impl TextFiles for FilesOfDir<'_> {
                 return Ok(Fingerprint(sum.finalize().into()));
             }
         }
+    }
+
+    fn fork(&self) -> Box<dyn TextFiles + Send + '_> {
+        Box::new(FilesOfDir::new(self.directory.path()))
     }
 
     fn with_values(&self, section: &Section, text: &str) -> Option<String> {

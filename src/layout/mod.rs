@@ -11,6 +11,7 @@ mod diesel;
 mod flyway;
 mod golang_migrate;
 mod goose;
+mod in_parts;
 mod line_sections;
 pub mod native;
 mod number;
@@ -25,6 +26,7 @@ mod sqlx_migrate;
 mod text_version;
 mod tool_history;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt::Debug;
 
@@ -133,6 +135,9 @@ pub trait TextFiles {
         piece: &mut dyn FnMut(&str) -> Result<(), String>,
     ) -> Result<Fingerprint, String>;
 
+    /// Returns the same files, to be read on another thread.
+    fn fork(&self) -> Box<dyn TextFiles + Send + '_>;
+
     /// Returns a text of a section with the values of the section's variables. Returns `None` if one has no value.
     fn with_values(&self, section: &Section, text: &str) -> Option<String>;
 }
@@ -150,12 +155,12 @@ pub struct Listing {
 
 impl Listing {
     /// Returns the paths of all files and of the files in folders, except for hidden ones, in no order.
-    pub(crate) fn all_files(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn all_files(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let in_folders = self
             .directories
             .iter()
             .flat_map(|directory| directory.files.iter().map(move |file| format!("{}/{file}", directory.name)));
-        self.plain_names().map(str::to_owned).chain(in_folders)
+        self.plain_names().map(Cow::Borrowed).chain(in_folders.map(Cow::Owned))
     }
 
     /// Returns a problem for each name of SQL that is not UTF-8, which no layout can read and tools may run.

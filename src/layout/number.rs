@@ -5,14 +5,14 @@ use crate::revision::Version;
 /// Parses a number of 64 bits with or without a sign. The version is spelled as a database writes the number.
 pub(super) fn signed(text: &str) -> Option<Version> {
     let number: i64 = text.parse().ok()?;
-    // The order of the bytes is that of the numbers.
-    Some(Version::new(&number.to_string(), (number ^ i64::MIN).to_be_bytes()))
+    // Without the sign, the order is the same.
+    Some(Version::numbered(&number.to_string(), (number ^ i64::MIN).cast_unsigned()))
 }
 
 /// Parses a number of 64 bits without a sign. The version is spelled as a database writes the number.
 pub(super) fn unsigned(text: &str) -> Option<Version> {
     let number: u64 = text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))?;
-    Some(Version::new(&number.to_string(), number.to_be_bytes()))
+    Some(Version::numbered(&number.to_string(), number))
 }
 
 /// Returns the version of a new revision: the time `now` in the form `YYYYMMDDhhmmss`, or the number after the newest one

@@ -11,21 +11,32 @@ use std::hash::{Hash, Hasher};
 /// it was written. Only a layout creates versions, because only a layout knows their order.
 #[derive(Clone, Debug)]
 pub struct Version {
-    /// The bytes by which versions are ordered.
-    key: Box<[u8]>,
+    key: VersionKey,
     text: Box<str>,
     is_repeatable: bool,
 }
 
+/// The value by which the versions of a layout are ordered. All versions of a layout have a number, or none has.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum VersionKey {
+    Number(u64),
+    Bytes(Box<[u8]>),
+}
+
 impl Version {
+    /// Creates the version with this text and this place among the versions of its layout.
+    pub(crate) fn numbered(text: &str, key: u64) -> Version {
+        Version { key: VersionKey::Number(key), text: text.into(), is_repeatable: false }
+    }
+
     /// Creates the version with this text. `key` orders it among the versions of its layout.
     pub(crate) fn new(text: &str, key: impl Into<Box<[u8]>>) -> Version {
-        Version { key: key.into(), text: text.into(), is_repeatable: false }
+        Version { key: VersionKey::Bytes(key.into()), text: text.into(), is_repeatable: false }
     }
 
     /// Creates what identifies a repeatable script: its name in the history.
     pub(crate) fn repeatable(name: &str) -> Version {
-        Version { key: name.as_bytes().into(), text: name.into(), is_repeatable: true }
+        Version { key: VersionKey::Bytes(name.as_bytes().into()), text: name.into(), is_repeatable: true }
     }
 
     /// Reports whether this identifies a repeatable script, which has no version.

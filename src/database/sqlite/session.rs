@@ -2,6 +2,8 @@
 //! a run waits there: signals and the deadline have a thread of their own (see [`crate::watchdog`]), which
 //! [`super::monitor::StatementMonitor`] asks while a statement runs.
 
+use std::borrow::Cow;
+
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::types::{FromSql, Value, ValueRef};
 use rusqlite::{Batch, Connection};
@@ -22,17 +24,21 @@ pub(super) fn column<T: FromSql>(row: &SqliteRow, index: usize) -> Result<T, Dat
 }
 
 /// Returns the values of a row as texts, whatever their types are.
-fn texts(row: &rusqlite::Row<'_>, columns: usize) -> Result<Vec<Option<String>>, DatabaseError> {
+fn texts<'r>(row: &'r rusqlite::Row<'_>, columns: usize) -> Result<Vec<Option<Cow<'r, str>>>, DatabaseError> {
     let text = |index| match row.get_ref(index).map_err(|error| unreadable(&error))? {
         ValueRef::Null => Ok(None),
-        ValueRef::Integer(number) => Ok(Some(number.to_string())),
-        ValueRef::Real(number) => Ok(Some(format!("{number:?}"))),
+        ValueRef::Integer(number) => Ok(Some(number.to_string().into())),
+        ValueRef::Real(number) => Ok(Some(format!("{number:?}").into())),
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(Some(text.to_owned())),
+            Ok(text) => Ok(Some(text.into())),
             Err(error) => Err(unreadable(&error)),
         },
     };
-    (0..columns).map(text).collect()
+    let mut texts = Vec::with_capacity(columns);
+    for index in 0..columns {
+        texts.push(text(index)?);
+    }
+    Ok(texts)
 }
 
 fn unreadable(error: &dyn std::error::Error) -> DatabaseError {

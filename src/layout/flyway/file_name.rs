@@ -13,6 +13,9 @@ pub(super) const PROGRAM: &str = "it is a program, which only Flyway can run: ru
 const PROGRAMS: [&str; 11] =
     [".java", ".class", ".kt", ".groovy", ".sh", ".bash", ".ps1", ".bat", ".cmd", ".py", ".jar"];
 
+/// The first letters of the names of all migrations and callbacks.
+const FIRST_LETTERS: [char; 7] = ['V', 'U', 'B', 'R', 'a', 'b', 'c'];
+
 /// Events of which a callback would run, by parts of their names. All begin with `before`, `after` or `create`.
 const EVENTS: [&str; 6] = ["Migrate", "Validate", "Connect", "Versioned", "Repeatable", "CreateSchema"];
 
@@ -36,13 +39,14 @@ pub(super) enum FlywayFile<'a> {
     Refused(&'static str),
 }
 
+/// Reports whether the path of a file may be one of Flyway's: most files are another tool's.
+pub(super) fn may_be_ours(path: &str) -> bool {
+    path.contains('/') || path.starts_with(FIRST_LETTERS) || path.ends_with(CONFIG)
+}
+
 /// Classifies the path of a file. Returns `None` for a file that Flyway ignores.
 pub(super) fn classify(path: &str) -> Option<FlywayFile<'_>> {
-    let name = path.rsplit('/').next()?;
-    // The first letters of all names below: most files are another tool's.
-    if !name.starts_with(['V', 'U', 'B', 'R', 'a', 'b', 'c']) {
-        return None;
-    }
+    let name = path.rsplit('/').next().filter(|name| name.starts_with(FIRST_LETTERS))?;
     let program = PROGRAMS.into_iter().find_map(|ending| name.strip_suffix(ending));
     let (stem, is_program) = match name.strip_suffix(".sql") {
         Some(stem) => (stem, false),

@@ -9,6 +9,7 @@ mod script;
 mod table;
 mod version;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use file_name::{CONFIG, FlywayFile, classify};
@@ -43,10 +44,15 @@ impl Layout for Flyway {
     }
 
     fn fit(&self, listing: &Listing, _: &str) -> Fit {
-        let files: Vec<String> = listing.all_files().collect();
-        let is_versioned = |file: &String| matches!(classify(file), Some(FlywayFile::Versioned { .. }));
-        match files.iter().find(|file| file_name::is_certain(file)) {
-            _ if !files.iter().any(is_versioned) => Fit::No,
+        let (mut certain, mut has_versioned) = (None, false);
+        for file in listing.all_files().filter(|file| file_name::may_be_ours(file)) {
+            has_versioned |= matches!(classify(&file), Some(FlywayFile::Versioned { .. }));
+            if certain.is_none() && file_name::is_certain(&file) {
+                certain = Some(file);
+            }
+        }
+        match certain {
+            _ if !has_versioned => Fit::No,
             Some(file) => Fit::Certain(format!("the name of {file} is one of Flyway")),
             None => Fit::Possible,
         }
@@ -65,7 +71,7 @@ impl Layout for Flyway {
     }
 
     fn read(&self, listing: Listing, dialect: Dialect, files: &mut dyn TextFiles) -> DirectoryContents {
-        let all: HashSet<String> = listing.all_files().collect();
+        let all: HashSet<String> = listing.all_files().map(Cow::into_owned).collect();
         let (mut found, mut downs, mut repeatables) = (Vec::new(), Vec::new(), Vec::new());
         let mut problems = listing.unreadable;
         for file in &all {

@@ -97,20 +97,30 @@ fn variables(names: &str) -> Result<Vec<Variable>, String> {
 /// Fails if a word is nearly a directive: as a comment it would be ignored, and the script would run in another way
 /// than its author intended.
 fn misspelt(word: &str, known: &[&str]) -> Result<(), String> {
+    if word.is_ascii() && !known.iter().chain(&["var", "vars"]).any(|name| may_be_near(word, name)) {
+        return Ok(());
+    }
     let plain = word.to_lowercase().replace(['_', ' '], "-");
-    let letters = plain.chars().count();
-    // One letter more, less or other leaves the first letter or the last one. Most comments end here.
-    let may_be_near = |name: &&&str| {
-        let is_alike = plain.chars().next() == name.chars().next() || plain.chars().last() == name.chars().last();
-        letters.abs_diff(name.len()) <= 1 && is_alike
-    };
-    let near = known.iter().filter(may_be_near).find(|name| strsim::levenshtein(&plain, name) <= 1);
+    let near = known.iter().find(|name| strsim::levenshtein(&plain, name) <= 1);
     // Other words of four letters are too near to this one.
     let near = near.or(["var", "vars"].contains(&&*plain).then_some(&"vars"));
     match near {
         Some(name) => Err(format!("\"{word}\" is not a directive; did you mean {name}?")),
         None => Ok(()),
     }
+}
+
+/// Reports whether a word in ASCII may be a directive but for one letter. One letter more, less or other leaves the first
+/// letter or the last one. Of most comments this says no.
+fn may_be_near(word: &str, directive: &str) -> bool {
+    let is_alike = |one: Option<u8>, other: Option<u8>| match (one, other) {
+        (Some(b'_' | b' '), Some(b'-')) => true,
+        (Some(one), Some(other)) => one.eq_ignore_ascii_case(&other),
+        _ => false,
+    };
+    word.len().abs_diff(directive.len()) <= 1
+        && (is_alike(word.bytes().next(), directive.bytes().next())
+            || is_alike(word.bytes().last(), directive.bytes().last()))
 }
 
 fn parents(value: &str) -> Result<Box<[Version]>, String> {

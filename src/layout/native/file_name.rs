@@ -6,56 +6,48 @@ use super::number;
 use crate::revision::{Direction, Version};
 
 /// A file of the directory, with the parts of its name.
-pub(super) struct ListedFile {
+pub(super) struct ListedFile<'a> {
     /// The version of the revision.
     pub(crate) version: Version,
     /// The direction of the script.
     pub(crate) direction: Direction,
+    /// The text between the number and the ending, with underscores.
+    pub(crate) description: &'a str,
     /// The whole name of the file.
-    pub(crate) name: Box<str>,
+    pub(crate) name: &'a str,
 }
 
 /// The beginning of the names of repeatable scripts.
 pub(super) const REPEATABLE: &str = "R__";
 
-/// The parts of a file name.
-struct FileName<'a> {
-    version: Version,
-    /// The text between the number and the ending, with underscores.
-    description: &'a str,
-    direction: Direction,
-}
-
 /// The files of a directory.
 #[derive(Default)]
-pub(super) struct ListedFiles {
+pub(super) struct ListedFiles<'a> {
     /// The files of the revisions, in the order of these.
-    pub(crate) revisions: Vec<ListedFile>,
+    pub(crate) revisions: Vec<ListedFile<'a>>,
     /// The names of the repeatable scripts, in the order in which they are applied.
-    pub(crate) repeatables: Vec<Box<str>>,
+    pub(crate) repeatables: Vec<&'a str>,
 }
 
 /// Returns the files in the order in which they are applied. Hidden files, files left by editors and files without `.sql` are
 /// not migrations; every other name in UTF-8 that cannot be read is a problem.
-pub(super) fn list(names: Vec<OsString>, problems: &mut Vec<String>) -> ListedFiles {
+pub(super) fn list<'a>(names: &'a [OsString], problems: &mut Vec<String>) -> ListedFiles<'a> {
     let mut files = ListedFiles::default();
     for whole in names {
         let Some(name) = whole.to_str() else { continue };
-        if name.starts_with('.') || !name.to_ascii_lowercase().ends_with(".sql") {
+        if name.starts_with('.') || !has_ending(name, ".sql") {
             continue;
         }
         if repeatable(name).is_some() {
-            files.repeatables.push(name.into());
+            files.repeatables.push(name);
             continue;
         }
         match parse(name) {
-            Some(FileName { version, direction, .. }) => {
-                files.revisions.push(ListedFile { version, direction, name: name.into() });
-            }
+            Some(file) => files.revisions.push(file),
             None => problems.push(format!("{name}: {}", why_no_name(name))),
         }
     }
-    files.revisions.sort_unstable_by(|one, other| (&one.version, &one.name).cmp(&(&other.version, &other.name)));
+    files.revisions.sort_unstable_by(|one, other| (&one.version, one.name).cmp(&(&other.version, other.name)));
     files.repeatables.sort_unstable();
     files
 }
@@ -64,14 +56,22 @@ pub(super) fn list(names: Vec<OsString>, problems: &mut Vec<String>) -> ListedFi
 pub(super) fn repeatable(name: &str) -> Option<&str> {
     let description = name.strip_prefix(REPEATABLE)?.strip_suffix(".sql")?;
     // Such a script has no direction.
-    let lower = description.to_ascii_lowercase();
-    let has_direction = lower.ends_with(".up") || lower.ends_with(".down");
-    (!description.is_empty() && !has_direction).then_some(description)
+    (!description.is_empty() && !has_direction(description)).then_some(description)
+}
+
+/// Reports whether a text ends in a direction, however that is spelled.
+fn has_direction(text: &str) -> bool {
+    has_ending(text, ".up") || has_ending(text, ".down")
+}
+
+fn has_ending(text: &str, ending: &str) -> bool {
+    let at = text.len().checked_sub(ending.len());
+    at.is_some_and(|at| text.as_bytes()[at..].eq_ignore_ascii_case(ending.as_bytes()))
 }
 
 /// Parses `0007_add_index.up.sql`, `0007_add_index.down.sql` or `0007_add_index.sql`. Returns `None` for any other
 /// name.
-fn parse(name: &str) -> Option<FileName<'_>> {
+fn parse(name: &str) -> Option<ListedFile<'_>> {
     let stem = name.strip_suffix(".sql")?;
     let (stem, direction) = match (stem.strip_suffix(".up"), stem.strip_suffix(".down")) {
         (Some(stem), _) => (stem, Direction::Up),
@@ -81,14 +81,13 @@ fn parse(name: &str) -> Option<FileName<'_>> {
     let (number, description) = stem.split_once('_')?;
     let version = number::parse(number)?;
     // Without this check, `.DOWN.sql` would be an up migration.
-    let lower = description.to_ascii_lowercase();
-    let misspelt = lower.ends_with(".up") || lower.ends_with(".down");
-    (!description.is_empty() && !misspelt).then_some(FileName { version, description, direction })
+    let fits = !description.is_empty() && !has_direction(description);
+    fits.then_some(ListedFile { version, direction, description, name })
 }
 
-/// Returns the description in the name of a file, with underscores; empty for a name that is not a migration's.
-pub(super) fn description(name: &str) -> &str {
-    parse(name).map_or("", |name| name.description)
+/// Reports whether a name is that of a migration.
+pub(super) fn is_migration(name: &str) -> bool {
+    parse(name).is_some()
 }
 
 /// Returns the name of a file of a new revision.
@@ -146,11 +145,12 @@ mod tests {
     fn hidden_files_and_other_files_are_no_migrations_and_every_other_name_is_a_problem() {
         let names = ["10_b.sql", ".1_a.sql", "README.md", "9_a.down.sql", "9_a.up.sql", "notes.sql", "1_a.sql~"];
         let names = [&names[..], &["R__b.sql", "R__a.sql", "R__.sql", "r__c.sql", "R__d.up.sql"]].concat();
+        let names: Vec<OsString> = names.into_iter().map(OsString::from).collect();
         let mut problems = Vec::new();
-        let files = list(names.into_iter().map(OsString::from).collect(), &mut problems);
-        let names: Vec<&str> = files.revisions.iter().map(|file| &*file.name).collect();
+        let files = list(&names, &mut problems);
+        let names: Vec<&str> = files.revisions.iter().map(|file| file.name).collect();
         assert_eq!(names, ["9_a.down.sql", "9_a.up.sql", "10_b.sql"]);
-        assert_eq!(files.repeatables, ["R__a.sql", "R__b.sql"].map(Box::from));
+        assert_eq!(files.repeatables, ["R__a.sql", "R__b.sql"]);
         let wrong = |name: &str| format!("{name}: not the name of a repeatable script; write R__description.sql");
         let mut expected = vec!["notes.sql: not a migration's name; write NNNN_description.up.sql".to_owned()];
         expected.extend(["R__.sql", "r__c.sql", "R__d.up.sql"].map(wrong));

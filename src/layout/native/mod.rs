@@ -11,8 +11,9 @@ mod scaffold;
 use std::sync::Arc;
 
 use history::NativeHistory;
-use reader::{MigrationReader, checksum, read_section};
+use reader::{MigrationReader, checksum, read_revisions, read_section};
 
+use super::in_parts::read_in_parts;
 use super::{DirectoryContents, DownSection, Fit, Layout, Listing, NewRevision, NewScript, TextFiles};
 use crate::dialect::Dialect;
 use crate::revision::history::{HistoryFormat, JournalUse};
@@ -39,8 +40,7 @@ impl Layout for Native {
     }
 
     fn fit(&self, listing: &Listing, _: &str) -> Fit {
-        let is_ours = |name: &str| !file_name::description(name).is_empty();
-        if listing.plain_names().any(is_ours) { Fit::Possible } else { Fit::No }
+        if listing.plain_names().any(file_name::is_migration) { Fit::Possible } else { Fit::No }
     }
 
     fn history_table(&self) -> &'static str {
@@ -57,22 +57,19 @@ impl Layout for Native {
 
     fn read(&self, listing: Listing, _: Dialect, files: &mut dyn TextFiles) -> DirectoryContents {
         let mut contents = DirectoryContents::default();
-        let mut reader = MigrationReader { files, plain: Arc::default(), problems: Vec::new() };
-        let listed = file_name::list(listing.names, &mut reader.problems);
+        let plain = Arc::default();
+        let mut reader = MigrationReader { files, plain: Arc::clone(&plain), problems: Vec::new() };
+        let listed = file_name::list(&listing.names, &mut reader.problems);
         contents.repeatables = listed.repeatables.iter().filter_map(|file| reader.repeatable(file)).collect();
-        let mut listed = listed.revisions.into_iter().peekable();
-        while let Some(file) = listed.next() {
-            let mut of_one = vec![file];
-            while let Some(next) = listed.next_if(|next| next.version == of_one[0].version) {
-                of_one.push(next);
-            }
-            let version = of_one[0].version.clone();
-            match reader.migration(of_one) {
-                Some(migration) => contents.migrations.push(migration),
-                None => contents.unread.push(version),
-            }
+        contents.problems = reader.problems;
+        let revisions: Vec<_> = listed.revisions.chunk_by(|one, other| one.version == other.version).collect();
+        let parts = read_in_parts(&revisions, files, |revisions, files| read_revisions(revisions, files, &plain));
+        for part in parts {
+            contents.migrations.extend(part.migrations);
+            contents.unread.extend(part.unread);
+            contents.problems.extend(part.problems);
         }
-        DirectoryContents { problems: reader.problems, ..contents }
+        contents
     }
 
     fn read_down(&self, migration: &Migration, _: Dialect, files: &mut dyn TextFiles) -> DownSection {

@@ -5,7 +5,7 @@ use crate::revision::Version;
 /// Parses a text of decimal digits. Returns `None` for any other text and for numbers that do not fit in 64 bits. Two
 /// versions are compared by value, so that `7` and `0007` are the same revision.
 pub(super) fn parse(text: &str) -> Option<Version> {
-    value(text).map(|number| Version::new(text, number.to_be_bytes()))
+    value(text).map(|number| Version::numbered(text, number))
 }
 
 fn value(text: &str) -> Option<u64> {

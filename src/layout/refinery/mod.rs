@@ -3,6 +3,7 @@
 
 mod sums;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use sums::Sums;
@@ -43,13 +44,15 @@ impl Layout for Refinery {
     }
 
     fn fit(&self, listing: &Listing, _: &str) -> Fit {
-        let files: Vec<String> = listing.all_files().collect();
-        let names = || files.iter().filter_map(|file| FileName::parse(file));
-        match names().any(|name| name.is_module) {
-            true => Fit::Certain("its folder has migrations in Rust".into()),
-            false if names().next().is_some() => Fit::Possible,
-            false => Fit::No,
+        let mut fit = Fit::No;
+        for file in listing.all_files() {
+            match FileName::parse(&file) {
+                Some(name) if name.is_module => return Fit::Certain("its folder has migrations in Rust".into()),
+                Some(_) => fit = Fit::Possible,
+                None => {}
+            }
         }
+        fit
     }
 
     fn history_table(&self) -> &'static str {
@@ -65,7 +68,7 @@ impl Layout for Refinery {
     }
 
     fn read(&self, listing: Listing, _: Dialect, files: &mut dyn TextFiles) -> DirectoryContents {
-        let all: Vec<String> = listing.all_files().collect();
+        let all: Vec<String> = listing.all_files().map(Cow::into_owned).collect();
         let (mut found, mut problems) = (Vec::new(), listing.unreadable);
         for name in all.iter().filter_map(|file| FileName::parse(file)) {
             match version(name.digits) {

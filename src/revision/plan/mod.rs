@@ -12,8 +12,6 @@ mod stamp;
 mod target;
 mod target_error;
 
-use std::collections::HashMap;
-
 use compare::{changed, out_of_order, overtaken};
 pub(crate) use compare::{downgrade_errors, unfinished};
 pub(crate) use count::ScriptCount;
@@ -194,8 +192,6 @@ struct Recorded<'a> {
 
 impl<'a> Recorded<'a> {
     fn new(migrations: &[Migration], applied: &'a [Applied]) -> Recorded<'a> {
-        let positions: HashMap<&Version, usize> =
-            migrations.iter().enumerate().map(|(at, migration)| (&migration.version, at)).collect();
         let newest = migrations.last().map(|migration| &migration.version);
         let mut found = Recorded {
             rows: vec![None; migrations.len()],
@@ -205,8 +201,9 @@ impl<'a> Recorded<'a> {
             objections: Vec::new(),
         };
         for row in applied {
-            match positions.get(&row.id) {
-                Some(&at) => found.rows[at] = Some(row),
+            let at = migrations.binary_search_by(|migration| migration.version.cmp(&row.id));
+            match at.ok() {
+                Some(at) => found.rows[at] = Some(row),
                 None if is_untouched(row) => found.untouched.push(row.id.clone()),
                 None if row.state != RecordedState::Applied => found.fileless.push(row),
                 None if Some(&row.id) > newest => found.ahead.push(row.id.clone()),
