@@ -235,6 +235,7 @@ fn rehearsal<'a>(config: &'a DatabaseConfig, safety: &'a Safety) -> Rehearsal<'a
         safety,
         dir: &config.backup.dir,
         pg_dump: config.backup.pg_dump.as_deref(),
+        jobs: config.backup.jobs.count(),
         history: &config.history,
         applied_by: &config.applied_by,
         limits: config.limits,

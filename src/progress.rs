@@ -254,7 +254,7 @@ impl Drop for BarOnLine {
     }
 }
 
-/// A display of the growth of a file, until it is dropped.
+/// A display of the growth of a file or a directory, until it is dropped.
 pub(crate) struct FileProgress {
     task: JoinHandle<()>,
     /// The bar is removed after the task has been asked to end.
@@ -284,8 +284,16 @@ impl Drop for FileProgress {
     }
 }
 
-fn size(file: &Path) -> u64 {
-    fs::metadata(file).map_or(0, |metadata| metadata.len())
+/// Returns the size of a file in bytes, or the sum of the files in a directory.
+fn size(path: &Path) -> u64 {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            let entries = fs::read_dir(path).into_iter().flatten().flatten();
+            entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
+        }
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    }
 }
 
 async fn log_lines(activity: String, file: PathBuf, expected: u64) {

@@ -29,6 +29,8 @@ mod backup_directory;
 mod backup_identity;
 #[path = "it/backup_leftovers.rs"]
 mod backup_leftovers;
+#[path = "it/backup_parallel.rs"]
+mod backup_parallel;
 #[path = "it/backup_point.rs"]
 mod backup_point;
 #[path = "it/backup_recipes.rs"]
@@ -195,6 +197,8 @@ mod restore_concurrent;
 mod restore_in_place;
 #[path = "it/restore_kept.rs"]
 mod restore_kept;
+#[path = "it/restore_parallel.rs"]
+mod restore_parallel;
 #[path = "it/restore_postgres.rs"]
 mod restore_postgres;
 #[path = "it/restore_sqlite.rs"]

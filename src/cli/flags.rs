@@ -56,6 +56,13 @@ pub struct Flags {
     /// Verified backups to keep: a number, an age or both, such as 5,30d [env: LOCKKEEPER_BACKUP_KEEP] [default: 5]
     #[arg(long, global = true, value_name = "N,AGE")]
     pub(crate) backup_keep: Option<String>,
+    /// Sessions that dump or restore a PostgreSQL database at the same time; 1 writes a single file
+    /// [env: LOCKKEEPER_BACKUP_JOBS] [default: the processors, at most 4]
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) backup_jobs: Option<String>,
+    /// zstd, gzip or none, with a level as in zstd:3: the compression of PostgreSQL backups [env: LOCKKEEPER_BACKUP_COMPRESS]
+    #[arg(long, global = true, value_name = "METHOD")]
+    pub(crate) backup_compress: Option<String>,
     /// Limit for the backup [env: LOCKKEEPER_BACKUP_TIMEOUT] [default: off]
     #[arg(long, global = true, value_name = "TIME")]
     pub(crate) backup_timeout: Option<String>,

@@ -186,6 +186,7 @@ impl GuardWork<'_> {
             safety,
             dir: &backup.dir,
             pg_dump: backup.pg_dump.as_deref(),
+            jobs: backup.jobs.count(),
             history,
             limits: *limits,
             cancel: &self.context.cancel,

@@ -78,7 +78,7 @@ async fn verified_backup(
     let result = async {
         let archive = BackupArchive::find(Path::new(file), &config.backup.dir)?;
         archive.fits(identity)?;
-        archive.verify().await.map(|()| archive)
+        archive.verify(config.backup.jobs.count()).await.map(|()| archive)
     };
     tokio::select! {
         result = result => result.map_err(|error| Failure::new(Stage::Restore, Cause::Restore(error))),
@@ -173,8 +173,8 @@ impl RestoreWork<'_> {
     /// Returns the context of a restore on PostgreSQL.
     fn restore_context(&self) -> RestoreContext<'_> {
         let DatabaseConfig { backup, history, lock_timeout, .. } = self.config;
-        let pg_dump = backup.pg_dump.as_deref();
-        RestoreContext { archive: self.archive, pg_dump, history, timeout: *lock_timeout }
+        let (pg_dump, jobs) = (backup.pg_dump.as_deref(), backup.jobs.count());
+        RestoreContext { archive: self.archive, pg_dump, jobs, history, timeout: *lock_timeout }
     }
 
     /// Restores into the existing database or file, and returns where the replaced data is kept.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::backup_commands::BackupCommands;
+use super::backup_jobs::{compression, jobs};
 use super::backup_keep::BackupKeep;
 use super::backup_ways::{BackupWay, BackupWays};
 use super::environment::RawEnvironment;
@@ -39,6 +40,8 @@ pub(super) fn policy(flags: &Flags, raw: &RawEnvironment, url: &Url) -> Result<B
         keep: parsed(keep, BackupKeep::parse)?.unwrap_or_default(),
         timeout: limit(timeout)?,
         pg_dump: pg_dump.map(|setting| setting.value.into()),
+        jobs: jobs(flags, raw)?,
+        compression: compression(flags, raw)?,
     })
 }
 

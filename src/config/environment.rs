@@ -42,6 +42,8 @@ pub(super) struct RawEnvironment {
     pub(super) lockkeeper_rehearse: Option<String>,
     pub(super) lockkeeper_backup_dir: Option<String>,
     pub(super) lockkeeper_backup_keep: Option<String>,
+    pub(super) lockkeeper_backup_jobs: Option<String>,
+    pub(super) lockkeeper_backup_compress: Option<String>,
     pub(super) lockkeeper_backup_timeout: Option<String>,
     pub(super) lockkeeper_backup_command: Option<String>,
     pub(super) lockkeeper_backup_base_command: Option<String>,

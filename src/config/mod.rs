@@ -3,6 +3,7 @@
 
 mod backup;
 mod backup_commands;
+mod backup_jobs;
 mod backup_keep;
 mod backup_ways;
 mod env_file;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub(crate) use backup::BackupBudget;
 use backup_commands::BackupCommands;
+pub(crate) use backup_jobs::BackupJobs;
 pub(crate) use backup_keep::BackupKeep;
 pub(crate) use backup_ways::{BackupWay, BackupWays};
 pub use env_file::EnvFile;
@@ -30,6 +32,7 @@ use settings::{Setting, number, pick, time};
 pub(crate) use url_source::DatabaseUrlSource;
 
 use crate::cli::Flags;
+use crate::database::postgres::dump::compression::DumpCompression;
 use crate::database::{HistoryName, SessionLimits};
 use crate::dialect::Dialect;
 use crate::directory::ListedDir;
@@ -155,6 +158,10 @@ pub(crate) struct BackupPolicy {
     pub(crate) timeout: Option<Duration>,
     /// The path of `pg_dump`, if it is configured.
     pub(crate) pg_dump: Option<PathBuf>,
+    /// The number of sessions that dump or restore a PostgreSQL database at the same time.
+    pub(crate) jobs: BackupJobs,
+    /// The compression of PostgreSQL backups, if one is configured.
+    pub(crate) compression: Option<DumpCompression>,
 }
 
 /// The knowledge of the database that a command needs.

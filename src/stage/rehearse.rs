@@ -1,6 +1,7 @@
 //! Runs the plan on a copy restored from the backup, before production is touched: this shows that the backup can be
 //! restored, and that the revisions run on real data.
 
+use std::num::NonZero;
 use std::path::Path;
 use std::time::Instant;
 
@@ -32,6 +33,8 @@ pub(crate) struct Rehearsal<'a> {
     pub(crate) dir: &'a Path,
     /// The configured path of `pg_dump`, if there is one.
     pub(crate) pg_dump: Option<&'a Path>,
+    /// The number of sessions that restore the backup at the same time.
+    pub(crate) jobs: NonZero<usize>,
     /// The name of the history table.
     pub(crate) history: &'a HistoryName,
     /// The host or pod name that the lock and the history record.
@@ -108,8 +111,13 @@ impl Rehearsal<'_> {
         cancel: &Cancel,
     ) -> Result<(), Failure> {
         DatabaseContent::new(server).refuse_untrusted_code().await.map_err(failed)?;
-        let context =
-            RestoreContext { archive, history: self.history, pg_dump: self.pg_dump, timeout: self.limits.busy };
+        let context = RestoreContext {
+            archive,
+            history: self.history,
+            pg_dump: self.pg_dump,
+            jobs: self.jobs,
+            timeout: self.limits.busy,
+        };
         let mut scratch_database = context.restore_beside(server, SUFFIX, RestoreMode::Discarded, cancel).await?;
         let result = match scratch_database.connect(server, self.history).await {
             Ok(scratch) => self.rehearse_in(Database::Postgres(Box::new(scratch)), inspected, plan, cancel).await,

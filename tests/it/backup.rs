@@ -25,7 +25,7 @@ pub fn names(directory: &Path) -> Vec<String> {
 
 /// Returns the backups in a directory, by their final names.
 pub fn backups(directory: &Path) -> Vec<PathBuf> {
-    let is_backup = |name: &String| name.ends_with(".dump") || name.ends_with(".db");
+    let is_backup = |name: &String| [".dump", ".dumpdir", ".db"].iter().any(|suffix| name.ends_with(suffix));
     names(directory).into_iter().filter(is_backup).map(|name| directory.join(name)).collect()
 }
 

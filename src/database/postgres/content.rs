@@ -20,7 +20,8 @@ impl<'a> DatabaseContent<'a> {
     /// # Errors
     /// Fails when the session is lost.
     pub(crate) async fn tables(&mut self) -> Result<Vec<String>, DatabaseError> {
-        rows::tables(&mut self.session.connection, &self.session.exchange).await
+        let tables = rows::tables(&mut self.session.connection, &self.session.exchange).await?;
+        Ok(tables.into_iter().map(|(name, _)| name).collect())
     }
 
     /// Counts the rows of every table.
@@ -30,7 +31,8 @@ impl<'a> DatabaseContent<'a> {
     pub(crate) async fn count(&mut self) -> Result<RowCounts, DatabaseError> {
         self.session.rows("SET row_security = off".into()).await?;
         let (probe, exchange) = (self.session.probe(), self.session.exchange.clone());
-        probe.watch(rows::count(&mut self.session.connection, &exchange)).await
+        let rows = probe.watch(rows::count(&mut self.session.connection, &exchange)).await?;
+        Ok(rows.counts)
     }
 
     /// Gathers the statistics, which an archive does not contain: without them the first queries would get bad plans.

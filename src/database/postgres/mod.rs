@@ -33,7 +33,7 @@ mod readiness;
 pub(crate) mod rehearsal;
 pub(crate) mod restore_point;
 mod rewrite_history;
-mod rows;
+pub(crate) mod rows;
 pub(crate) mod scratch_database;
 mod scratch_names;
 mod send;

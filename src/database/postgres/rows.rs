@@ -1,5 +1,6 @@
 //! Counting of the rows of every table that a dump contains.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
@@ -15,7 +16,7 @@ use crate::sql::literal;
 
 /// The query for ordinary tables outside of the system's schemas that no extension owns; it includes partitions, and
 /// excludes partitioned tables.
-const TABLES: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
+const TABLES: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), c.oid::bigint FROM pg_catalog.pg_class c \
      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      WHERE c.relkind = 'r' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
      WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e') ORDER BY 1";
@@ -25,32 +26,45 @@ const TABLES: &str = "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FR
 pub(super) const REFUSE_VIEWS: &str = "SELECT pg_catalog.set_config('restrict_nonsystem_relation_kind', 'view', true) \
      WHERE pg_catalog.current_setting('restrict_nonsystem_relation_kind', true) IS NOT NULL; ";
 
-/// Reads the names of the tables, qualified and quoted.
+/// The numbers of rows of the tables of a snapshot.
+#[derive(Debug, Default)]
+pub(crate) struct SnapshotRows {
+    /// The numbers of rows by the names of the tables.
+    pub(crate) counts: RowCounts,
+    /// The names of the tables by their OIDs.
+    pub(crate) names: BTreeMap<i64, String>,
+}
+
+/// Reads the names of the tables, qualified and quoted, with their OIDs.
 ///
 /// # Errors
 /// Fails when the session is lost.
-pub(crate) async fn tables(
+pub(super) async fn tables(
     connection: &mut PgConnection,
     exchange: &ReplyTracker,
-) -> Result<Vec<String>, DatabaseError> {
+) -> Result<Vec<(String, i64)>, DatabaseError> {
     let _waiting = exchange.begin();
     let sql = AssertSqlSafe(format!("{OWN_PATH}{TABLES}"));
     let tables = sqlx::raw_sql(sql).fetch_all(connection).await.map_err(error::working)?;
-    tables.iter().map(|table| column(table, 0)).collect()
+    tables.iter().map(|table| Ok((column(table, 0)?, column(table, 1)?))).collect()
 }
 
 /// Counts the rows of the tables, as the session's transaction sees them.
 ///
 /// # Errors
 /// Fails when the session is lost, a privilege is missing, or a lock is not released in time.
-pub(crate) async fn count(connection: &mut PgConnection, exchange: &ReplyTracker) -> Result<RowCounts, DatabaseError> {
-    let mut rows = RowCounts::new();
-    for table in tables(connection, exchange).await? {
+pub(super) async fn count(
+    connection: &mut PgConnection,
+    exchange: &ReplyTracker,
+) -> Result<SnapshotRows, DatabaseError> {
+    let mut rows = SnapshotRows::default();
+    for (table, oid) in tables(connection, exchange).await? {
         let _waiting = exchange.begin();
         let rows_of = sqlx::raw_sql(AssertSqlSafe(counting(&table))).fetch_all(&mut *connection).await;
         let rows_of = rows_of.map_err(error::working)?;
         let count: i64 = rows_of.last().map_or(Ok(0), |row| column(row, 0))?;
-        rows.insert(table, u64::try_from(count).unwrap_or(0));
+        rows.counts.insert(table.clone(), u64::try_from(count).unwrap_or(0));
+        rows.names.insert(oid, table);
     }
     Ok(rows)
 }
@@ -92,7 +106,7 @@ impl MonitorSession {
     ///
     /// # Errors
     /// Fails when the session is lost, a privilege is missing, or a lock is not released in time.
-    pub(crate) async fn count(&mut self) -> Result<RowCounts, DatabaseError> {
+    pub(crate) async fn count(&mut self) -> Result<SnapshotRows, DatabaseError> {
         let (options, response_timeout) = (self.options.clone(), self.response_timeout);
         let exchange = ReplyTracker::default();
         let connection = self.connected().await?;

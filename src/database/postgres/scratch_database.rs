@@ -1,5 +1,6 @@
 //! A scratch database beside another one of the same server, created with the same options and filled from an archive.
 
+use std::num::NonZero;
 use std::path::Path;
 
 use sqlx::postgres::PgRow;
@@ -66,7 +67,7 @@ impl ScratchDatabase {
         Ok(beside)
     }
 
-    /// Restores one part of an archive into this database.
+    /// Restores one part of an archive into this database, the content with this number of sessions.
     ///
     /// # Errors
     /// Fails when the tool is missing or ends with an error, which is returned.
@@ -75,7 +76,7 @@ impl ScratchDatabase {
         server: &Postgres,
         what: (RestoreMode, Part),
         pg_dump: Option<&Path>,
-        archive: &Path,
+        archive: (&Path, NonZero<usize>),
     ) -> Result<(), ToolError> {
         let tools = DumpTools::find(pg_dump, server.major()).await?;
         tools.restore(server, &self.name, what, archive).await

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal};
+use rustix::fs::Mode;
+use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal, umask};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStderr, Command};
 
@@ -80,9 +81,13 @@ pub(crate) fn command(tool: &Path) -> Command {
         }
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
-    // SAFETY: prctl is async-signal-safe; nothing is allocated between fork and exec.
+    // SAFETY: prctl and umask are async-signal-safe; nothing is allocated between fork and exec.
     unsafe {
-        command.pre_exec(|| set_parent_process_death_signal(Some(Signal::TERM)).map_err(Into::into));
+        command.pre_exec(|| {
+            // The files of an archive that is a directory are for this user only, as a single file is.
+            umask(Mode::RWXG | Mode::RWXO);
+            set_parent_process_death_signal(Some(Signal::TERM)).map_err(Into::into)
+        });
     }
     command
 }

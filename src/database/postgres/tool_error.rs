@@ -61,7 +61,8 @@ pub enum ToolError {
 pub enum FailureReason {
     /// The disk was full, or a quota or the limit for a file's size was used up.
     NoRoom,
-    /// A table stayed locked for longer than the tool waits.
+    /// A table stayed locked for longer than the tool waits, or somebody waits for a lock that keeps the further sessions
+    /// of a parallel dump from theirs (manual, pg_dump, `--jobs`).
     Contended,
     /// The tool lost its session or the snapshot that it was given, or got no session from a server that may have room
     /// for it later.
@@ -75,7 +76,7 @@ impl FailureReason {
     pub(super) fn find(lines: &[String]) -> FailureReason {
         const REASONS: [(FailureReason, &[&str]); 3] = [
             (FailureReason::NoRoom, &["No space left", "Disk quota exceeded", "File too large"]),
-            (FailureReason::Contended, &["due to lock timeout"]),
+            (FailureReason::Contended, &["due to lock timeout", "could not obtain lock on relation"]),
             (
                 FailureReason::Lost,
                 &[

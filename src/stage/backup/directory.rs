@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::RevisionRange;
 use super::manifest::{Manifest, manifest_of};
 use crate::clock;
+use crate::database::postgres::dump::request::DumpForm;
 use crate::database::{DatabaseIdentity, with_suffix};
 use crate::dialect::Dialect;
 use crate::error::BackupError;
@@ -84,16 +85,16 @@ pub(crate) fn is_backup(name: &str, identity: &DatabaseIdentity) -> bool {
             && text.chars().all(|character| character.is_ascii_digit() || "TZ".contains(character))
     };
     let remainder = name.strip_prefix(&format!("{}-", sanitize(&identity.name)));
-    remainder
-        .and_then(|remainder| remainder.split_once("-from-"))
-        .is_some_and(|(time, from)| is_timestamp(time) && from.ends_with(suffix(identity.dialect)))
+    remainder.and_then(|remainder| remainder.split_once("-from-")).is_some_and(|(time, from)| {
+        is_timestamp(time) && suffixes(identity.dialect).iter().any(|suffix| from.ends_with(suffix))
+    })
 }
 
-/// Returns the suffix of the backups of a dialect.
-fn suffix(dialect: Dialect) -> &'static str {
+/// Returns the suffixes of the backups of a dialect: that of a file, and that of a directory if there are such backups.
+fn suffixes(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
-        Dialect::Postgres => ".dump",
-        Dialect::Sqlite => ".db",
+        Dialect::Postgres => &[".dump", ".dumpdir"],
+        Dialect::Sqlite => &[".db"],
     }
 }
 
@@ -120,7 +121,7 @@ pub(crate) struct PartialBackup {
     pub(crate) path: PathBuf,
     /// The final path of the backup.
     pub(crate) file: PathBuf,
-    /// The open file that is written.
+    /// The open file that is written; or the open directory.
     pub(crate) content: File,
     /// Dropped before the manifest, whose lock tells other runs that the files are in use.
     _remove: RemovePartial,
@@ -138,19 +139,21 @@ impl PartialBackup {
         dir: &Path,
         identity: &DatabaseIdentity,
         range: &RevisionRange,
+        form: DumpForm,
     ) -> Result<PartialBackup, BackupError> {
         let timestamp = clock::now_for_names();
         let guarded = range.guarded.as_ref().and_then(|change| change.from_revision.as_deref());
         let from = range.from.as_deref().map(str::to_owned).or_else(|| guarded.map(sanitize_revision));
         let from = from.unwrap_or_else(|| "unversioned".into());
         let stem = format!("{}-{timestamp}-from-{from}", sanitize(&identity.name));
-        let suffix = suffix(identity.dialect);
+        let suffixes = suffixes(identity.dialect);
+        let suffix = suffixes[usize::from(form != DumpForm::File && suffixes.len() > 1)];
         for number in 1.. {
             let file = match number {
                 1 => dir.join(format!("{stem}{suffix}")),
                 _ => dir.join(format!("{stem}-{number}{suffix}")),
             };
-            if let Some(partial) = PartialBackup::at(file)? {
+            if let Some(partial) = PartialBackup::at(file, form)? {
                 return Ok(partial);
             }
         }
@@ -158,7 +161,7 @@ impl PartialBackup {
     }
 
     /// Creates the files for a backup with this final path. Returns `None` if the name is taken.
-    fn at(file: PathBuf) -> Result<Option<PartialBackup>, BackupError> {
+    fn at(file: PathBuf, form: DumpForm) -> Result<Option<PartialBackup>, BackupError> {
         let path = with_suffix(&file, PARTIAL_SUFFIX);
         let manifest_file = manifest_of(&file);
         let manifest = match AtomicFile::create(&manifest_file, PARTIAL_SUFFIX) {
@@ -174,7 +177,7 @@ impl PartialBackup {
         match file.exists() {
             true => Ok(None),
             false => {
-                let content = create_content(&path)?;
+                let content = create_content(&path, form)?;
                 Ok(content.map(|content| PartialBackup { path, file, content, _remove: remove, manifest }))
             }
         }
@@ -203,7 +206,7 @@ impl PartialBackup {
         let result = fs::rename(&path, &file).and_then(|()| safe_file::sync_parent(&file));
         result.map_err(|error| {
             for published in [&file, &manifest_of(&file)] {
-                let _ = fs::remove_file(published);
+                let _ = remove_entry(published);
             }
             failed(error)
         })?;
@@ -211,12 +214,28 @@ impl PartialBackup {
     }
 }
 
-/// Creates a file for this user only. Returns `None` if there is one already.
-fn create_content(path: &Path) -> Result<Option<File>, BackupError> {
-    match safe_file::create_new(path, 0o600) {
+/// Creates a file or a directory for this user only. Returns `None` if there is one already.
+fn create_content(path: &Path, form: DumpForm) -> Result<Option<File>, BackupError> {
+    let created = match form {
+        DumpForm::File => safe_file::create_new(path, 0o600),
+        DumpForm::Directory(_) => safe_file::create_directory(path),
+    };
+    match created {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
         Err(error) => Err(write_error(path, &error)),
+    }
+}
+
+/// Removes a file, or a directory with all that is in it. No symbolic link is followed, not even one that takes the
+/// place of a directory meanwhile.
+///
+/// # Errors
+/// Fails with the error of the file system.
+pub(super) fn remove_entry(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path)?.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
     }
 }
 
@@ -227,7 +246,7 @@ struct RemovePartial(PathBuf);
 impl Drop for RemovePartial {
     fn drop(&mut self) {
         for suffix in CONTENT_SUFFIXES {
-            let _ = fs::remove_file(with_suffix(&self.0, suffix));
+            let _ = remove_entry(&with_suffix(&self.0, suffix));
         }
     }
 }
@@ -268,7 +287,7 @@ pub(crate) fn remove_leftovers(dir: &Path, identity: &DatabaseIdentity) {
             .map(|suffix| with_suffix(&backup, suffix))
             .chain(orphan);
         for path in leftovers {
-            if fs::remove_file(&path).is_ok() {
+            if remove_entry(&path).is_ok() {
                 tracing::info!("removed what a stopped run left: {}", path.display());
             }
         }
@@ -285,6 +304,8 @@ mod tests {
         for (file, database, expected) in [
             ("app-20260112T093000Z-from-0004.dump", "app", true),
             ("app-20260112T093000Z-from-0004-2.dump", "app", true),
+            ("app-20260112T093000Z-from-0004.dumpdir", "app", true),
+            ("app-20260112T093000Z-from-0004.dumpdir.json", "app", false),
             ("app-20260112T093000Z-from-unversioned.dump", "app", true),
             ("a_b-20260112T093000Z-from-0004.dump", "a/b", true),
             ("app-blue-20260112T093000Z-from-0004.dump", "app", false),

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::content::{BackupContent, fill};
 use super::directory::{self, PartialBackup};
-use super::manifest::{Manifest, RunState, kind};
+use super::dump_form;
+use super::manifest::{BackupFormat, Manifest, RunState, kind};
 use super::retention;
 use super::safety::{PassedOver, Safety};
 use super::work::{BackupSubject, BackupWork, RevisionRange};
@@ -28,9 +29,10 @@ pub(super) async fn write(work: BackupWork<'_>, passed_over: &[PassedOver]) -> R
     check_room(dir, directory::needed(identity.dialect, *size))?;
     // The partial file must be removed before `with_room` reads the free space.
     let add_free_space = |error| with_room(error, dir, *size);
-    let partial = PartialBackup::create(dir, &identity, range).map_err(add_free_space)?;
+    let form = dump_form::choose(database, policy, *size).await.map_err(BackupError::Source)?;
+    let partial = PartialBackup::create(dir, &identity, range, form).map_err(add_free_space)?;
     let display = FileProgress::start(&context.progress, format!("backing up {}", identity.name), &partial.path, *size);
-    let content = fill(database, canceller, policy, &partial).await;
+    let content = fill(database, canceller, policy, &partial, form).await;
     drop(display);
     let content = match content {
         Ok(content) => content,
@@ -60,9 +62,11 @@ fn manifest(
     started_at: String,
 ) -> Manifest {
     let (identity, server) = (database.identity(), database.server());
-    let BackupContent { tool_version, rows, sha256, bytes } = content;
+    let BackupContent { tool_version, rows, files, sha256, bytes } = content;
     Manifest {
         file: partial.file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        format: files.is_some().then_some(BackupFormat::Directory),
+        files,
         sha256: sha256.to_string(),
         bytes,
         kind: kind(identity.dialect).into(),

@@ -1,5 +1,6 @@
 //! The manifest: a JSON file beside a backup, with the facts about the backup and its checksum.
 
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::archive_directory::has_files;
+use super::archive_file::BackupFile;
 use super::safety::PassedOver;
 use crate::database::row_counts::RowCounts;
 use crate::database::with_suffix;
@@ -23,9 +26,16 @@ const MANIFEST_BYTES: u64 = 256 << 20;
 pub(crate) struct Manifest {
     /// The file name of the backup.
     pub(crate) file: String,
-    /// The SHA-256 of the backup, in hexadecimal.
+    /// The form of the backup; `None` for a single file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) format: Option<BackupFormat>,
+    /// The files of a directory, sorted by their names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) files: Option<Vec<BackupFile>>,
+    /// The SHA-256 of the backup, in hexadecimal. That of a directory is the SHA-256 of the lines that `sha256sum`
+    /// prints for its files in the order of their names.
     pub(crate) sha256: String,
-    /// The size of the backup in bytes.
+    /// The size of the backup in bytes; that of a directory is the sum of its files.
     pub(crate) bytes: u64,
     /// The kind of the database: `postgresql` or `sqlite`.
     pub(crate) kind: String,
@@ -81,6 +91,16 @@ pub(crate) enum RunState {
     Succeeded,
 }
 
+/// The form of a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum BackupFormat {
+    /// One file in the custom format of `pg_dump`.
+    Custom,
+    /// A directory in the format of `pg_dump`, with a file for each table.
+    Directory,
+}
+
 /// A guarded command, and the revisions of its tool's own history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GuardedChange {
@@ -110,6 +130,24 @@ impl Manifest {
     /// Returns the manifest beside a backup; `None` if there is none or it cannot be read.
     pub(crate) fn read_beside(backup: &Path) -> Option<Manifest> {
         serde_json::from_slice(&Manifest::read(backup).ok()?).ok()
+    }
+
+    /// Returns the files of a backup that is a directory; `None` for a single file.
+    pub(crate) fn directory_files(&self) -> Option<&[BackupFile]> {
+        match self.format {
+            Some(BackupFormat::Directory) => Some(self.files.as_deref().unwrap_or_default()),
+            Some(BackupFormat::Custom) | None => None,
+        }
+    }
+
+    /// Returns whether a backup is there as a whole, as far as the sizes of its files show.
+    pub(crate) fn fits(&self, backup: &Path) -> bool {
+        match self.directory_files() {
+            Some(files) => safe_file::open_our_directory(backup)
+                .and_then(|directory| has_files(&directory, files))
+                .is_ok_and(|whole| whole && self.bytes == files.iter().map(|file| file.bytes).sum::<u64>()),
+            None => fs::metadata(backup).is_ok_and(|metadata| metadata.is_file() && metadata.len() == self.bytes),
+        }
     }
 
     /// Returns whether both backups are certainly of the same database.

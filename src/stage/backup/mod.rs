@@ -1,21 +1,26 @@
 //! Backs up the database before the first change. The result is a verified file or a logged reason why there is none: a
 //! backup is never skipped silently.
 
+mod archive_directory;
+mod archive_file;
 mod choice;
 mod command;
 mod content;
 mod directory;
 mod dump;
+mod dump_form;
 mod external;
 mod manifest;
 mod point;
 mod program;
 mod retention;
+mod rows_in_file;
 mod safety;
 mod work;
 
 use std::io;
 
+pub(crate) use archive_directory::verify as verify_directory;
 pub(crate) use directory::is_on_container_layer;
 use manifest::RunState;
 pub(crate) use manifest::{GuardedChange, Manifest, kind, manifest_of, seal};

@@ -4,11 +4,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::directory::is_backup;
+use super::directory::{PARTIAL_SUFFIX, is_backup, remove_entry};
 use super::manifest::{Manifest, RunState, kind, manifest_of};
 use crate::clock;
 use crate::config::BackupKeep;
-use crate::database::DatabaseIdentity;
+use crate::database::{DatabaseIdentity, with_suffix};
+use crate::safe_file;
 
 /// A backup in the directory.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(crate) struct ListedBackup {
 }
 
 /// Lists the backups of a database in a directory, oldest first. A manifest counts only if it has the name and the size
-/// of the file.
+/// of the file, or the names and the sizes of the files in the directory.
 ///
 /// # Errors
 /// Fails when the directory cannot be read.
@@ -32,9 +33,8 @@ pub(crate) fn list(dir: &Path, identity: &DatabaseIdentity) -> io::Result<Vec<Li
         if !is_backup(&name, identity) {
             continue;
         }
-        let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
         match Manifest::read_beside(&path) {
-            Some(manifest) if manifest.file == name && manifest.bytes == bytes => {
+            Some(manifest) if manifest.file == name && manifest.fits(&path) => {
                 if manifest.database == identity.name && manifest.kind == kind(identity.dialect) {
                     backups.push(ListedBackup { path, manifest: Some(manifest) });
                 }
@@ -113,9 +113,17 @@ fn is_repeat(older: &[(PathBuf, Manifest)], index: usize) -> bool {
     index > 0 && older[index].1.to_revision.is_some() && revisions(index) == revisions(index - 1)
 }
 
-/// Removes a file. Succeeds if somebody else has removed it already.
+/// Removes a file or a directory. Succeeds if somebody else has removed it already. A directory loses its name first:
+/// if the run is killed before all of its files are removed, the next run removes the others.
 fn remove(path: &PathBuf) -> io::Result<()> {
-    match fs::remove_file(path) {
+    let removed = match path.is_dir() {
+        true => {
+            let partial = with_suffix(path, PARTIAL_SUFFIX);
+            safe_file::rename_to_free_name(path, &partial).and_then(|()| remove_entry(&partial))
+        }
+        false => fs::remove_file(path),
+    };
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

@@ -1,5 +1,6 @@
 //! Runs a guarded command on a copy restored from the backup, before it runs on the database itself.
 
+use std::num::NonZero;
 use std::path::Path;
 use std::time::Instant;
 
@@ -34,6 +35,8 @@ pub(crate) struct GuardRehearsal<'a> {
     pub(crate) dir: &'a Path,
     /// The configured path of `pg_dump`, if there is one.
     pub(crate) pg_dump: Option<&'a Path>,
+    /// The number of sessions that restore the backup at the same time.
+    pub(crate) jobs: NonZero<usize>,
     /// The name of Lockkeeper's history table.
     pub(crate) history: &'a HistoryName,
     /// The timeouts of the locked session.
@@ -110,8 +113,13 @@ impl GuardRehearsal<'_> {
     ) -> Result<ToolHistories, Failure> {
         let Database::Postgres(server) = hold.locked.database() else { unreachable!("the caller has looked") };
         DatabaseContent::new(server).refuse_untrusted_code().await.map_err(failed)?;
-        let context =
-            RestoreContext { archive, history: self.history, pg_dump: self.pg_dump, timeout: self.limits.busy };
+        let context = RestoreContext {
+            archive,
+            history: self.history,
+            pg_dump: self.pg_dump,
+            jobs: self.jobs,
+            timeout: self.limits.busy,
+        };
         let mut scratch = context.restore_beside(server, SUFFIX, RestoreMode::Discarded, self.cancel).await?;
         let url = server.login.url_of(&scratch.name, &server.host, form);
         let connected = scratch.connect(server, self.history).await;

@@ -1,11 +1,13 @@
 //! The backup that is to be restored: finds the file and checks it against its manifest.
 
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use crate::database::DatabaseIdentity;
 use crate::error::RestoreError;
-use crate::stage::backup::{Manifest, kind, manifest_of, seal};
+use crate::safe_file;
+use crate::stage::backup::{Manifest, kind, manifest_of, seal, verify_directory};
 use crate::stage::blocking::run;
 
 /// A backup with its manifest.
@@ -25,10 +27,10 @@ impl BackupArchive {
     pub(crate) fn find(file: &Path, dir: &Path) -> Result<BackupArchive, RestoreError> {
         let is_name = file.components().count() == 1 && !file.exists();
         let path = if is_name { dir.join(file) } else { file.to_owned() };
-        match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => {}
-            Ok(_) => return Err(RestoreError::Unfit(format!("{} is not a file", path.display()))),
-            Err(error) => return Err(RestoreError::Unfit(format!("{}: {error}", path.display()))),
+        let metadata = fs::metadata(&path);
+        let metadata = metadata.map_err(|error| RestoreError::Unfit(format!("{}: {error}", path.display())))?;
+        if !metadata.is_file() && !metadata.is_dir() {
+            return Err(RestoreError::Unfit(format!("{} is not a file", path.display())));
         }
         let manifest_path = manifest_of(&path);
         let unverified = |reason: String| RestoreError::Unverified(format!("{}: {reason}", manifest_path.display()));
@@ -40,6 +42,10 @@ impl BackupArchive {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if manifest.file != name {
             return Err(unverified(format!("it vouches for {}, not for {name}", manifest.file)));
+        }
+        if manifest.directory_files().is_some() != metadata.is_dir() {
+            let form = if metadata.is_dir() { "a directory" } else { "a file" };
+            return Err(unverified(format!("it does not vouch for {form}, which {name} is")));
         }
         Ok(BackupArchive { path, manifest })
     }
@@ -61,12 +67,20 @@ impl BackupArchive {
         Ok(())
     }
 
-    /// Reads the whole file.
+    /// Reads the whole backup, the files of a directory on this number of threads.
     ///
     /// # Errors
-    /// Fails when the size or the SHA-256 of the file is not that of the manifest.
-    pub(crate) async fn verify(&self) -> Result<(), RestoreError> {
-        verified_checksum(&self.path, &self.manifest).await
+    /// Fails when the size or the SHA-256 of a file is not that of the manifest, or when a directory has not exactly the
+    /// files of the manifest.
+    pub(crate) async fn verify(&self, jobs: NonZero<usize>) -> Result<(), RestoreError> {
+        let Some(files) = self.manifest.directory_files() else {
+            return verified_checksum(&self.path, &self.manifest).await;
+        };
+        let unverified = |reason: String| RestoreError::Unverified(format!("{}: {reason}", self.path.display()));
+        let directory = safe_file::open_our_directory(&self.path).map_err(|error| unverified(error.to_string()))?;
+        let files = files.to_vec();
+        let verified = run(move |stop| verify_directory(&directory, &files, jobs, stop)).await;
+        verified.map_err(|error| unverified(error.to_string()))
     }
 }
 

@@ -1,15 +1,17 @@
 //! Restores a PostgreSQL backup into a new database beside the current one, and exchanges both.
 
+use std::num::NonZero;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{BackupArchive, compare, failed, timestamp};
 use crate::database::postgres::Postgres;
 use crate::database::postgres::content::DatabaseContent;
+use crate::database::postgres::dump::capacity::Capacity;
 use crate::database::postgres::dump::{Part, RestoreMode};
 use crate::database::postgres::scratch_database::ScratchDatabase;
 use crate::database::postgres::swap::SwapError;
-use crate::database::{DatabaseErrorKind, HistoryName};
+use crate::database::{DatabaseError, DatabaseErrorKind, HistoryName};
 use crate::error::{Cause, Failure, RestoreError, Stage};
 use crate::progress::with_progress;
 use crate::signal::Cancel;
@@ -31,6 +33,8 @@ pub(crate) struct RestoreContext<'a> {
     pub(crate) archive: &'a BackupArchive,
     /// The configured path of `pg_dump`, if there is one.
     pub(crate) pg_dump: Option<&'a Path>,
+    /// The number of sessions that restore the content of a directory at the same time.
+    pub(crate) jobs: NonZero<usize>,
     /// The name of the history table.
     pub(crate) history: &'a HistoryName,
     /// The longest wait for sessions that do not end, or for locks that are not freed.
@@ -53,9 +57,13 @@ impl RestoreContext<'_> {
     ) -> Result<ScratchDatabase, Failure> {
         let result = ScratchDatabase::create(locked, suffix).await;
         let mut scratch = result.map_err(|fault| failed(RestoreError::Database(fault)))?;
+        let jobs = match self.archive.manifest.directory_files() {
+            Some(_) => Capacity::new(locked).jobs(self.jobs, "the restore").await,
+            None => Ok(NonZero::<usize>::MIN),
+        };
         tracing::info!("restoring {} into the database {}", self.archive.path.display(), scratch.name);
         let result = tokio::select! {
-            result = with_progress("restoring", self.fill(locked, &mut scratch, mode)) => result.map_err(failed),
+            result = with_progress("restoring", self.fill(locked, &mut scratch, mode, jobs)) => result.map_err(failed),
             reason = cancel.cancelled() => Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
         };
         match result {
@@ -74,9 +82,11 @@ impl RestoreContext<'_> {
         locked: &Postgres,
         scratch: &mut ScratchDatabase,
         mode: RestoreMode,
+        jobs: Result<NonZero<usize>, DatabaseError>,
     ) -> Result<(), RestoreError> {
         let BackupArchive { path, manifest } = self.archive;
-        let result = scratch.restore(locked, (mode, Part::Definitions), self.pg_dump, path);
+        let archive = (path.as_path(), jobs.map_err(RestoreError::Database)?);
+        let result = scratch.restore(locked, (mode, Part::Definitions), self.pg_dump, archive);
         result.await.map_err(RestoreError::Tool)?;
         // Checked in the copy: the current database may have lost what the backup contains.
         let connection = scratch.connect(locked, self.history).await;
@@ -84,7 +94,7 @@ impl RestoreContext<'_> {
         let result = DatabaseContent::new(&mut connection).refuse_untrusted_code().await;
         connection.close().await;
         result.map_err(RestoreError::Database)?;
-        let result = scratch.restore(locked, (mode, Part::Content), self.pg_dump, path);
+        let result = scratch.restore(locked, (mode, Part::Content), self.pg_dump, archive);
         result.await.map_err(RestoreError::Tool)?;
         // Done before anything is read: the search path among the settings may decide where the history is.
         scratch.copy_settings_and_grants().await.map_err(RestoreError::Database)?;

@@ -1,17 +1,21 @@
 //! Location and execution of `pg_dump` and `pg_restore`, with the connection to the server in their environment.
 
+pub(crate) mod archive_list;
+pub(crate) mod capacity;
+pub(crate) mod compression;
+pub(crate) mod request;
+
 use std::fs;
 use std::io::Seek;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use tokio::process::Command;
 
 use super::tool::{command, only_unknown_setting, run, run_forgiving, version};
-use crate::sql::identifier;
 
 pub(crate) use super::tool_error::ToolError;
-use super::{Postgres, connect, grant};
+use super::{Postgres, connect};
 use crate::database::url::{Address, SslMode};
 
 /// The connection string by which the tools notice a network that goes silent: the kernel gives a connection up within
@@ -83,30 +87,7 @@ impl DumpTools {
         Err(best)
     }
 
-    /// Dumps the contents of `snapshot` into a new file. The tool gets the open file as its standard output, and not
-    /// the name, which could lead to another file by now. The file is a regular one, so the tool can seek in it: the
-    /// archive contains the offsets of its data, as with a name (`checkSeek` in the source of pg_dump).
-    ///
-    /// # Errors
-    /// Fails when the tool cannot be run or ends with an error, which is returned.
-    pub(crate) async fn dump(
-        &self,
-        server: &Postgres,
-        snapshot: &str,
-        lock_wait: Duration,
-        file: &fs::File,
-    ) -> Result<(), ToolError> {
-        let not_run = |error| ToolError::NotRun { tool: self.dump.display().to_string(), error };
-        let mut command = command(&self.dump);
-        command.args(["--format=custom", "--no-password"]).arg(format!("--snapshot={snapshot}"));
-        command.arg(format!("--lock-wait-timeout={}", lock_wait.as_millis()));
-        command.arg(KEEPALIVES).stdout(file.try_clone().map_err(not_run)?);
-        connection(&mut command, server, &server.facts.database, self.major);
-        command.env("PGAPPNAME", "lockkeeper pg_dump");
-        run(command, "pg_dump").await.map_err(|error| with_grant(error, server))
-    }
-
-    /// Restores one part of an archive into a database of the server.
+    /// Restores one part of an archive into a database of the server, the content with this number of sessions.
     ///
     /// # Errors
     /// Fails when the tool cannot be run or ends with an error, which is returned.
@@ -115,11 +96,15 @@ impl DumpTools {
         server: &Postgres,
         database: &str,
         (how, part): (RestoreMode, Part),
-        archive: &Path,
+        (archive, jobs): (&Path, NonZero<usize>),
     ) -> Result<(), ToolError> {
         let mut command = command(&self.restore);
         command.args(["--no-password", KEEPALIVES]).args(part.sections());
         let complains = self.complains(server);
+        // Each of several sessions would complain, and the tool would count the complaints.
+        if jobs > NonZero::<usize>::MIN && !complains && part == Part::Content {
+            command.arg(format!("--jobs={jobs}"));
+        }
         match complains {
             true => tracing::info!(
                 "pg_restore {} will complain once of transaction_timeout, which a server of version {} does not have",
@@ -164,30 +149,6 @@ impl DumpTools {
         command.arg("--file=/dev/null").stdin(file.try_clone().map_err(not_run)?);
         run(command, "pg_restore").await
     }
-}
-
-/// Adds the GRANT statement that the refused tool needs to the error.
-fn with_grant(error: ToolError, server: &Postgres) -> ToolError {
-    let ToolError::Failed { tool, code, output, reason } = error else {
-        return error;
-    };
-    let role = &server.facts.role;
-    // pg_dump 18 reads all sequences of a database at once; its message then names the sequence that it did not get.
-    let complaint = match (output.split_once("ERROR:  "), output.split_once("error: failed to get data for ")) {
-        (Some((_, complaint)), _) | (None, Some((_, complaint))) => complaint,
-        (None, None) => "",
-    };
-    let message = complaint.split(" / ").next().unwrap_or_default();
-    let (_, query) = complaint.split_once("Query was: ").unwrap_or_default();
-    let output = match grant::grant(message, &[query], role) {
-        // The role pg_read_all_data exists since version 14.
-        Some(grant) if server.major() >= 14 && message.starts_with("permission denied for table") => {
-            format!("{output}; hint: {grant}, or all at once GRANT pg_read_all_data TO {}", identifier(role))
-        }
-        Some(grant) => format!("{output}; hint: {grant}"),
-        None => output,
-    };
-    ToolError::Failed { tool, code, output, reason }
 }
 
 /// The kind of database into which an archive is restored.
