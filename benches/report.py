@@ -14,7 +14,8 @@ GROWTH = "Growth"
 MEMORY = "Peak memory"
 SIZE = "Size of the program"
 TRANSFER = "Transfer"
-AREAS = [PENDING, MANY, LARGE, TWENTY, READINESS, GROWTH, MEMORY, SIZE, TRANSFER]
+BACKUP = "Backup and restore"
+AREAS = [PENDING, MANY, LARGE, TWENTY, READINESS, GROWTH, MEMORY, SIZE, TRANSFER, BACKUP]
 
 OURS = "Lockkeeper"
 SHELL = "psql, sqlite3"

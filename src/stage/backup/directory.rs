@@ -233,9 +233,13 @@ fn create_content(path: &Path, form: DumpForm) -> Result<Option<File>, BackupErr
 /// # Errors
 /// Fails with the error of the file system.
 pub(super) fn remove_entry(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path)?.is_dir() {
-        true => fs::remove_dir_all(path),
-        false => fs::remove_file(path),
+    if !fs::symlink_metadata(path)?.is_dir() {
+        return fs::remove_file(path);
+    }
+    // A process of a tool that was just killed may still have added a file.
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => fs::remove_dir_all(path),
+        result => result,
     }
 }
 

@@ -25,8 +25,10 @@ impl BackupArchive {
     /// # Errors
     /// Fails when there is no such file, or no manifest that can be read and names it.
     pub(crate) fn find(file: &Path, dir: &Path) -> Result<BackupArchive, RestoreError> {
+        // Without the slash that a shell puts behind the name of a directory.
+        let file: PathBuf = file.components().collect();
         let is_name = file.components().count() == 1 && !file.exists();
-        let path = if is_name { dir.join(file) } else { file.to_owned() };
+        let path = if is_name { dir.join(file) } else { file };
         let metadata = fs::metadata(&path);
         let metadata = metadata.map_err(|error| RestoreError::Unfit(format!("{}: {error}", path.display())))?;
         if !metadata.is_file() && !metadata.is_dir() {

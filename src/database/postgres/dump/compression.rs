@@ -23,8 +23,8 @@ pub(crate) enum CompressionMethod {
 impl DumpCompression {
     /// The compression of zstd at its usual level.
     pub(super) const ZSTD: DumpCompression = DumpCompression { method: CompressionMethod::Zstd, level: None };
-    /// The compression of gzip at its fastest level: the usual one, 6, takes three times as long as all the rest of a
-    /// backup, for a file that is smaller by a twelfth.
+    /// The compression of gzip at its fastest level: at the usual one, 6, a dump takes three times as long, for files that
+    /// are smaller by a twelfth.
     pub(super) const FAST_GZIP: DumpCompression = DumpCompression { method: CompressionMethod::Gzip, level: Some(1) };
 
     /// Parses `zstd`, `gzip` or `none`; a level may follow the first two behind a colon.
