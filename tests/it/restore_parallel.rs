@@ -74,7 +74,7 @@ fn every_kind_of_table_comes_back() {
     // In place, objects that are newer than the backup would stay, so there is none; and pg_restore's script does not
     // drop the primary keys of partitions.
     database.execute(
-        "delete from large; insert into empty values (1); delete from generated where id > 5; drop table part;",
+        "delete from large; insert into empty values (1); delete from generated where id > 5; drop table part cascade;",
     );
     expect_end(&restore(&run, &backup).args(["--in-place", "--yes"]), 0, &["restored", "the database is at 0002"]);
     assert_eq!(content(&database), before);
