@@ -31,7 +31,8 @@ impl BackupArchive {
         let path = if is_name { dir.join(file) } else { file };
         let metadata = fs::metadata(&path);
         let metadata = metadata.map_err(|error| RestoreError::Unfit(format!("{}: {error}", path.display())))?;
-        if !metadata.is_file() && !metadata.is_dir() {
+        let may_be_directory = path.extension().is_some_and(|suffix| suffix == "dumpdir");
+        if !metadata.is_file() && !(metadata.is_dir() && may_be_directory) {
             return Err(RestoreError::Unfit(format!("{} is not a file", path.display())));
         }
         let manifest_path = manifest_of(&path);
