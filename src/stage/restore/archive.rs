@@ -32,7 +32,8 @@ impl BackupArchive {
         let metadata = fs::metadata(&path);
         let metadata = metadata.map_err(|error| RestoreError::Unfit(format!("{}: {error}", path.display())))?;
         let may_be_directory = path.extension().is_some_and(|suffix| suffix == "dumpdir");
-        if !metadata.is_file() && !(metadata.is_dir() && may_be_directory) {
+        let is_backup = metadata.is_file() || metadata.is_dir() && may_be_directory;
+        if !is_backup {
             return Err(RestoreError::Unfit(format!("{} is not a file", path.display())));
         }
         let manifest_path = manifest_of(&path);
