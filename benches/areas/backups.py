@@ -55,6 +55,7 @@ class Rival:
         """Returns the wall time of pg_dump into an archive, which is removed by the next one."""
         if self.archive.is_dir():
             shutil.rmtree(self.archive)
+        self.archive.unlink(missing_ok=True)
         return self.command("pg_dump", *arguments, "-f", self.archive, self.name).seconds()
 
     def back_up(self, *arguments):
@@ -76,7 +77,7 @@ class Rival:
         command.environment["LOCKKEEPER_BACKUP"] = "off"
         costs = command.costs()
         kept = self.database.sql(f"select datname from pg_database where datname like '{self.name}_before_restore_%'")
-        self.database.remove(kept)
+        self.database.remove(f'"{kept}"')
         return costs
 
 
