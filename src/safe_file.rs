@@ -7,15 +7,19 @@
 //! symbolic link is refused (`O_NOFOLLOW`). Where a user's file is read, a link is followed, because a mounted
 //! ConfigMap or Secret of Kubernetes consists of links.
 
+mod directory;
+
 use std::fs::{self, File, FileType};
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
+
+pub(crate) use directory::{create_directory, names_in, open_in};
 
 /// The longest wait for a lease of another process on a file (fcntl(2), `F_SETLEASE`). The kernel ends a lease after 45
 /// s at the latest.
@@ -173,56 +177,6 @@ pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
 pub(crate) fn open_our_directory(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
-}
-
-/// Creates a directory for this user only, and opens it. The name must not exist, not even as a symbolic link.
-///
-/// # Errors
-/// Fails when the name exists, or with the error of the file system.
-pub(crate) fn create_directory(path: &Path) -> io::Result<File> {
-    fs::DirBuilder::new().mode(0o700).create(path)?;
-    open_our_directory(path)
-}
-
-/// Returns the names in an open directory, sorted.
-///
-/// # Errors
-/// Fails with the error of the file system, or when a name is not UTF-8.
-pub(crate) fn names_in(directory: &File) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in rustix::fs::Dir::read_from(directory)? {
-        let entry = entry?;
-        match entry.file_name().to_str() {
-            Ok("." | "..") => {}
-            Ok(name) => names.push(name.to_owned()),
-            Err(_) => return Err(io::Error::new(ErrorKind::InvalidData, "a name in it is not UTF-8")),
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
-/// Opens a regular file of an open directory for reading. A symbolic link is refused, and so is a name that leads to
-/// another directory.
-///
-/// # Errors
-/// Fails as [`open`] does.
-pub(crate) fn open_in(directory: &File, name: &str) -> io::Result<File> {
-    if name.contains('/') {
-        return Err(ErrorKind::InvalidInput.into());
-    }
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let descriptor = rustix::fs::openat(directory, name, flags, Mode::empty()).map_err(|error| match error {
-        Errno::LOOP => invalid_input(FileTypeError::SymbolicLink),
-        error => error.into(),
-    })?;
-    let file = File::from(descriptor);
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(not_regular(metadata.file_type()));
-    }
-    rustix::fs::fcntl_setfl(&file, OFlags::empty())?;
-    Ok(file)
 }
 
 /// Writes the names in the directory of `path` to the disk (fsync).
