@@ -16,7 +16,6 @@ pub(crate) fn parse_byte_size(text: &str) -> Result<u64, String> {
 }
 
 /// Formats a number of bytes as `512 B`, `1.5 MB` or `20 GB`.
-#[allow(dead_code, reason = "the ways that make it follow")]
 pub(crate) fn describe_bytes(bytes: u64) -> String {
     let power = (0..UNITS.len() - 1).find(|power| bytes >> (10 * (power + 1)) == 0).unwrap_or(UNITS.len() - 1);
     let unit = UNITS[power];

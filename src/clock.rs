@@ -18,6 +18,12 @@ pub(crate) fn ago(age: Duration) -> String {
     then.and_then(|then| then.format(&Rfc3339).ok()).unwrap_or_default()
 }
 
+/// Returns the time between two times of RFC 3339; `None` if they are none, or the second one is earlier.
+pub(crate) fn between(start: &str, end: &str) -> Option<Duration> {
+    let [start, end] = [start, end].map(|time| OffsetDateTime::parse(time, &Rfc3339));
+    (end.ok()? - start.ok()?).try_into().ok()
+}
+
 /// Returns the present time as RFC 3339 with microseconds.
 pub(crate) fn now_with_microseconds() -> String {
     let now = OffsetDateTime::now_utc();
@@ -51,6 +57,15 @@ mod tests {
     fn times_are_shown_to_the_second() {
         assert_eq!(to_seconds("2026-01-12T09:30:01.123Z"), "2026-01-12 09:30:01Z");
         assert_eq!(to_seconds("yesterday"), "yesterday");
+    }
+
+    #[test]
+    fn times_have_a_distance() {
+        let between = |start, end| between(start, end).map(|time| time.as_secs());
+        assert_eq!(between("2026-01-12T09:30:00Z", "2026-01-12T10:30:05Z"), Some(3605));
+        assert_eq!(between("2026-01-12T09:30:05Z", "2026-01-12T09:30:00Z"), None);
+        assert_eq!(between("yesterday", "2026-01-12T09:30:00Z"), None);
+        assert!(ago(Duration::from_secs(3600)) < now());
     }
 
     #[test]

@@ -39,6 +39,8 @@ mod backup_recipes;
 mod backup_sqlite;
 #[path = "it/backup_tools.rs"]
 mod backup_tools;
+#[path = "it/backup_ways.rs"]
+mod backup_ways;
 #[path = "it/begun.rs"]
 mod begun;
 #[path = "it/chart.rs"]

@@ -146,7 +146,6 @@ pub(crate) struct BackupPolicy {
     /// The ways to back up, in the order in which they are tried.
     pub(crate) ways: BackupWays,
     /// The largest backup that may be taken as a file.
-    #[allow(dead_code, reason = "the ways that make it follow")]
     pub(crate) budget: BackupBudget,
     /// The programs of the user's that have to do with backups.
     pub(crate) commands: BackupCommands,

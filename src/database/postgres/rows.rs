@@ -69,17 +69,21 @@ pub(super) async fn count(
     Ok(rows)
 }
 
-/// Returns the statements that lock a table, check that it is still a table, and count its rows. The check divides by
-/// zero when it fails: a role that can put a view in the table's place could have its functions run with our rights.
-/// The snapshot may be older than the lock, and a table that has become a view keeps its OID up to version 15: the
-/// check relies on `pg_relation_filenode`, which knows the current state and gives NULL for a view.
-fn counting(table: &str) -> String {
+/// Returns the statements that lock a table and check that it is still a table. The check divides by zero when it fails:
+/// a role that can put a view in the table's place could have its functions run with our rights. The snapshot may be
+/// older than the lock, and a table that has become a view keeps its OID up to version 15: the check relies on
+/// `pg_relation_filenode`, which knows the current state and gives NULL for a view.
+pub(super) fn lock_table(table: &str) -> String {
     format!(
         "{OWN_PATH}LOCK TABLE ONLY {table} IN ACCESS SHARE MODE; {REFUSE_VIEWS}\
-         SELECT 1 / count(*) FROM pg_class WHERE oid = to_regclass({}) AND relkind = 'r' AND pg_relation_filenode(oid) IS NOT NULL; \
-         SELECT count(*) FROM ONLY {table}",
+         SELECT 1 / count(*) FROM pg_class WHERE oid = to_regclass({}) AND relkind = 'r' AND pg_relation_filenode(oid) IS NOT NULL; ",
         literal(table)
     )
+}
+
+/// Returns the statements that lock and check a table, and count its rows.
+fn counting(table: &str) -> String {
+    format!("{}SELECT count(*) FROM ONLY {table}", lock_table(table))
 }
 
 /// The monitor session counts: the working session, which holds the lock, stays idle, so that a signal that ends the

@@ -1,5 +1,6 @@
 //! The choice of the way to back up: the first one that is named and fits.
 
+use super::budget::{self, OtherWays};
 use super::external::ExternalBackup;
 use super::program::TimeLimit;
 use super::safety::{PassedOver, Safety};
@@ -15,8 +16,9 @@ use crate::error::{BackupError, Cause};
 /// Fails when no way fits, when the backup cannot be taken and verified, and when a signal or a lost session ends it.
 pub(super) async fn first_that_fits(mut work: BackupWork<'_>, ways: &[BackupWay]) -> Result<Safety, Cause> {
     let mut passed_over: Vec<PassedOver> = Vec::new();
-    for &way in ways {
-        let Some(reason) = obstacle(&mut work, way).await.map_err(Cause::Backup)? else {
+    for (index, &way) in ways.iter().enumerate() {
+        let others = if index + 1 == ways.len() { OtherWays::None } else { OtherWays::Follow };
+        let Some(reason) = obstacle(&mut work, way, others).await.map_err(Cause::Backup)? else {
             return take_by(way, work, &passed_over).await;
         };
         tracing::warn!("no backup by {}: {reason}", way.name());
@@ -27,9 +29,10 @@ pub(super) async fn first_that_fits(mut work: BackupWork<'_>, ways: &[BackupWay]
 }
 
 /// Returns the reason why a way does not fit; `None` if it fits.
-async fn obstacle(work: &mut BackupWork<'_>, way: BackupWay) -> Result<Option<String>, BackupError> {
+async fn obstacle(work: &mut BackupWork<'_>, way: BackupWay, others: OtherWays) -> Result<Option<String>, BackupError> {
     match way {
-        BackupWay::Dump | BackupWay::Command | BackupWay::Off => Ok(None),
+        BackupWay::Dump => budget::obstacle(work, others).await,
+        BackupWay::Command | BackupWay::Off => Ok(None),
         BackupWay::Point => point::obstacle(work.hold.locked.database()).await.map_err(BackupError::Source),
     }
 }

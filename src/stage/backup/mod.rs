@@ -3,12 +3,14 @@
 
 mod archive_directory;
 mod archive_file;
+mod budget;
 mod choice;
 mod command;
 mod content;
 mod directory;
 mod dump;
 mod dump_form;
+mod estimate;
 mod external;
 mod manifest;
 mod point;

@@ -18,15 +18,17 @@ const CONNECTIONS: &str = "SELECT least( \
      FROM pg_catalog.pg_stat_activity WHERE usesysid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend') s \
      WHERE r.rolname = session_user AND d.datname = pg_catalog.current_database()";
 
-/// The query for the locks that a parallel dump takes at most, for the free entries of the lock table, and for the
-/// number of large objects. The session that leads the dump locks every table and sequence, each further session those
+/// The query for the locks that a parallel dump takes at most, for the free entries of the lock table, for the
+/// number of large objects, and for that of tables. The session that leads the dump locks every table and sequence, each further session those
 /// that it dumps, with what holds their large values, and the session that counts the rows each table with its indexes.
 const LOCKS: &str = "SELECT (SELECT 3 * count(*) FILTER (WHERE relkind IN ('r', 'p')) + count(*) FILTER (WHERE relkind IN ('i', 'I', 'S')) \
      + 2 * count(*) FILTER (WHERE reltoastrelid <> 0) FROM pg_catalog.pg_class WHERE relnamespace NOT IN \
      (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'information_schema' OR nspname ~ '^pg_'))::bigint, \
      pg_catalog.current_setting('max_locks_per_transaction')::bigint * (pg_catalog.current_setting('max_connections')::bigint \
      + pg_catalog.current_setting('max_prepared_transactions')::bigint) - (SELECT count(*) FROM pg_catalog.pg_locks WHERE NOT fastpath), \
-     (SELECT count(*) FROM pg_catalog.pg_largeobject_metadata)";
+     (SELECT count(*) FROM pg_catalog.pg_largeobject_metadata), \
+     (SELECT count(*) FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p') AND relnamespace NOT IN \
+     (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'information_schema' OR nspname ~ '^pg_'))";
 
 /// The room of the server of a session.
 pub(crate) struct Capacity<'a> {
@@ -42,6 +44,8 @@ pub(crate) struct DumpFacts {
     free_locks: i64,
     /// The number of large objects. Each of them is a file of its own in a directory.
     pub(crate) large_objects: i64,
+    /// The number of tables, each of which a dump locks in any case.
+    tables: i64,
 }
 
 impl<'a> Capacity<'a> {
@@ -56,7 +60,33 @@ impl<'a> Capacity<'a> {
     /// Fails when the session is lost.
     pub(crate) async fn dump_facts(&mut self) -> Result<DumpFacts, DatabaseError> {
         let row = self.session.row(LOCKS.into()).await?;
-        Ok(DumpFacts { needed_locks: column(&row, 0)?, free_locks: column(&row, 1)?, large_objects: column(&row, 2)? })
+        Ok(DumpFacts {
+            needed_locks: column(&row, 0)?,
+            free_locks: column(&row, 1)?,
+            large_objects: column(&row, 2)?,
+            tables: column(&row, 3)?,
+        })
+    }
+
+    /// Returns the reason why the server has no room for any dump; `None` if it has.
+    ///
+    /// # Errors
+    /// Fails when the session is lost.
+    pub(crate) async fn obstacle(&mut self) -> Result<Option<String>, DatabaseError> {
+        let DumpFacts { free_locks, tables, .. } = self.dump_facts().await?;
+        if tables > free_locks {
+            return Ok(Some(format!(
+                "pg_dump locks {tables} tables, and the server has room for {free_locks} locks (max_locks_per_transaction)"
+            )));
+        }
+        let free = self.free_connections().await?;
+        Ok((free < 1).then(|| "the server has no free connection for pg_dump".into()))
+    }
+
+    /// Returns the number of connections that this role can still open.
+    async fn free_connections(&mut self) -> Result<i64, DatabaseError> {
+        let row = self.session.row(CONNECTIONS.into()).await?;
+        column(&row, 0)
     }
 
     /// Returns the number of jobs, at most `wanted`, for whose sessions and for the one that leads them the server has
@@ -68,8 +98,7 @@ impl<'a> Capacity<'a> {
         if wanted == NonZero::<usize>::MIN {
             return Ok(wanted);
         }
-        let row = self.session.row(CONNECTIONS.into()).await?;
-        let free = column::<i64>(&row, 0)?.max(0);
+        let free = self.free_connections().await?.max(0);
         let possible = usize::try_from(free - 1).ok().and_then(NonZero::new).unwrap_or(NonZero::<usize>::MIN);
         if possible < wanted {
             tracing::info!("{work} uses {possible} of {wanted} jobs: the server has {free} free connections for us");

@@ -6,7 +6,7 @@ pub(crate) struct DumpCompression {
     /// The method.
     pub(crate) method: CompressionMethod,
     /// The level; `None` for the usual one of the method.
-    level: Option<u32>,
+    pub(crate) level: Option<u32>,
 }
 
 /// A method of compression.
@@ -21,6 +21,8 @@ pub(crate) enum CompressionMethod {
 }
 
 impl DumpCompression {
+    /// The compression of a single file, if none is configured: the tool's own.
+    pub(crate) const USUAL: DumpCompression = DumpCompression { method: CompressionMethod::Gzip, level: None };
     /// The compression of zstd at its usual level.
     pub(super) const ZSTD: DumpCompression = DumpCompression { method: CompressionMethod::Zstd, level: None };
     /// The compression of gzip at its fastest level: at the usual one, 6, a dump takes three times as long, for files that

@@ -4,6 +4,7 @@ pub(crate) mod archive_list;
 pub(crate) mod capacity;
 pub(crate) mod compression;
 pub(crate) mod request;
+pub(crate) mod sample;
 
 use std::fs;
 use std::io::Seek;

@@ -49,20 +49,15 @@ impl DumpTools {
     /// Fails when the tool cannot be run, is too old for the configured compression, or ends with an error, which is
     /// returned.
     pub(crate) async fn dump(&self, server: &Postgres, request: &DumpRequest<'_>) -> Result<(), ToolError> {
-        let has_zstd = self.major >= ZSTD_SINCE;
-        let compression = match (request.compression, request.form) {
-            (Some(compression), _) if compression.method == CompressionMethod::Zstd && !has_zstd => {
-                return Err(ToolError::TooOld {
-                    tool: self.dump.display().to_string(),
-                    version: self.major,
-                    than: format!("the {ZSTD_SINCE} that the compression with zstd needs"),
-                });
-            }
-            (Some(compression), _) => Some(compression),
-            (None, DumpForm::File) => None,
-            (None, DumpForm::Directory(_)) if has_zstd => Some(DumpCompression::ZSTD),
-            (None, DumpForm::Directory(_)) => Some(DumpCompression::FAST_GZIP),
-        };
+        let is_zstd = |compression: DumpCompression| compression.method == CompressionMethod::Zstd;
+        if request.compression.is_some_and(is_zstd) && self.major < ZSTD_SINCE {
+            return Err(ToolError::TooOld {
+                tool: self.dump.display().to_string(),
+                version: self.major,
+                than: format!("the {ZSTD_SINCE} that the compression with zstd needs"),
+            });
+        }
+        let compression = self.compression(request.compression, request.form);
         match self.run_dump(server, request, compression).await {
             // The tool finds that before it connects.
             Err(error) if request.compression.is_none() && is_without_zstd(&error) => {
@@ -71,6 +66,16 @@ impl DumpTools {
             }
             result => result,
         }
+    }
+
+    /// Returns the compression that is configured or chosen for a form; `None` for the tool's own.
+    pub(crate) fn compression(&self, configured: Option<DumpCompression>, form: DumpForm) -> Option<DumpCompression> {
+        let chosen = match form {
+            DumpForm::File => None,
+            DumpForm::Directory(_) if self.major >= ZSTD_SINCE => Some(DumpCompression::ZSTD),
+            DumpForm::Directory(_) => Some(DumpCompression::FAST_GZIP),
+        };
+        configured.or(chosen)
     }
 
     /// Runs `pg_dump` with this compression. A single file is the standard output of the tool: it is a regular one, so
