@@ -14,7 +14,7 @@ use crate::error::{BackupError, Cause, Failure, Stage};
 use crate::report;
 use crate::safe_file;
 use crate::signal::Cancel;
-use crate::stage::backup::{self, Manifest, RevisionRange};
+use crate::stage::backup::{self, ExternalManifest, Manifest, RevisionRange};
 use crate::stage::with_lock::{LockDecision, with_lock_unless_done};
 
 /// Takes a verified backup.
@@ -45,19 +45,28 @@ async fn back_up(
     let safety = backup::take(locked, &mut canceller, &config.backup, &range, context).await?;
     let revision = range.from;
     let backup = safety.shown();
-    let message = format!("backup taken and verified: {}", backup.as_deref().unwrap_or_default());
+    let is_verified = if safety.file().is_some() { " and verified" } else { "" };
+    let message = format!("backup taken{is_verified}: {}", backup.as_deref().unwrap_or_default());
     Ok(ChangeSummary { message, revision, backup })
 }
 
 /// A row of `backups --json`.
 #[derive(Serialize)]
 struct BackupEntry {
-    /// The path of the backup.
+    /// The path of the backup, or of the manifest of one that lies elsewhere.
     file: String,
     /// True if the backup has a manifest that can be read.
     verified: bool,
     /// The content of the manifest; `None` for an unverified backup.
-    manifest: Option<Manifest>,
+    manifest: Option<ListedManifest>,
+}
+
+/// The manifest of a backup in the directory, or of one that lies elsewhere.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ListedManifest {
+    InDirectory(Manifest),
+    Elsewhere(ExternalManifest),
 }
 
 /// Lists the backups of the configured database, oldest first, on standard output.
@@ -77,15 +86,13 @@ pub(crate) async fn list(config: &DatabaseConfig, format: OutputFormat, cancel: 
         }
     };
     backups.iter().filter(|backup| backup.manifest.is_none()).for_each(|backup| warn_of_another_user(&backup.path));
-    let count = backups.len();
-    let rows: Vec<BackupEntry> = backups
+    let mut rows: Vec<BackupEntry> = backups
         .into_iter()
-        .map(|backup| BackupEntry {
-            file: backup.path.display().to_string(),
-            verified: backup.manifest.is_some(),
-            manifest: backup.manifest,
-        })
+        .map(|backup| entry(&backup.path, backup.manifest.map(ListedManifest::InDirectory)))
         .collect();
+    let elsewhere = backup::list_external(dir, &identity).unwrap_or_default();
+    rows.extend(elsewhere.into_iter().map(|(path, manifest)| entry(&path, Some(ListedManifest::Elsewhere(manifest)))));
+    let count = rows.len();
     let text = match format {
         OutputFormat::Json => report::document(&rows),
         OutputFormat::Lines => rows.iter().map(line).collect(),
@@ -104,10 +111,22 @@ fn warn_of_another_user(backup: &Path) {
     }
 }
 
+fn entry(path: &Path, manifest: Option<ListedManifest>) -> BackupEntry {
+    BackupEntry { file: path.display().to_string(), verified: manifest.is_some(), manifest }
+}
+
 /// Returns the line of one backup for the list.
 fn line(entry: &BackupEntry) -> String {
     match &entry.manifest {
-        Some(manifest) => format!(
+        Some(ListedManifest::Elsewhere(manifest)) => format!(
+            "{:<10}  {}  {:>18}  revision {:<14}  {}\n",
+            manifest.backup.way(),
+            manifest.taken_at,
+            "",
+            manifest.from_revision.as_deref().unwrap_or("-"),
+            manifest.backup
+        ),
+        Some(ListedManifest::InDirectory(manifest)) => format!(
             "verified    {}  {:>12} bytes  revision {:<14}  {}\n",
             manifest.verified_at,
             manifest.bytes,

@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::backup::{last_line, script};
+use crate::backup::{last_line, names, script};
 use crate::support::binary::{Finished, Run};
 use crate::support::database::PgDatabase;
 use crate::support::either::Database;
@@ -16,6 +16,7 @@ use crate::support::{DEFAULT_TIMEOUT, wait_until};
 
 on_either!(
     the_request_says_what_is_to_be_backed_up,
+    manifests_are_kept_like_backups,
     a_pending_backup_is_polled_until_it_is_ready,
     whatever_is_no_answer_stops_the_run_before_any_change,
     a_backup_that_stays_pending_ends_with_the_timeout,
@@ -41,6 +42,7 @@ fn with_program<D: Database>(name: &str, text: &str) -> (D, Run) {
     script(&program, text);
     let command = format!("'{}' --to shelf", program.display());
     let run = run.env("LOCKKEEPER_BACKUP", "command").env("LOCKKEEPER_BACKUP_COMMAND", command);
+    let run = run.env("LOCKKEEPER_BACKUP_DIR", "backups");
     (database, run.migrations(&[("0002_next.sql", TABLE)]))
 }
 
@@ -80,11 +82,33 @@ fn the_request_says_what_is_to_be_backed_up<D: Database>() {
     let read = |name| fs::read_to_string(run.dir().join(name)).expect("a file");
     assert_eq!(read("arguments"), "--to shelf\n");
     assert!(!read("environment").contains("LOCKKEEPER_"), "{}", read("environment"));
-    // No file was written.
-    assert!(!run.dir().join("backups").exists());
+    // The only file is the manifest, which names the backup.
+    let taken = names(&run.dir().join("backups"));
+    let [manifest] = &taken[..] else { panic!("{taken:?}") };
+    assert!(manifest.contains("-from-0001") && manifest.ends_with(".command.json"), "{manifest}");
+    let manifest = fs::read_to_string(run.dir().join("backups").join(manifest)).expect("a manifest");
+    let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+    assert_eq!(manifest["backup"], json!({"command": {"id": "snap-1", "location": "the shelf"}}));
+    assert_eq!((&manifest["from_revision"], &manifest["to_revision"]), (&json!("0001"), &json!("0002")));
+    let listed = run.clone().arg("backups").output();
+    assert!(listed.expect_code(0).stdout.contains("snap-1 at the shelf"), "{listed}");
     // Nothing is pending: no backup.
     run.output().expect_code(0);
     assert_eq!(requests(&run.dir().join("requests")).len(), 1);
+}
+
+/// The manifests are kept as backups are, and a directory that cannot be written is no reason to go without the change.
+fn manifests_are_kept_like_backups<D: Database>() {
+    let (database, run) = with_program::<D>("command_manifests", &format!("cat >/dev/null\n{READY}"));
+    let run = run.env("LOCKKEEPER_BACKUP_KEEP", "2");
+    for _ in 0..4 {
+        run.clone().arg("backup").output().expect_code(0).says("backup taken: snap-1 at the shelf");
+    }
+    let directory = run.dir().join("backups");
+    assert_eq!(names(&directory).len(), 2, "{:?}", names(&directory));
+    let finished = run.clone().env("LOCKKEEPER_BACKUP_DIR", "/dev/null/backups").output();
+    finished.expect_code(0).says("/dev/null/backups has no manifest of this backup");
+    assert!(database.has_table("next"));
 }
 
 fn a_pending_backup_is_polled_until_it_is_ready<D: Database>() {
@@ -215,7 +239,7 @@ fn a_failed_run_names_the_backup<D: Database>() {
 /// The revision before a guarded command is that of its tool, and a failed command names the backup to return to.
 fn guard_and_backup_use_the_program<D: Database>() {
     let (database, run) = with_program::<D>("command_verbs", &format!("cat >>requests; echo >>requests\n{READY}"));
-    run.clone().arg("backup").output().expect_code(0).says("backup taken and verified: snap-1 at the shelf");
+    run.clone().arg("backup").output().expect_code(0).says("backup taken: snap-1 at the shelf");
     let other = D::create("command_guard");
     other.feed(&alembic_at("a1")).expect("SQL");
     let change = sql::<D>("update alembic_version set version_num = 'b2'");

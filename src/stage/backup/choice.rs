@@ -2,6 +2,7 @@
 
 use super::budget::{self, OtherWays};
 use super::external::ExternalBackup;
+use super::external_manifest::DraftManifest;
 use super::program::TimeLimit;
 use super::safety::{PassedOver, Safety};
 use super::work::BackupWork;
@@ -18,7 +19,12 @@ pub(super) async fn first_that_fits(mut work: BackupWork<'_>, ways: &[BackupWay]
     let mut passed_over: Vec<PassedOver> = Vec::new();
     for (index, &way) in ways.iter().enumerate() {
         let others = if index + 1 == ways.len() { OtherWays::None } else { OtherWays::Follow };
-        let Some(reason) = obstacle(&mut work, way, others).await.map_err(Cause::Backup)? else {
+        let cancel = &work.context.cancel;
+        let reason = tokio::select! {
+            reason = cancel.cancelled() => return Err(Cause::Stopped(reason)),
+            reason = obstacle(&mut work, way, others) => reason.map_err(Cause::Backup)?,
+        };
+        let Some(reason) = reason else {
             return take_by(way, work, &passed_over).await;
         };
         tracing::warn!("no backup by {}: {reason}", way.name());
@@ -38,24 +44,29 @@ async fn obstacle(work: &mut BackupWork<'_>, way: BackupWay, others: OtherWays) 
 }
 
 /// Takes a backup by a way that fits.
-async fn take_by(way: BackupWay, work: BackupWork<'_>, passed_over: &[PassedOver]) -> Result<Safety, Cause> {
+async fn take_by(way: BackupWay, mut work: BackupWork<'_>, passed_over: &[PassedOver]) -> Result<Safety, Cause> {
     match way {
         BackupWay::Dump => dump_within_limit(work, passed_over).await,
         BackupWay::Point => {
-            let backup = ExternalBackup::Point(point::take(work).await?);
-            tracing::info!("backup taken: {backup}");
-            Ok(Safety::external(backup, passed_over))
+            let draft = DraftManifest::begin(&mut work, passed_over);
+            Ok(taken(ExternalBackup::Point(point::take(work).await?), draft, passed_over))
         }
         BackupWay::Command => {
-            let backup = ExternalBackup::Command(command::take(work).await?);
-            tracing::info!("backup taken: {backup}");
-            Ok(Safety::external(backup, passed_over))
+            let draft = DraftManifest::begin(&mut work, passed_over);
+            Ok(taken(ExternalBackup::Command(command::take(work).await?), draft, passed_over))
         }
         BackupWay::Off => {
             tracing::warn!("no backup: LOCKKEEPER_BACKUP goes without one where no other way fits");
             Ok(Safety::waived(passed_over))
         }
     }
+}
+
+/// Logs a backup that lies elsewhere, and writes its manifest.
+fn taken(backup: ExternalBackup, draft: DraftManifest, passed_over: &[PassedOver]) -> Safety {
+    tracing::info!("backup taken: {backup}");
+    draft.publish(&backup);
+    Safety::external(backup, passed_over)
 }
 
 /// Writes a file within the time limit, and until a signal arrives or the server does not answer any more.

@@ -80,14 +80,19 @@ pub(crate) fn is_on_container_layer(dir: &Path) -> bool {
 
 /// Returns whether a file of this name is a backup of this database: `app-20260112T093000Z-from-0004.dump`.
 pub(crate) fn is_backup(name: &str, identity: &DatabaseIdentity) -> bool {
+    suffixes(identity.dialect)
+        .iter()
+        .any(|suffix| name.strip_suffix(suffix).is_some_and(|stem| is_stem(stem, identity)))
+}
+
+/// Returns whether a name without its suffix is that of a backup of this database.
+pub(super) fn is_stem(stem: &str, identity: &DatabaseIdentity) -> bool {
     let is_timestamp = |text: &str| {
         text.len() == "20260112T093000Z".len()
             && text.chars().all(|character| character.is_ascii_digit() || "TZ".contains(character))
     };
-    let remainder = name.strip_prefix(&format!("{}-", sanitize(&identity.name)));
-    remainder.and_then(|remainder| remainder.split_once("-from-")).is_some_and(|(time, from)| {
-        is_timestamp(time) && suffixes(identity.dialect).iter().any(|suffix| from.ends_with(suffix))
-    })
+    let remainder = stem.strip_prefix(&format!("{}-", sanitize(&identity.name)));
+    remainder.and_then(|remainder| remainder.split_once("-from-")).is_some_and(|(time, _)| is_timestamp(time))
 }
 
 /// Returns the suffixes of the backups of a dialect: that of a file, and that of a directory if there are such backups.
@@ -96,6 +101,15 @@ fn suffixes(dialect: Dialect) -> &'static [&'static str] {
         Dialect::Postgres => &[".dump", ".dumpdir"],
         Dialect::Sqlite => &[".db"],
     }
+}
+
+/// Returns the name of a backup that is taken now, without its suffix.
+pub(super) fn stem(identity: &DatabaseIdentity, range: &RevisionRange) -> String {
+    let timestamp = clock::now_for_names();
+    let guarded = range.guarded.as_ref().and_then(|change| change.from_revision.as_deref());
+    let from = range.from.as_deref().map(str::to_owned).or_else(|| guarded.map(sanitize_revision));
+    let from = from.unwrap_or_else(|| "unversioned".into());
+    format!("{}-{timestamp}-from-{from}", sanitize(&identity.name))
 }
 
 /// Returns a revision of another tool as a part of a file name: the beginning of what may be the name of a file.
@@ -141,11 +155,7 @@ impl PartialBackup {
         range: &RevisionRange,
         form: DumpForm,
     ) -> Result<PartialBackup, BackupError> {
-        let timestamp = clock::now_for_names();
-        let guarded = range.guarded.as_ref().and_then(|change| change.from_revision.as_deref());
-        let from = range.from.as_deref().map(str::to_owned).or_else(|| guarded.map(sanitize_revision));
-        let from = from.unwrap_or_else(|| "unversioned".into());
-        let stem = format!("{}-{timestamp}-from-{from}", sanitize(&identity.name));
+        let stem = stem(identity, range);
         let suffixes = suffixes(identity.dialect);
         let suffix = suffixes[usize::from(form != DumpForm::File && suffixes.len() > 1)];
         for number in 1.. {

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::config::BackupWay;
 
 /// A backup that is kept by the server's archive, or by a program of the user's.
-#[allow(dead_code, reason = "the ways that make it follow")]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ExternalBackup {
     /// A named restore point of PostgreSQL, up to which the write-ahead log is archived.
@@ -16,7 +17,7 @@ pub(crate) enum ExternalBackup {
 }
 
 /// A named restore point of PostgreSQL.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RestorePoint {
     /// The name, for `recovery_target_name`.
     pub(crate) name: String,
@@ -35,7 +36,7 @@ pub(crate) struct RestorePoint {
 }
 
 /// A backup that a program of the user's has taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CommandBackup {
     /// The id that the program has given to the backup.
     pub(crate) id: String,
@@ -44,6 +45,14 @@ pub(crate) struct CommandBackup {
 }
 
 impl ExternalBackup {
+    /// Returns the name of the way by which it was taken.
+    pub(crate) fn way(&self) -> &'static str {
+        match self {
+            ExternalBackup::Point(_) => BackupWay::Point.name(),
+            ExternalBackup::Command(_) => BackupWay::Command.name(),
+        }
+    }
+
     /// Returns how to go back to the state of the backup, as a part of a sentence.
     pub(crate) fn way_back(&self) -> String {
         match self {

@@ -152,9 +152,7 @@ impl Manifest {
 
     /// Returns whether both backups are certainly of the same database.
     pub(crate) fn is_certainly_of(&self, other: &Manifest) -> bool {
-        let ids = (&self.database_id, &other.database_id);
-        self.source == other.source
-            && matches!(ids, (Some(one), Some(two)) if DatabaseId::parse(one).is(&DatabaseId::parse(two)))
+        self.source == other.source && are_certainly_equal(&self.database_id, &other.database_id)
     }
 
     /// Returns whether the backup is certainly of another database than the one with this id.
@@ -164,6 +162,11 @@ impl Manifest {
             _ => false,
         }
     }
+}
+
+/// Returns whether both ids are certainly of one database.
+pub(super) fn are_certainly_equal(one: &Option<String>, two: &Option<String>) -> bool {
+    matches!((one, two), (Some(one), Some(two)) if DatabaseId::parse(one).is(&DatabaseId::parse(two)))
 }
 
 /// The parts of an id. On PostgreSQL they are the identifier of the server, the OID of the database, and the id that

@@ -12,6 +12,7 @@ mod dump;
 mod dump_form;
 mod estimate;
 mod external;
+mod external_manifest;
 mod manifest;
 mod point;
 mod program;
@@ -24,6 +25,7 @@ use std::io;
 
 pub(crate) use archive_directory::verify as verify_directory;
 pub(crate) use directory::is_on_container_layer;
+pub(crate) use external_manifest::{ExternalManifest, list as list_external};
 use manifest::RunState;
 pub(crate) use manifest::{GuardedChange, Manifest, kind, manifest_of, seal};
 pub(crate) use retention::list;

@@ -42,7 +42,6 @@ enum BackupResult {
     /// The path of the verified file.
     File(PathBuf),
     /// A backup that does not lie in the directory of the backups.
-    #[allow(dead_code, reason = "the ways that make it follow")]
     External(ExternalBackup),
     /// The user goes without a backup.
     Waived,
@@ -57,7 +56,6 @@ impl Safety {
         Safety { result: BackupResult::File(file), recorded }
     }
 
-    #[allow(dead_code, reason = "the ways that make it follow")]
     pub(super) fn external(backup: ExternalBackup, passed_over: &[PassedOver]) -> Safety {
         let recorded = Some(format!("{backup}{}", describe_passed_over(passed_over)));
         Safety { result: BackupResult::External(backup), recorded }
