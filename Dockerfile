@@ -22,7 +22,8 @@ RUN mkdir src tests \
     && cargo fetch --locked \
     && printf '[target.%s]\nrustflags = ["--remap-path-prefix=%s="]\n' "'cfg(target_env = \"gnu\")'" \
         "$(echo "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/)" >/paths.toml \
-    && cargo static --config /paths.toml
+    && cargo static --config /paths.toml \
+    && cargo static --config /paths.toml --features object-store
 COPY src src
 # Cargo goes by file times, and the sources may be older than the empty ones.
 RUN touch src/main.rs src/lib.rs \
@@ -30,7 +31,12 @@ RUN touch src/main.rs src/lib.rs \
     && cp target/*/release/lockkeeper /usr/local/bin/
 # Where volumes are mounted: a new one takes over owner and mode. Group 0 may write, since a user that is only a number
 # (`docker run --user 12345`, OpenShift) has that group.
-RUN install -d -m 0775 /rooms/backups /rooms/data
+RUN install -d -m 0775 /rooms/backups /rooms/data && install -d -m 1777 /rooms/tmp
+
+# With object stores: where pg_dump is, its archive may go to a bucket.
+FROM build AS build-tools
+RUN cargo static --config /paths.toml --features object-store \
+    && cp target/*/release/lockkeeper /usr/local/bin/
 
 # The tools and the libraries they load, at the paths where they are found.
 FROM postgres:${POSTGRES}-trixie AS client
@@ -40,18 +46,21 @@ RUN set -eu; \
     done | sort -u | xargs cp -L --parents -t "$(mktemp -d -p / client.XXXX)"; \
     mv /client.* /client
 
-FROM scratch AS minimal
+FROM scratch AS base
 LABEL org.opencontainers.image.title="Lockkeeper" \
     org.opencontainers.image.description="Waits for the database, locks, backs up, migrates, verifies, exits" \
     org.opencontainers.image.version="0.1.0" \
     org.opencontainers.image.licenses="MIT" \
     org.opencontainers.image.source="https://github.com/lockkeeper/lockkeeper"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
-COPY --from=build /usr/local/bin/lockkeeper /usr/local/bin/
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/lockkeeper"]
 
-FROM minimal AS tools
+FROM base AS minimal
+COPY --from=build /usr/local/bin/lockkeeper /usr/local/bin/
+
+FROM base AS tools
+COPY --from=build-tools /usr/local/bin/lockkeeper /usr/local/bin/
 COPY --from=client /client /
 COPY --from=build --chown=65532:0 /rooms /
 

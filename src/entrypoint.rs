@@ -225,7 +225,7 @@ impl PlannedWork<'_> {
                 });
             }
         };
-        note_success(&safety, None);
+        note_success(&safety, None).await;
         Ok(MigratedDatabase { done: migrated.done, backup: safety.shown(), ..migrated_database(&plan_after) })
     }
 }
@@ -233,7 +233,7 @@ impl PlannedWork<'_> {
 fn rehearsal<'a>(config: &'a DatabaseConfig, safety: &'a Safety) -> Rehearsal<'a> {
     Rehearsal {
         safety,
-        dir: &config.backup.dir,
+        place: &config.backup.place,
         pg_dump: config.backup.pg_dump.as_deref(),
         jobs: config.backup.jobs.count(),
         history: &config.history,
@@ -260,7 +260,8 @@ pub(crate) async fn handle_failure(
     let backup = file.to_owned();
     tracing::error!("{failure}; putting the backup {} back", backup.display());
     let put_back = async {
-        let archive = BackupArchive::find(file, &config.backup.dir)
+        let archive = BackupArchive::find(file, &config.backup.place)
+            .await
             .map_err(|error| Failure::new(Stage::Restore, Cause::Restore(error)))?;
         sqlite::put_back(database, &archive, &config.history, config.lock_timeout, cancel).await
     };

@@ -7,6 +7,7 @@
 
 #![warn(missing_docs, unreachable_pub)]
 
+pub(crate) mod bucket;
 pub(crate) mod byte_size;
 pub mod cli;
 pub(crate) mod clock;

@@ -280,9 +280,9 @@ fn hide_urls(arguments: impl Iterator<Item = OsString>) {
         // The URL in `--wrong=URL` is masked as well.
         let value = argument.split_once('=').filter(|(name, _)| !name.contains("://"));
         let url = value.map_or(argument.as_str(), |(_, url)| url);
-        // The URL of a SQLite file has no password.
-        let is_file = url.starts_with("sqlite:///") && !url.contains(['@', '?']);
-        if is_misplaced && url.contains("://") && !is_file {
+        // The URLs of SQLite files and of buckets have no password.
+        let is_public = ["sqlite:///", "s3://", "gs://", "az://"].iter().any(|scheme| url.starts_with(scheme));
+        if is_misplaced && url.contains("://") && (!is_public || url.contains(['@', '?'])) {
             masking::hide(url, &[]);
             masking::hide(&argument, &[]);
         }

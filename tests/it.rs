@@ -163,6 +163,8 @@ mod log_injection;
 mod lost;
 #[path = "it/lost_before_lock.rs"]
 mod lost_before_lock;
+#[path = "it/object_store.rs"]
+mod object_store;
 #[path = "it/one_file_formats.rs"]
 mod one_file_formats;
 #[path = "it/output.rs"]

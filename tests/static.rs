@@ -105,3 +105,15 @@ fn the_binary_migrates_sqlite_in_an_empty_root() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(support::sqlite::value(&root.path().join("data/app.db"), "SELECT count(*) FROM t"), "0");
 }
+
+#[test]
+fn the_binary_without_object_stores_says_which_one_has_them() {
+    let root = empty_root(&Authority::new());
+    let mut command = Command::new("chroot");
+    command.arg(root.path()).args(["/lockkeeper", "backups"]).env_clear();
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("DATABASE_URL", "sqlite:////data/app.db");
+    let output = run(command.env("LOCKKEEPER_BACKUP_DIR", "s3://bucket/prefix"));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(said.contains("tools") && said.contains("--features object-store"), "{said}");
+}

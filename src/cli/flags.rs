@@ -50,7 +50,7 @@ pub struct Flags {
     /// [default: keep]
     #[arg(long, global = true, value_name = "ACTION")]
     pub(crate) on_failure: Option<String>,
-    /// Directory of the backups [env: LOCKKEEPER_BACKUP_DIR]
+    /// Directory of the backups, or a bucket such as s3://BUCKET/PREFIX [env: LOCKKEEPER_BACKUP_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) backup_dir: Option<String>,
     /// Verified backups to keep: a number, an age or both, such as 5,30d [env: LOCKKEEPER_BACKUP_KEEP] [default: 5]

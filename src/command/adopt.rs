@@ -169,7 +169,7 @@ impl<'a> AdoptionWork<'a> {
             let file = &self.directory.migrations[row.at].up.file;
             tracing::info!("recorded {file} without running it: {} has {}", source.tool.name, escape(&row.version));
         }
-        note_success(&safety, None);
+        note_success(&safety, None).await;
         let message = self.message(&source, &target_table, &plan, &safety);
         Ok(ChangeSummary { message, revision: revision(&plan), backup: safety.shown() })
     }

@@ -10,7 +10,7 @@ use crate::config::DatabaseConfig;
 use crate::context::RunContext;
 use crate::database::{Canceller, Database, Locked};
 use crate::entrypoint::lock_settings;
-use crate::error::{BackupError, Cause, Failure, Stage};
+use crate::error::{Cause, Failure, Stage};
 use crate::report;
 use crate::safe_file;
 use crate::signal::Cancel;
@@ -53,7 +53,7 @@ async fn back_up(
 /// A row of `backups --json`.
 #[derive(Serialize)]
 struct BackupEntry {
-    /// The path of the backup, or of the manifest of one that lies elsewhere.
+    /// The path or the URL of the backup, or the path of the manifest of one that lies elsewhere.
     file: String,
     /// True if the backup has a manifest that can be read.
     verified: bool,
@@ -72,25 +72,19 @@ enum ListedManifest {
 /// Lists the backups of the configured database, oldest first, on standard output.
 ///
 /// # Errors
-/// Fails when the directory cannot be read (a missing directory counts as an empty list) or when standard output cannot
+/// Fails when the directory or the bucket cannot be read (a missing directory counts as an empty list) or when standard output cannot
 /// be written.
 pub(crate) async fn list(config: &DatabaseConfig, format: OutputFormat, cancel: &Cancel) -> Result<String, Failure> {
     let identity = config.database.identity().map_err(|cause| Failure::new(Stage::Configure, cause))?;
-    let dir = &config.backup.dir;
-    let backups = match backup::list(dir, &identity) {
-        Ok(backups) => backups,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => {
-            let message = format!("{}: {error}", dir.display());
-            return Err(Failure::new(Stage::Backup, Cause::Backup(BackupError::Directory(message))));
-        }
-    };
+    let place = &config.backup.place;
+    let backups = backup::list(place, &identity).await;
+    let backups = backups.map_err(|error| Failure::new(Stage::Backup, Cause::Backup(error)))?;
     backups.iter().filter(|backup| backup.manifest.is_none()).for_each(|backup| warn_of_another_user(&backup.path));
     let mut rows: Vec<BackupEntry> = backups
         .into_iter()
         .map(|backup| entry(&backup.path, backup.manifest.map(ListedManifest::InDirectory)))
         .collect();
-    let elsewhere = backup::list_external(dir, &identity).unwrap_or_default();
+    let elsewhere = backup::list_external(&config.backup.dir, &identity).unwrap_or_default();
     rows.extend(elsewhere.into_iter().map(|(path, manifest)| entry(&path, Some(ListedManifest::Elsewhere(manifest)))));
     let count = rows.len();
     let text = match format {
@@ -98,7 +92,7 @@ pub(crate) async fn list(config: &DatabaseConfig, format: OutputFormat, cancel: 
         OutputFormat::Lines => rows.iter().map(line).collect(),
     };
     report::answer(&text, cancel).await.map_err(|cause| Failure::new(Stage::Verify, cause))?;
-    Ok(format!("backups of {} in {}: {count}", identity.name, dir.display()))
+    Ok(format!("backups of {} in {place}: {count}", identity.name))
 }
 
 /// Warns that a backup whose manifest belongs to another user cannot be checked: it may be verified all the same.

@@ -148,7 +148,7 @@ impl GuardWork<'_> {
             Err(failure) => Err(failure),
         };
         match result {
-            Ok(done) => Ok(LockedResult::Done(self.summary(&before.histories, done, &safety))),
+            Ok(done) => Ok(LockedResult::Done(self.summary(&before.histories, done, &safety).await)),
             Err(failure) => Err(self.dispose(failure, locked, &safety).await),
         }
     }
@@ -184,7 +184,7 @@ impl GuardWork<'_> {
             check: self.check.as_ref(),
             url_env: self.url_env,
             safety,
-            dir: &backup.dir,
+            place: &backup.place,
             pg_dump: backup.pg_dump.as_deref(),
             jobs: backup.jobs.count(),
             history,
@@ -272,9 +272,9 @@ impl GuardWork<'_> {
     }
 
     /// Returns the result, and completes the manifest of the backup.
-    fn summary(&self, before: &ToolHistories, after: ToolHistories, safety: &Safety) -> ChangeSummary {
+    async fn summary(&self, before: &ToolHistories, after: ToolHistories, safety: &Safety) -> ChangeSummary {
         let revision = after.revision();
-        note_success(safety, revision.as_deref());
+        note_success(safety, revision.as_deref()).await;
         let history = match after.change_since(before) {
             HistoryMove::Unknown => String::new(),
             HistoryMove::None { at } => format!(", the database is still at {at}"),

@@ -76,7 +76,7 @@ async fn verified_backup(
     cancel: &Cancel,
 ) -> Result<BackupArchive, Failure> {
     let result = async {
-        let archive = BackupArchive::find(Path::new(file), &config.backup.dir)?;
+        let archive = BackupArchive::find(Path::new(file), &config.backup.place).await?;
         archive.fits(identity)?;
         archive.verify(config.backup.jobs.count()).await.map(|()| archive)
     };
@@ -166,7 +166,7 @@ impl RestoreWork<'_> {
                 result?
             }
         };
-        note_success(&safety, None);
+        note_success(&safety, None).await;
         Ok(self.summary(&safety, replaced))
     }
 
@@ -213,7 +213,7 @@ impl RestoreWork<'_> {
             (ReplacedCopy::Backup, None) => "the one before is not kept".into(),
         };
         let message =
-            format!("restored {}: the database is at {current_revision}; {replaced_note}", self.archive.path.display());
+            format!("restored {}: the database is at {current_revision}; {replaced_note}", self.archive.shown);
         ChangeSummary { message, revision, backup }
     }
 }

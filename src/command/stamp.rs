@@ -99,7 +99,7 @@ impl StampWork<'_> {
             };
             tracing::info!("recorded {} without running {extent}", self.directory.migrations[*index].up.file);
         }
-        note_success(&safety, None);
+        note_success(&safety, None).await;
         let backup = safety.shown();
         Ok(ChangeSummary { message: message(&stamp, backup.as_deref()), revision: revision(&stamp), backup })
     }

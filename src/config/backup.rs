@@ -4,14 +4,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::backup_commands::BackupCommands;
-use super::backup_jobs::{compression, jobs};
+use super::backup_jobs::{BackupJobs, compression, jobs};
 use super::backup_keep::BackupKeep;
+use super::backup_place::BackupPlace;
 use super::backup_ways::{BackupWay, BackupWays};
 use super::environment::RawEnvironment;
 use super::settings::{Setting, limit, pick};
-use super::{BackupPolicy, OnFailure, RehearsalMode, parse_bool};
+use super::{OnFailure, RehearsalMode, parse_bool};
 use crate::byte_size::parse_byte_size;
 use crate::cli::Flags;
+use crate::database::postgres::dump::compression::DumpCompression;
 use crate::database::url::{self, DatabaseTarget as Url, SqliteLocation};
 use crate::error::Cause;
 
@@ -24,9 +26,35 @@ pub(crate) struct BackupBudget {
     pub(crate) time: Option<Duration>,
 }
 
+/// The settings of backups.
+#[derive(Clone, Debug)]
+pub(crate) struct BackupPolicy {
+    /// The ways to back up, in the order in which they are tried.
+    pub(crate) ways: BackupWays,
+    /// The largest backup that may be taken as a file.
+    pub(crate) budget: BackupBudget,
+    /// The programs of the user's that have to do with backups.
+    pub(crate) commands: BackupCommands,
+    /// The place in which backups lie.
+    pub(crate) place: BackupPlace,
+    /// The directory of the backups; the one that is usual if they lie in a bucket.
+    pub(crate) dir: PathBuf,
+    /// The verified backups that are kept per database.
+    pub(crate) keep: BackupKeep,
+    /// The time limit of one backup, if there is one.
+    pub(crate) timeout: Option<Duration>,
+    /// The path of `pg_dump`, if it is configured.
+    pub(crate) pg_dump: Option<PathBuf>,
+    /// The number of sessions that dump or restore a PostgreSQL database at the same time.
+    pub(crate) jobs: BackupJobs,
+    /// The compression of PostgreSQL backups, if one is configured.
+    pub(crate) compression: Option<DumpCompression>,
+}
+
 /// Reads the settings of backups from flags and variables.
 pub(super) fn policy(flags: &Flags, raw: &RawEnvironment, url: &Url) -> Result<BackupPolicy, Cause> {
     let dir = pick(&flags.backup_dir, "--backup-dir", &raw.lockkeeper_backup_dir, "LOCKKEEPER_BACKUP_DIR");
+    let place = parsed(dir, BackupPlace::parse)?.unwrap_or_else(|| BackupPlace::Directory(default_backup_dir(url)));
     let keep = pick(&flags.backup_keep, "--backup-keep", &raw.lockkeeper_backup_keep, "LOCKKEEPER_BACKUP_KEEP");
     let timeout =
         pick(&flags.backup_timeout, "--backup-timeout", &raw.lockkeeper_backup_timeout, "LOCKKEEPER_BACKUP_TIMEOUT");
@@ -36,7 +64,11 @@ pub(super) fn policy(flags: &Flags, raw: &RawEnvironment, url: &Url) -> Result<B
         ways: ways(flags, raw, url, &commands)?,
         commands,
         budget: budget(flags, raw)?,
-        dir: dir.map_or_else(|| default_backup_dir(url), |setting| setting.value.into()),
+        dir: match &place {
+            BackupPlace::Directory(dir) => dir.clone(),
+            BackupPlace::Bucket(_) => default_backup_dir(url),
+        },
+        place,
         keep: parsed(keep, BackupKeep::parse)?.unwrap_or_default(),
         timeout: limit(timeout)?,
         pg_dump: pg_dump.map(|setting| setting.value.into()),

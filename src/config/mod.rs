@@ -5,6 +5,7 @@ mod backup;
 mod backup_commands;
 mod backup_jobs;
 mod backup_keep;
+mod backup_place;
 mod backup_ways;
 mod env_file;
 mod environment;
@@ -19,10 +20,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-pub(crate) use backup::BackupBudget;
-use backup_commands::BackupCommands;
+pub(crate) use backup::{BackupBudget, BackupPolicy};
 pub(crate) use backup_jobs::BackupJobs;
 pub(crate) use backup_keep::BackupKeep;
+pub(crate) use backup_place::BackupPlace;
 pub(crate) use backup_ways::{BackupWay, BackupWays};
 pub use env_file::EnvFile;
 pub use environment::Environment;
@@ -32,7 +33,6 @@ use settings::{Setting, number, pick, time};
 pub(crate) use url_source::DatabaseUrlSource;
 
 use crate::cli::Flags;
-use crate::database::postgres::dump::compression::DumpCompression;
 use crate::database::{HistoryName, SessionLimits};
 use crate::dialect::Dialect;
 use crate::directory::ListedDir;
@@ -138,29 +138,6 @@ pub(crate) enum RehearsalMode {
     No,
     /// A rehearsal before the migration.
     Yes,
-}
-
-/// The settings of backups.
-#[derive(Clone, Debug)]
-pub(crate) struct BackupPolicy {
-    /// The ways to back up, in the order in which they are tried.
-    pub(crate) ways: BackupWays,
-    /// The largest backup that may be taken as a file.
-    pub(crate) budget: BackupBudget,
-    /// The programs of the user's that have to do with backups.
-    pub(crate) commands: BackupCommands,
-    /// The backup directory.
-    pub(crate) dir: PathBuf,
-    /// The verified backups that are kept per database.
-    pub(crate) keep: BackupKeep,
-    /// The time limit of one backup, if there is one.
-    pub(crate) timeout: Option<Duration>,
-    /// The path of `pg_dump`, if it is configured.
-    pub(crate) pg_dump: Option<PathBuf>,
-    /// The number of sessions that dump or restore a PostgreSQL database at the same time.
-    pub(crate) jobs: BackupJobs,
-    /// The compression of PostgreSQL backups, if one is configured.
-    pub(crate) compression: Option<DumpCompression>,
 }
 
 /// The knowledge of the database that a command needs.

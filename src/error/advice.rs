@@ -156,6 +156,7 @@ fn backup_advice(error: &BackupError) -> &'static str {
         BackupError::Directory(_) => {
             "make the directory writable (in a container, mount a volume there), or set LOCKKEEPER_BACKUP_DIR"
         }
+        BackupError::Bucket(error) => error.advice(),
         BackupError::NoRoom { needed, free, .. } if free >= needed => {
             "check quota, file size limit and disk of the backup directory, or set LOCKKEEPER_BACKUP_DIR"
         }
@@ -229,7 +230,7 @@ fn restore_advice(error: &RestoreError) -> &'static str {
     match error {
         RestoreError::Unfit(_) => "see lockkeeper backups for those that fit",
         RestoreError::WouldStay(_) => "drop them, or restore without --in-place",
-        RestoreError::Unverified(_) => "restore another one: lockkeeper backups lists them",
+        RestoreError::Bucket(error) => error.advice(),
         RestoreError::Tool(ToolError::Missing { .. } | ToolError::TooOld { .. }) => {
             "install the client tools of the server's version, or set LOCKKEEPER_PG_DUMP"
         }
@@ -243,7 +244,7 @@ fn restore_advice(error: &RestoreError) -> &'static str {
             }
             kind => readiness_advice(kind),
         },
-        RestoreError::Differs(_) => "restore another one: lockkeeper backups lists them",
+        RestoreError::Unverified(_) | RestoreError::Differs(_) => "restore another one: lockkeeper backups lists them",
         RestoreError::Unknown(_) => "see which databases there are, then run again",
         RestoreError::UnknownInPlace(_) => "run again: it may be restored twice",
     }
@@ -252,9 +253,7 @@ fn restore_advice(error: &RestoreError) -> &'static str {
 fn step_advice(error: &ApplyError) -> &'static str {
     match error {
         ApplyError::Bookkeeping(fault) if fault.kind == DatabaseErrorKind::NoPrivilege => readiness_advice(fault.kind),
-        ApplyError::NotBegun(fault) if fault.kind == DatabaseErrorKind::Statement => {
-            "look at the message and run again"
-        }
+        ApplyError::NotBegun(fault) if fault.kind == DatabaseErrorKind::Statement => "read the message and run again",
         ApplyError::Statement { fault, .. }
         | ApplyError::NotBegun(fault)
         | ApplyError::Bookkeeping(fault)

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::bucket::BucketError;
 use crate::database::postgres::dump::ToolError;
 use crate::database::{DatabaseError, DatabaseErrorKind};
 
@@ -12,6 +13,9 @@ pub enum BackupError {
     /// The backup directory cannot be used.
     #[error("{0}")]
     Directory(String),
+    /// The bucket cannot be used.
+    #[error("{0}")]
+    Bucket(BucketError),
     /// The disk, the quota or the limit of the file size is exhausted.
     #[error("{0}")]
     Full(String),
@@ -105,6 +109,9 @@ pub enum RestoreError {
     /// The file is not verified: it has no manifest, or differs from it.
     #[error("{0}")]
     Unverified(String),
+    /// The bucket with the backup cannot be read.
+    #[error("{0}")]
+    Bucket(BucketError),
     /// `pg_restore` failed.
     #[error("{0}")]
     Tool(ToolError),

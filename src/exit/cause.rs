@@ -149,6 +149,7 @@ fn for_backup_error(error: &BackupError) -> Exit {
         error if error.is_no_room() => Exit::BackupTarget,
         BackupError::Tool(error) if error.is_contended() => Exit::Contended,
         BackupError::Tool(error) if error.is_lost() => Exit::Unavailable,
+        BackupError::Bucket(_) => Exit::BackupTarget,
         BackupError::Directory(_) | BackupError::Full(_) | BackupError::NoRoom { .. } => Exit::BackupTarget,
         BackupError::Source(fault) => for_database_error(Stage::Backup, fault),
         BackupError::Tool(_)
@@ -180,6 +181,7 @@ fn for_restore_error(error: &RestoreError) -> Exit {
     match error {
         RestoreError::Unfit(_) | RestoreError::WouldStay(_) => Exit::Usage,
         RestoreError::Unverified(_) => Exit::BackupUnverified,
+        RestoreError::Bucket(_) => Exit::BackupTarget,
         RestoreError::Tool(error) if error.is_lost() => Exit::Unavailable,
         RestoreError::Tool(error) if error.is_contended() => Exit::Contended,
         RestoreError::Tool(_) => Exit::BackupFailed,

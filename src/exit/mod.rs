@@ -128,7 +128,7 @@ pub const TABLE: [ExitMeaning; 26] = {
             73,
             "backup-target",
             Permanent,
-            "the backup directory, or the file for rejected rows, cannot be created or written, or has no room",
+            "the backup directory or bucket, or the file for rejected rows, cannot be created, read or written, or has no room",
         ),
         row(Exit::Io, 74, "io", Transient, "disk errors: on the database file, on our own files, on the server"),
         row(

@@ -19,6 +19,7 @@ pub(crate) mod rehearse;
 pub(crate) mod restore;
 pub(crate) mod rewrite_history;
 pub(crate) mod schema_revision;
+pub(crate) mod temporary_directory;
 pub(crate) mod transfer;
 pub(crate) mod verify;
 pub(crate) mod wait;

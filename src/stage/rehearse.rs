@@ -12,6 +12,7 @@ use super::inspected::InspectedDir;
 use super::migrate::migrate;
 use super::restore::postgres::{RestoreContext, discard};
 use super::restore::{BackupArchive, sqlite};
+use crate::config::BackupPlace;
 use crate::database::postgres::Postgres;
 use crate::database::postgres::content::DatabaseContent;
 use crate::database::postgres::dump::RestoreMode;
@@ -29,8 +30,8 @@ pub(super) const SUFFIX: &str = "_lockkeeper_rehearsal";
 pub(crate) struct Rehearsal<'a> {
     /// The result of the backup stage.
     pub(crate) safety: &'a Safety,
-    /// The directory of the backups.
-    pub(crate) dir: &'a Path,
+    /// The place of the backups.
+    pub(crate) place: &'a BackupPlace,
     /// The configured path of `pg_dump`, if there is one.
     pub(crate) pg_dump: Option<&'a Path>,
     /// The number of sessions that restore the backup at the same time.
@@ -76,7 +77,8 @@ impl Rehearsal<'_> {
             return Ok(());
         };
         let work = async {
-            let archive = BackupArchive::find(file, self.dir)
+            let archive = BackupArchive::find(file, self.place)
+                .await
                 .map_err(|error| Failure::new(Stage::Restore, Cause::Restore(error)))?;
             let start = Instant::now();
             let steps = plan.steps.len();

@@ -60,7 +60,7 @@ fn the_tools_come_with_their_libraries_and_without_an_interpreter() {
     };
     let others: Vec<&String> = added.iter().filter(|name| !expected(name)).collect();
     assert!(others.is_empty(), "{others:?}");
-    for wanted in ["backups/", "data/"] {
+    for wanted in ["backups/", "data/", "tmp/"] {
         assert!(added.iter().any(|name| name == wanted), "{wanted} is not in {added:?}");
     }
     assert!(!added.iter().any(|name| name.starts_with("migrations")), "{added:?}");
@@ -169,6 +169,25 @@ fn the_minimal_image_migrates_sqlite_and_asks_for_pg_dump_on_postgresql() {
     database.run(&restricted, MINIMAL, &[]).expect_code(84).says("pg_dump").says("nothing was changed");
     let waived: Vec<&str> = restricted.into_iter().chain(["--env=LOCKKEEPER_BACKUP=off"]).collect();
     database.run(&waived, MINIMAL, &[]).expect_code(0).says("up to date at 0005");
+}
+
+#[test]
+fn the_tools_open_object_stores_and_are_not_much_larger() {
+    let bucket = "--env=LOCKKEEPER_BACKUP_DIR=s3://bucket/prefix";
+    let login =
+        ["--env=AWS_ACCESS_KEY_ID=a", "--env=AWS_SECRET_ACCESS_KEY=b", "--env=AWS_ENDPOINT_URL=http://127.0.0.1:9"];
+    let mut list = vec!["run", "--rm", "--network=none", bucket, ON_SQLITE];
+    list.extend(login);
+    list.extend(RESTRICTED);
+    list.extend([TOOLS, "backups"]);
+    run_client(&list).expect_code(73).says("s3://bucket/prefix cannot be listed");
+    let id = client_output(&["create", TOOLS]);
+    let directory = temporary_directory("tools");
+    let to = directory.path().join("lockkeeper");
+    client_output(&["cp", &format!("{id}:/usr/local/bin/lockkeeper"), to.to_str().expect("a plain path")]);
+    client_output(&["rm", &id]);
+    let bytes = fs::metadata(&to).expect("metadata").len();
+    assert!(bytes < 14 * 1024 * 1024, "{bytes} bytes");
 }
 
 /// Starts a server with a certificate for these names; returns it and the directory with the authority's certificate.

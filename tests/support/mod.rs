@@ -18,6 +18,7 @@ pub mod lease;
 pub mod ledger;
 pub mod manifests;
 pub mod migration_tools;
+pub mod object_store;
 pub mod other_tools;
 pub mod pgbouncer;
 pub mod postgres;

@@ -23,6 +23,11 @@ pub fn binary(name: &str) -> PathBuf {
     tool(&format!("binaries/bin/{name}"))
 }
 
+/// Returns the Python that has an S3 server.
+pub fn object_store() -> PathBuf {
+    tool("objects/bin/python")
+}
+
 /// Returns the directory of Node.js' packages, which has Prisma's.
 pub fn node_modules() -> PathBuf {
     tool("npm/node_modules")

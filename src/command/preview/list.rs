@@ -118,8 +118,7 @@ impl PreviewContext<'_> {
                 format!("first: a backup by the first of these ways that fits: {}", self.config.backup.ways)
             }
             PlannedBackup::Taken => {
-                let directory = self.config.backup.dir.display();
-                format!("first: a verified backup into {}", escape(&directory.to_string()))
+                format!("first: a verified backup into {}", escape(&self.config.backup.place.to_string()))
             }
         };
         let mut table = TextTable::new(vec!["REVISION", "FILE", "STATEMENTS", "RUNS"]);

@@ -4,7 +4,7 @@ use super::directory::free_space;
 use super::estimate::{Estimate, estimate};
 use super::work::BackupWork;
 use crate::byte_size::describe_bytes;
-use crate::config::BackupBudget;
+use crate::config::{BackupBudget, BackupPlace};
 use crate::database::Database;
 use crate::database::postgres::dump::capacity::Capacity;
 use crate::duration::describe_milliseconds;
@@ -56,9 +56,9 @@ fn over_budget(budget: BackupBudget, estimate: &Estimate) -> Option<String> {
     Some(format!("it would take about {time} by {basis}, and LOCKKEEPER_BACKUP_MAX_TIME is {limit}"))
 }
 
-/// Returns the sentence that the directory has less room than the estimate.
+/// Returns the sentence that the directory has less room than the estimate. A bucket has room.
 fn no_room(work: &BackupWork<'_>, estimate: &Estimate) -> Option<String> {
-    let dir = &work.policy.dir;
+    let BackupPlace::Directory(dir) = &work.policy.place else { return None };
     // The directory may not exist yet: its parent's file system is the one that it will be on.
     let existing = dir.ancestors().find(|ancestor| ancestor.is_dir())?;
     let free = free_space(existing).filter(|free| *free < estimate.bytes)?;

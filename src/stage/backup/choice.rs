@@ -6,8 +6,8 @@ use super::external_manifest::DraftManifest;
 use super::program::TimeLimit;
 use super::safety::{PassedOver, Safety};
 use super::work::BackupWork;
-use super::{command, dump, point};
-use crate::config::BackupWay;
+use super::{command, dump, in_bucket, point};
+use crate::config::{BackupPlace, BackupWay};
 use crate::error::{BackupError, Cause};
 
 /// Takes a backup by the first way that fits. The reasons why the others were passed over are logged, and recorded with
@@ -76,8 +76,15 @@ async fn dump_within_limit(work: BackupWork<'_>, passed_over: &[PassedOver]) -> 
     let cancel = &work.context.cancel;
     tokio::select! {
         fault = probe.silence() => Err(Cause::Database(fault)),
-        result = dump::write(work, passed_over) => result.map_err(Cause::Backup),
+        result = write(work, passed_over) => result.map_err(Cause::Backup),
         reason = cancel.cancelled() => Err(Cause::Stopped(reason)),
         () = time.is_up() => Err(Cause::Backup(BackupError::TimedOut(time.limit.unwrap_or_default()))),
+    }
+}
+
+async fn write(work: BackupWork<'_>, passed_over: &[PassedOver]) -> Result<Safety, BackupError> {
+    match &work.policy.place {
+        BackupPlace::Directory(dir) => dump::write(work, dir, passed_over).await,
+        BackupPlace::Bucket(url) => in_bucket::write(work, url, passed_over).await,
     }
 }

@@ -1,5 +1,6 @@
 //! The content of a backup: written with the tool or the library of the database, and read back.
 
+use std::fs::File;
 use std::num::NonZero;
 use std::path::Path;
 use std::time::Duration;
@@ -86,20 +87,9 @@ async fn from_postgres(
     policy: &BackupPolicy,
     (partial, form): (&PartialBackup, DumpForm),
 ) -> Result<(String, RowCounts, Option<Vec<BackupFile>>), BackupError> {
-    let lock_wait = Duration::from_secs(60);
-    let tools = DumpTools::find(policy.pg_dump.as_deref(), server.major()).await.map_err(BackupError::Tool)?;
-    let snapshot = monitor.snapshot(lock_wait).await.map_err(BackupError::Source)?;
-    let request = DumpRequest {
-        snapshot: &snapshot,
-        lock_wait,
-        form,
-        compression: policy.compression,
-        output: &partial.content,
-        path: &partial.path,
-    };
-    let (dump_result, rows) = tokio::join!(tools.dump(server, &request), monitor.count());
-    let rows = both(dump_result, rows)?;
-    monitor.end_snapshot().await.map_err(BackupError::Source)?;
+    let tools = find_tools(server, policy).await?;
+    let output = (form, &partial.content, partial.path.as_path());
+    let rows = dump_and_count(&tools, server, monitor, policy, output).await?;
     match form {
         DumpForm::File => read_file_back(&tools, partial).await.map(|()| (tools.version, rows.counts, None)),
         DumpForm::Directory(jobs) => {
@@ -107,6 +97,28 @@ async fn from_postgres(
             Ok((tools.version, rows, Some(files)))
         }
     }
+}
+
+/// Finds the tools that fit the server.
+pub(super) async fn find_tools(server: &Postgres, policy: &BackupPolicy) -> Result<DumpTools, BackupError> {
+    DumpTools::find(policy.pg_dump.as_deref(), server.major()).await.map_err(BackupError::Tool)
+}
+
+/// Runs `pg_dump`, and counts the rows in the same snapshot. The output is of this form; it may be a pipe for a file.
+pub(super) async fn dump_and_count(
+    tools: &DumpTools,
+    server: &Postgres,
+    monitor: &mut MonitorSession,
+    policy: &BackupPolicy,
+    (form, output, path): (DumpForm, &File, &Path),
+) -> Result<SnapshotRows, BackupError> {
+    let lock_wait = Duration::from_secs(60);
+    let snapshot = monitor.snapshot(lock_wait).await.map_err(BackupError::Source)?;
+    let request = DumpRequest { snapshot: &snapshot, lock_wait, form, compression: policy.compression, output, path };
+    let (dump_result, rows) = tokio::join!(tools.dump(server, &request), monitor.count());
+    let rows = both(dump_result, rows)?;
+    monitor.end_snapshot().await.map_err(BackupError::Source)?;
+    Ok(rows)
 }
 
 /// Returns the rows if the dump has succeeded, too; or the error of the one that has met the cause.
@@ -167,7 +179,7 @@ async fn read_directory_back(
 }
 
 /// Copies the file, checks the copy, and counts its rows. Returns the version of SQLite and the numbers of rows.
-async fn from_sqlite(source: &Path, file: &Path) -> Result<(String, RowCounts), BackupError> {
+pub(super) async fn from_sqlite(source: &Path, file: &Path) -> Result<(String, RowCounts), BackupError> {
     let (source, copy) = (source.to_owned(), file.to_owned());
     let counts = run(move |stop| {
         copy::copy(&source, &copy, stop).map_err(|error| match error {

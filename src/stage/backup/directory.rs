@@ -95,6 +95,11 @@ pub(super) fn is_stem(stem: &str, identity: &DatabaseIdentity) -> bool {
     remainder.and_then(|remainder| remainder.split_once("-from-")).is_some_and(|(time, _)| is_timestamp(time))
 }
 
+/// Returns the suffix of a backup that is a file.
+pub(super) fn file_suffix(dialect: Dialect) -> &'static str {
+    suffixes(dialect)[0]
+}
+
 /// Returns the suffixes of the backups of a dialect: that of a file, and that of a directory if there are such backups.
 fn suffixes(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
@@ -191,6 +196,11 @@ impl PartialBackup {
                 Ok(content.map(|content| PartialBackup { path, file, content, _remove: remove, manifest }))
             }
         }
+    }
+
+    /// Returns the final name of the backup.
+    pub(super) fn name(&self) -> String {
+        self.file.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// Returns whether the path still leads to the file that was created.

@@ -17,11 +17,10 @@ use crate::stage::command_run::LockHold;
 
 /// Writes, verifies and publishes the backup, and deletes old ones. Dropping the future ends the tool and removes the
 /// partial file.
-pub(super) async fn write(work: BackupWork<'_>, passed_over: &[PassedOver]) -> Result<Safety, BackupError> {
+pub(super) async fn write(work: BackupWork<'_>, dir: &Path, passed_over: &[PassedOver]) -> Result<Safety, BackupError> {
     let BackupWork { hold: LockHold { locked, canceller }, policy, range, subject, context } = work;
     let database = locked.database();
     let BackupSubject { size, database_id } = subject;
-    let dir = &policy.dir;
     let started_at = clock::now();
     let identity = database.identity();
     directory::make(dir)?;
@@ -45,7 +44,7 @@ pub(super) async fn write(work: BackupWork<'_>, passed_over: &[PassedOver]) -> R
         database_id: database_id.clone(),
         database_bytes: Some(*size),
         passed_over: passed_over.to_vec(),
-        ..manifest(database, &partial, range, content, started_at)
+        ..manifest(database, partial.name(), range, content, started_at)
     };
     let file = partial.publish(&manifest).map_err(add_free_space)?;
     announce(&file, manifest.bytes, dir);
@@ -54,9 +53,9 @@ pub(super) async fn write(work: BackupWork<'_>, passed_over: &[PassedOver]) -> R
 }
 
 /// Returns the manifest of a backup whose content is complete.
-fn manifest(
+pub(super) fn manifest(
     database: &Database,
-    partial: &PartialBackup,
+    name: String,
     range: &RevisionRange,
     content: BackupContent,
     started_at: String,
@@ -64,7 +63,7 @@ fn manifest(
     let (identity, server) = (database.identity(), database.server());
     let BackupContent { tool_version, rows, files, sha256, bytes } = content;
     Manifest {
-        file: partial.file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        file: name,
         format: files.is_some().then_some(BackupFormat::Directory),
         files,
         sha256: sha256.to_string(),

@@ -13,6 +13,7 @@ mod dump_form;
 mod estimate;
 mod external;
 mod external_manifest;
+mod in_bucket;
 mod manifest;
 mod point;
 mod program;
@@ -22,20 +23,23 @@ mod safety;
 mod work;
 
 use std::io;
+use std::path::Path;
 
 pub(crate) use archive_directory::verify as verify_directory;
 pub(crate) use directory::is_on_container_layer;
 pub(crate) use external_manifest::{ExternalManifest, list as list_external};
+pub(crate) use in_bucket::{DownloadedBackup, download};
 use manifest::RunState;
 pub(crate) use manifest::{GuardedChange, Manifest, kind, manifest_of, seal};
-pub(crate) use retention::list;
+pub(crate) use retention::ListedBackup;
 pub(crate) use safety::Safety;
 pub(crate) use work::RevisionRange;
 
-use crate::config::{BackupPolicy, BackupWay};
+use crate::bucket::BucketUrl;
+use crate::config::{BackupPlace, BackupPolicy, BackupWay};
 use crate::context::RunContext;
-use crate::database::{Canceller, Locked};
-use crate::error::{Cause, Failure, Stage};
+use crate::database::{Canceller, DatabaseIdentity, Locked};
+use crate::error::{BackupError, Cause, Failure, Stage};
 use crate::stage::atomic_file;
 use crate::stage::command_run::LockHold;
 use choice::first_that_fits;
@@ -103,18 +107,42 @@ async fn take_by_first_that_fits(
 
 /// Notes in the manifest of a backup that the run has succeeded, and the revision to which a guarded command has led.
 /// The backup of a run that has not succeeded is kept longer. An error is logged: the database is changed and verified.
-pub(crate) fn note_success(safety: &Safety, guarded_to: Option<&str>) {
+pub(crate) async fn note_success(safety: &Safety, guarded_to: Option<&str>) {
     let Some(file) = safety.file() else { return };
-    let noted = || -> io::Result<()> {
-        let mut manifest: Manifest = serde_json::from_slice(&Manifest::read(file)?).map_err(io::Error::other)?;
-        manifest.run = Some(RunState::Succeeded);
-        if let (Some(guarded), Some(revision)) = (&mut manifest.guarded, guarded_to) {
-            guarded.to_revision = Some(revision.to_owned());
-        }
-        let json = serde_json::to_vec_pretty(&manifest).map_err(io::Error::other)?;
-        atomic_file::replace(&manifest_of(file), directory::PARTIAL_SUFFIX, &json)
+    let shown = file.display().to_string();
+    let noted = match BucketUrl::is_meant(&shown) {
+        true => in_bucket::change_manifest(&shown, |manifest| succeeded(manifest, guarded_to)).await,
+        false => change_manifest(file, |manifest| succeeded(manifest, guarded_to)).map_err(|error| error.to_string()),
     };
-    if let Err(error) = noted() {
-        tracing::warn!("the manifest of {} does not say that the run has succeeded: {error}", file.display());
+    if let Err(error) = noted {
+        tracing::warn!("the manifest of {shown} does not say that the run has succeeded: {error}");
+    }
+}
+
+fn succeeded(manifest: &mut Manifest, guarded_to: Option<&str>) {
+    manifest.run = Some(RunState::Succeeded);
+    if let (Some(guarded), Some(revision)) = (&mut manifest.guarded, guarded_to) {
+        guarded.to_revision = Some(revision.to_owned());
+    }
+}
+
+fn change_manifest(file: &Path, change: impl FnOnce(&mut Manifest)) -> io::Result<()> {
+    let mut manifest: Manifest = serde_json::from_slice(&Manifest::read(file)?).map_err(io::Error::other)?;
+    change(&mut manifest);
+    let json = serde_json::to_vec_pretty(&manifest).map_err(io::Error::other)?;
+    atomic_file::replace(&manifest_of(file), directory::PARTIAL_SUFFIX, &json)
+}
+
+/// Lists the backups of a database, oldest first. A directory that does not exist has none.
+///
+/// # Errors
+/// Fails when the directory or the bucket cannot be read.
+pub(crate) async fn list(place: &BackupPlace, identity: &DatabaseIdentity) -> Result<Vec<ListedBackup>, BackupError> {
+    match place {
+        BackupPlace::Bucket(url) => in_bucket::list(url, identity).await.map_err(BackupError::Bucket),
+        BackupPlace::Directory(dir) => match retention::list(dir, identity) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            result => result.map_err(|error| BackupError::Directory(format!("{}: {error}", dir.display()))),
+        },
     }
 }

@@ -1,5 +1,6 @@
 //! The backups in a directory: lists them, and deletes those that are not kept any longer.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,10 +12,10 @@ use crate::config::BackupKeep;
 use crate::database::{DatabaseIdentity, with_suffix};
 use crate::safe_file;
 
-/// A backup in the directory.
+/// A backup in the directory or in the bucket.
 #[derive(Debug)]
 pub(crate) struct ListedBackup {
-    /// The path of the backup.
+    /// The path of the backup, or its URL.
     pub(crate) path: PathBuf,
     /// The manifest; `None` if none fits the backup.
     pub(crate) manifest: Option<Manifest>,
@@ -52,30 +53,45 @@ pub(crate) fn list(dir: &Path, identity: &DatabaseIdentity) -> io::Result<Vec<Li
     Ok(backups)
 }
 
-/// Deletes the oldest verified backups that are not to be kept. Never deletes the backup that was just taken, whatever
-/// the clock says, nor one that is not certainly of the same database, nor a file without a manifest of Lockkeeper.
+/// Deletes the oldest verified backups that are not to be kept.
 pub(super) fn retire(dir: &Path, identity: &DatabaseIdentity, keep: BackupKeep, newest: &Manifest) {
     let Ok(listed) = list(dir, identity) else {
         return;
     };
+    for old in not_to_be_kept(listed, keep, newest, &dir.display().to_string()) {
+        // The backup goes first: a manifest without its backup is not listed, and the next run removes it.
+        note_deletion(&old, [&old, &manifest_of(&old)].into_iter().try_for_each(remove));
+    }
+}
+
+/// Logs the deletion of an old backup.
+pub(super) fn note_deletion<E: fmt::Display>(old: &Path, result: Result<(), E>) {
+    match result {
+        Ok(()) => tracing::info!("deleted the old backup {}", old.display()),
+        Err(error) => tracing::warn!("{} could not be deleted: {error}", old.display()),
+    }
+}
+
+/// Returns the oldest verified backups that are not to be kept. Never returns the backup that was just taken, whatever
+/// the clock says, nor one that is not certainly of the same database, nor a file without a manifest of Lockkeeper.
+/// `place` is where they lie, for the log.
+pub(super) fn not_to_be_kept(
+    listed: Vec<ListedBackup>,
+    keep: BackupKeep,
+    newest: &Manifest,
+    place: &str,
+) -> Vec<PathBuf> {
     let verified = listed.into_iter().filter_map(|ListedBackup { path, manifest }| Some((path, manifest?)));
     let others = verified.filter(|(_, manifest)| manifest.file != newest.file);
     let (older, uncertain): (Vec<(PathBuf, Manifest)>, Vec<_>) =
         others.partition(|(_, manifest)| manifest.is_certainly_of(newest));
     if uncertain.len() >= keep.count {
         tracing::info!(
-            "backups in {} that are not certainly of this database, although of one of its name, and are never deleted: {}",
-            dir.display(),
+            "backups in {place} that are not certainly of this database, although of one of its name, and are never deleted: {}",
             uncertain.len()
         );
     }
-    for old in surplus(&older, keep) {
-        // The backup goes first: a manifest without its backup is not listed, and the next run removes it.
-        match [old, &manifest_of(old)].into_iter().try_for_each(remove) {
-            Ok(()) => tracing::info!("deleted the old backup {}", old.display()),
-            Err(error) => tracing::warn!("{} could not be deleted: {error}", old.display()),
-        }
-    }
+    surplus(&older, keep).into_iter().cloned().collect()
 }
 
 /// Returns the backups that are to be deleted, of those that are older than the one that was just taken.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tracing::Instrument;
 
 use super::{PendingAnswer, ask, histories};
+use crate::config::BackupPlace;
 use crate::database::postgres::content::DatabaseContent;
 use crate::database::postgres::dump::RestoreMode;
 use crate::database::url::{Secret, UrlForm, sqlite_url_of};
@@ -31,8 +32,8 @@ pub(crate) struct GuardRehearsal<'a> {
     pub(crate) url_env: &'a str,
     /// The result of the backup stage.
     pub(crate) safety: &'a Safety,
-    /// The directory of the backups.
-    pub(crate) dir: &'a Path,
+    /// The place of the backups.
+    pub(crate) place: &'a BackupPlace,
     /// The configured path of `pg_dump`, if there is one.
     pub(crate) pg_dump: Option<&'a Path>,
     /// The number of sessions that restore the backup at the same time.
@@ -62,7 +63,8 @@ impl GuardRehearsal<'_> {
             tracing::info!("no rehearsal: the database is empty");
             return Ok(());
         };
-        let archive = BackupArchive::find(file, self.dir)
+        let archive = BackupArchive::find(file, self.place)
+            .await
             .map_err(|error| Failure::new(Stage::Rehearse, Cause::Restore(error)))?;
         let start = Instant::now();
         let result = self.on_copy(hold.again(), &archive).await;

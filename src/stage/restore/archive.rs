@@ -3,32 +3,60 @@
 use std::fs;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::bucket::BucketUrl;
+use crate::config::BackupPlace;
 use crate::database::DatabaseIdentity;
 use crate::error::RestoreError;
 use crate::safe_file;
-use crate::stage::backup::{Manifest, kind, manifest_of, seal, verify_directory};
+use crate::stage::backup::{DownloadedBackup, Manifest, download, kind, manifest_of, seal, verify_directory};
 use crate::stage::blocking::run;
+use crate::stage::temporary_directory::TemporaryDirectory;
 
 /// A backup with its manifest.
 #[derive(Clone, Debug)]
 pub(crate) struct BackupArchive {
-    /// The path of the backup.
+    /// The path of the backup, or of its copy.
     pub(crate) path: PathBuf,
+    /// The path or the URL of the backup, for messages.
+    pub(crate) shown: String,
+    /// The copy of a backup that lies in a bucket; it is removed with this value.
+    _copy: Option<Arc<TemporaryDirectory>>,
     /// The manifest beside the backup.
     pub(crate) manifest: Manifest,
 }
 
 impl BackupArchive {
-    /// Finds a backup by its path, or by its bare name in the directory of the backups. Does not read the content yet.
+    /// Finds a backup by its path or URL, or by its bare name in the place of the backups. A backup in a bucket is
+    /// copied into a temporary directory. Does not verify the content yet.
     ///
     /// # Errors
     /// Fails when there is no such file, or no manifest that can be read and names it.
-    pub(crate) fn find(file: &Path, dir: &Path) -> Result<BackupArchive, RestoreError> {
+    pub(crate) async fn find(file: &Path, place: &BackupPlace) -> Result<BackupArchive, RestoreError> {
+        let text = file.to_string_lossy();
+        if BucketUrl::is_meant(&text) {
+            let (url, name) = BucketUrl::parse_object(&text).map_err(RestoreError::Unfit)?;
+            return BackupArchive::copy_of(&url, &name).await;
+        }
         // Without the slash that a shell puts behind the name of a directory.
         let file: PathBuf = file.components().collect();
         let is_name = file.components().count() == 1 && !file.exists();
-        let path = if is_name { dir.join(file) } else { file };
+        match place {
+            BackupPlace::Bucket(url) if is_name => BackupArchive::copy_of(url, &text).await,
+            BackupPlace::Directory(dir) if is_name => BackupArchive::at(dir.join(file)),
+            _ => BackupArchive::at(file),
+        }
+    }
+
+    /// Copies a backup from a bucket.
+    async fn copy_of(url: &BucketUrl, name: &str) -> Result<BackupArchive, RestoreError> {
+        let DownloadedBackup { path, manifest, directory } = download(url, name).await?;
+        Ok(BackupArchive { path, shown: url.object(name), _copy: Some(Arc::new(directory)), manifest })
+    }
+
+    /// Finds a backup by its path.
+    fn at(path: PathBuf) -> Result<BackupArchive, RestoreError> {
         let metadata = fs::metadata(&path);
         let metadata = metadata.map_err(|error| RestoreError::Unfit(format!("{}: {error}", path.display())))?;
         let may_be_directory = path.extension().is_some_and(|suffix| suffix == "dumpdir");
@@ -51,7 +79,7 @@ impl BackupArchive {
             let form = if metadata.is_dir() { "a directory" } else { "a file" };
             return Err(unverified(format!("it does not vouch for {form}, which {name} is")));
         }
-        Ok(BackupArchive { path, manifest })
+        Ok(BackupArchive { shown: path.display().to_string(), path, _copy: None, manifest })
     }
 
     /// Refuses a backup of another kind of database or of a database with another name.
@@ -61,11 +89,11 @@ impl BackupArchive {
     pub(crate) fn fits(&self, identity: &DatabaseIdentity) -> Result<(), RestoreError> {
         let Manifest { kind: backup_kind, database, .. } = &self.manifest;
         if backup_kind != kind(identity.dialect) {
-            let (file, to) = (self.path.display(), kind(identity.dialect));
+            let (file, to) = (&self.shown, kind(identity.dialect));
             return Err(RestoreError::Unfit(format!("{file} is a backup of {backup_kind}, the database is {to}")));
         }
         if *database != identity.name {
-            let (file, to) = (self.path.display(), &identity.name);
+            let (file, to) = (&self.shown, &identity.name);
             return Err(RestoreError::Unfit(format!("{file} is a backup of the database {database}, not of {to}")));
         }
         Ok(())
@@ -78,7 +106,7 @@ impl BackupArchive {
     /// files of the manifest.
     pub(crate) async fn verify(&self, jobs: NonZero<usize>) -> Result<(), RestoreError> {
         let Some(files) = self.manifest.directory_files() else {
-            return verified_checksum(&self.path, &self.manifest).await;
+            return verified_checksum(&self.path, &self.shown, &self.manifest).await;
         };
         let unverified = |reason: String| RestoreError::Unverified(format!("{}: {reason}", self.path.display()));
         let directory = safe_file::open_our_directory(&self.path).map_err(|error| unverified(error.to_string()))?;
@@ -92,10 +120,10 @@ impl BackupArchive {
 ///
 /// # Errors
 /// Fails with the value of the file and that of the manifest, or when the file cannot be read.
-pub(super) async fn verified_checksum(path: &Path, manifest: &Manifest) -> Result<(), RestoreError> {
+pub(super) async fn verified_checksum(path: &Path, shown: &str, manifest: &Manifest) -> Result<(), RestoreError> {
     let file = path.to_owned();
     let result = run(move |stop| seal(&file, stop)).await;
-    let unverified = |reason: String| RestoreError::Unverified(format!("{}: {reason}", path.display()));
+    let unverified = |reason: String| RestoreError::Unverified(format!("{shown}: {reason}"));
     let (checksum, bytes) = result.map_err(|error| unverified(error.to_string()))?;
     let (expected, checksum) = (&manifest.sha256, checksum.to_string());
     if bytes != manifest.bytes {

@@ -72,7 +72,7 @@ impl RestoreContext<'_> {
         canceller: &mut Canceller,
         cancel: &Cancel,
     ) -> Result<(), Failure> {
-        let (path, name) = (self.archive.path.display(), locked.identity().name);
+        let (path, name) = (&self.archive.shown, locked.identity().name);
         tracing::info!("restoring {path} into the database {name} as it is");
         let mut probe = canceller.probe();
         let replacement = async {
@@ -97,7 +97,7 @@ impl RestoreContext<'_> {
 
     /// Replaces the content and compares it with the manifest, without committing.
     async fn replace(&self, locked: &mut Postgres, cancel: &Cancel) -> Result<(), RestoreError> {
-        let BackupArchive { path, manifest } = self.archive;
+        let BackupArchive { path, manifest, .. } = self.archive;
         let tables = DatabaseContent::new(locked).tables().await.map_err(RestoreError::Database)?;
         refuse_newer_tables(manifest.rows.as_ref(), &tables)?;
         let mut restore = InPlaceRestore::new(locked);

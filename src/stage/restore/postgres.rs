@@ -61,7 +61,7 @@ impl RestoreContext<'_> {
             Some(_) => Capacity::new(locked).jobs(self.jobs, "the restore").await,
             None => Ok(NonZero::<usize>::MIN),
         };
-        tracing::info!("restoring {} into the database {}", self.archive.path.display(), scratch.name);
+        tracing::info!("restoring {} into the database {}", self.archive.shown, scratch.name);
         let result = tokio::select! {
             result = with_progress("restoring", self.fill(locked, &mut scratch, mode, jobs)) => result.map_err(failed),
             reason = cancel.cancelled() => Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
@@ -84,7 +84,7 @@ impl RestoreContext<'_> {
         mode: RestoreMode,
         jobs: Result<NonZero<usize>, DatabaseError>,
     ) -> Result<(), RestoreError> {
-        let BackupArchive { path, manifest } = self.archive;
+        let BackupArchive { path, manifest, .. } = self.archive;
         let archive = (path.as_path(), jobs.map_err(RestoreError::Database)?);
         let result = scratch.restore(locked, (mode, Part::Definitions), self.pg_dump, archive);
         result.await.map_err(RestoreError::Tool)?;

@@ -34,7 +34,7 @@ pub(crate) async fn put_back(
     cancel: &Cancel,
 ) -> Result<Option<PathBuf>, Failure> {
     let candidate = with_suffix(locked.path(), SUFFIX);
-    tracing::info!("restoring {} beside {}", archive.path.display(), locked.path().display());
+    tracing::info!("restoring {} beside {}", archive.shown, locked.path().display());
     let result = tokio::select! {
         result = fill(archive, locked.path(), &candidate, history) => result.map_err(failed),
         reason = cancel.cancelled() => Err(Failure::new(Stage::Restore, Cause::Stopped(reason))),
@@ -114,7 +114,7 @@ async fn fill(
 ) -> Result<(), RestoreError> {
     let (from, to, template) = (archive.path.clone(), candidate.to_owned(), database.to_owned());
     run(move |stop| copy_file(&from, &to, &template, stop)).await.map_err(RestoreError::Database)?;
-    verified_checksum(candidate, &archive.manifest).await?;
+    verified_checksum(candidate, &candidate.display().to_string(), &archive.manifest).await?;
     let path = candidate.to_owned();
     let rows = run(move |stop| {
         copy::check(&path)?;

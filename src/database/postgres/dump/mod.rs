@@ -10,6 +10,7 @@ use std::fs;
 use std::io::Seek;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use tokio::process::Command;
 
@@ -146,8 +147,16 @@ impl DumpTools {
     pub(crate) async fn read_back(&self, mut file: &fs::File) -> Result<(), ToolError> {
         let not_run = |error| ToolError::NotRun { tool: self.restore.display().to_string(), error };
         file.rewind().map_err(not_run)?;
+        self.read_back_stream(file.try_clone().map_err(not_run)?).await
+    }
+
+    /// Reads a whole archive from a file or a pipe.
+    ///
+    /// # Errors
+    /// Fails when the tool cannot be run or ends with an error, which is returned.
+    pub(crate) async fn read_back_stream(&self, archive: impl Into<Stdio>) -> Result<(), ToolError> {
         let mut command = command(&self.restore);
-        command.arg("--file=/dev/null").stdin(file.try_clone().map_err(not_run)?);
+        command.arg("--file=/dev/null").stdin(archive);
         run(command, "pg_restore").await
     }
 }

@@ -80,7 +80,7 @@ impl DumpTools {
 
     /// Runs `pg_dump` with this compression. A single file is the standard output of the tool: it is a regular one, so
     /// the tool can seek in it, and the archive contains the offsets of its data, as with a name (`checkSeek` in the
-    /// source of pg_dump). A directory is its standard input, which all its processes inherit and reach by `/proc`.
+    /// source of pg_dump); a pipe gets an archive without them. A directory is its standard input, which all its processes inherit and reach by `/proc`.
     async fn run_dump(
         &self,
         server: &Postgres,
