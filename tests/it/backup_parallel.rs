@@ -327,7 +327,7 @@ fn one_job_is_used_where_locks_are_few() {
             .conf("superuser_reserved_connections = 0"),
     );
     let database = server.database("locks");
-    database.execute("create table kept (id int); do $$ begin for i in 1..70 loop execute 'create table t' || i || ' (id int)'; end loop; end $$");
+    database.execute("create table kept (id int); do $$ begin for i in 1..110 loop execute 'create table t' || i || ' (id int)'; end loop; end $$");
     let run = parallel(Run::new().url(&database.url()).migrations(&[NEXT])).arg("backup");
     let finished = run.output();
     finished.expect_code(0).says("the backup uses 1 of 2 jobs: more could take ").says("(max_locks_per_transaction)");

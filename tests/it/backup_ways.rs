@@ -9,6 +9,7 @@ use crate::backup::{backups, expect_unchanged, last_line, manifest, manifest_pat
 use crate::backup_sqlite;
 use crate::support::binary::Run;
 use crate::support::either::Database;
+use crate::support::postgres::{Postgres, Setup};
 
 /// Sets a field of a manifest.
 fn set(backup: &Path, key: &str, value: impl Into<Value>) {
@@ -166,4 +167,21 @@ fn a_plan_names_the_ways() {
     let run = run.args(["upgrade", "--plan"]).env("LOCKKEEPER_BACKUP", "point,dump");
     let finished = run.output();
     assert!(finished.expect_code(0).stdout.contains("by the first of these ways that fits: point,dump"), "{finished}");
+}
+
+/// Counting the rows takes a lock on each table and on each of its indexes, and gives them back: the lock table need not
+/// have room for more than `pg_dump` takes.
+#[test]
+fn a_database_of_many_tables_needs_no_more_locks_than_pg_dump() {
+    let server = Postgres::start(Setup::default().conf("max_locks_per_transaction = 10").conf("max_connections = 20"));
+    let database = server.database("many");
+    // Each in a transaction of its own, for the same reason.
+    let tables: Vec<String> = (0..400)
+        .map(|table| format!("create table t{table} (id int primary key, a int unique, b int unique, c int unique);"))
+        .collect();
+    database.execute(&tables.join("\n"));
+    let run = Run::new().url(&database.url()).arg("backup");
+    run.output().expect_code(0).says("backup taken and verified");
+    let taken = only(&run.dir().join("backups"));
+    assert_eq!(manifest(&taken)["rows"].as_object().map(serde_json::Map::len), Some(400));
 }

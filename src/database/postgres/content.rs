@@ -31,7 +31,7 @@ impl<'a> DatabaseContent<'a> {
     pub(crate) async fn count(&mut self) -> Result<RowCounts, DatabaseError> {
         self.session.rows("SET row_security = off".into()).await?;
         let (probe, exchange) = (self.session.probe(), self.session.exchange.clone());
-        let rows = probe.watch(rows::count(&mut self.session.connection, &exchange)).await?;
+        let rows = probe.watch(rows::count(&mut self.session.connection, &exchange, "")).await?;
         Ok(rows.counts)
     }
 

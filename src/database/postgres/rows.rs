@@ -49,18 +49,24 @@ pub(super) async fn tables(
     tables.iter().map(|table| Ok((column(table, 0)?, column(table, 1)?))).collect()
 }
 
-/// Counts the rows of the tables, as the session's transaction sees them.
+/// The statement behind the count of a table that gives its locks back: a table has one, and each of its indexes, and
+/// the lock table of the server has room for some thousands.
+const RELEASE_LOCKS: &str = "; ROLLBACK TO SAVEPOINT counting";
+
+/// Counts the rows of the tables, as the session's transaction sees them. `after` is what follows the statement that
+/// counts a table.
 ///
 /// # Errors
 /// Fails when the session is lost, a privilege is missing, or a lock is not released in time.
 pub(super) async fn count(
     connection: &mut PgConnection,
     exchange: &ReplyTracker,
+    after: &str,
 ) -> Result<SnapshotRows, DatabaseError> {
     let mut rows = SnapshotRows::default();
     for (table, oid) in tables(connection, exchange).await? {
         let _waiting = exchange.begin();
-        let rows_of = sqlx::raw_sql(AssertSqlSafe(counting(&table))).fetch_all(&mut *connection).await;
+        let rows_of = sqlx::raw_sql(AssertSqlSafe(counting(&table, after))).fetch_all(&mut *connection).await;
         let rows_of = rows_of.map_err(error::working)?;
         let count: i64 = rows_of.last().map_or(Ok(0), |row| column(row, 0))?;
         rows.counts.insert(table.clone(), u64::try_from(count).unwrap_or(0));
@@ -82,8 +88,8 @@ pub(super) fn lock_table(table: &str) -> String {
 }
 
 /// Returns the statements that lock and check a table, and count its rows.
-fn counting(table: &str) -> String {
-    format!("{}SELECT count(*) FROM ONLY {table}", lock_table(table))
+fn counting(table: &str, after: &str) -> String {
+    format!("{}SELECT count(*) FROM ONLY {table}{after}", lock_table(table))
 }
 
 /// The monitor session counts: the working session, which holds the lock, stays idle, so that a signal that ends the
@@ -118,7 +124,7 @@ impl MonitorSession {
         let backend = backend.map_err(|_| no_answer_error(response_timeout))??;
         let probe =
             LoginProbe::new(options, StallDetector::new(backend, exchange.clone(), response_timeout), response_timeout);
-        let rows = probe.watch(count(connection, &exchange)).await;
+        let rows = probe.watch(count(connection, &exchange, RELEASE_LOCKS)).await;
         match &rows {
             Err(fault) if fault.kind == DatabaseErrorKind::Lost => self.disconnect(),
             // An error of a lost session was returned by the counting already.

@@ -18,10 +18,11 @@ const CONNECTIONS: &str = "SELECT least( \
      FROM pg_catalog.pg_stat_activity WHERE usesysid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend') s \
      WHERE r.rolname = session_user AND d.datname = pg_catalog.current_database()";
 
-/// The query for the locks that a parallel dump takes at most, for the free entries of the lock table, for the
-/// number of large objects, and for that of tables. The session that leads the dump locks every table and sequence, each further session those
-/// that it dumps, with what holds their large values, and the session that counts the rows each table with its indexes.
-const LOCKS: &str = "SELECT (SELECT 3 * count(*) FILTER (WHERE relkind IN ('r', 'p')) + count(*) FILTER (WHERE relkind IN ('i', 'I', 'S')) \
+/// The query for the locks that a parallel dump takes at most, for the free entries of the lock table, for the number of
+/// large objects, and for that of tables. The session that leads the dump locks every table and sequence, and each
+/// further session those that it dumps, with what holds their large values. The session that counts the rows gives its
+/// locks back after each table.
+const LOCKS: &str = "SELECT (SELECT 2 * count(*) FILTER (WHERE relkind IN ('r', 'p')) + count(*) FILTER (WHERE relkind = 'S') \
      + 2 * count(*) FILTER (WHERE reltoastrelid <> 0) FROM pg_catalog.pg_class WHERE relnamespace NOT IN \
      (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'information_schema' OR nspname ~ '^pg_'))::bigint, \
      pg_catalog.current_setting('max_locks_per_transaction')::bigint * (pg_catalog.current_setting('max_connections')::bigint \
