@@ -152,7 +152,7 @@ fn messages_of_servers_and_tools_are_valid_json_too() {
     database.execute("create table precious (a int)");
     let notices = r#"DO $$ BEGIN RAISE NOTICE E'"quoted" \\ back\nnew line\ttab \x1b[31m ünï'; RAISE WARNING E'careful\r'; END $$;"#;
     let tool = format!(
-        "#!/bin/sh\nprintf 'odd \\377 bytes \\033[31m \"quoted\"\\n\\001\\n' >&2\n[ \"$2\" = --no-password ] && env >&2\nexec {} \"$@\"\n",
+        "#!/bin/sh\nprintf 'odd \\377 bytes \\033[31m \"quoted\"\\n\\001\\n' >&2\ncase \"$*\" in *--no-password*) env >&2 ;; esac\nexec {} \"$@\"\n",
         postgres_program("pg_dump").display()
     );
     let run = Run::new().url(&database.url()).env("LOCKKEEPER_LOG_FORMAT", "json").file("tools/pg_dump", tool);

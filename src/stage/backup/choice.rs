@@ -22,10 +22,11 @@ pub(super) async fn first_that_fits(mut work: BackupWork<'_>, ways: &[BackupWay]
         let cancel = &work.context.cancel;
         let reason = tokio::select! {
             reason = cancel.cancelled() => return Err(Cause::Stopped(reason)),
-            reason = obstacle(&mut work, way, others) => reason.map_err(Cause::Backup)?,
+            reason = Box::pin(obstacle(&mut work, way, others)) => reason.map_err(Cause::Backup)?,
         };
         let Some(reason) = reason else {
-            return take_by(way, work, &passed_over).await;
+            // On the heap: the states of all ways together are large.
+            return Box::pin(take_by(way, work, &passed_over)).await;
         };
         tracing::warn!("no backup by {}: {reason}", way.name());
         passed_over.push(PassedOver::new(way, reason));
