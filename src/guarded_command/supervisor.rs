@@ -97,8 +97,8 @@ fn close_on_exec(descriptor: RawFd) -> io::Result<OwnedFd> {
     Ok(file)
 }
 
-/// Starts the command, in a process group of its own, with an empty standard input if it has none. The supervisor is in a session without a
-/// terminal, and so is the command: a program that asks a question on the terminal fails and does not wait.
+/// Starts the command, in a process group of its own, with an empty standard input if it has none. The supervisor is in a
+/// session without a terminal, and so is the command: a program that asks a question on the terminal fails and does not wait.
 fn start(words: &[OsString], input: Option<OwnedFd>) -> io::Result<Pid> {
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).stdin(input.map_or_else(Stdio::null, Stdio::from)).process_group(0);

@@ -79,7 +79,7 @@ pub(super) fn name_without_compression(name: &str) -> &str {
     split_compression(name).0
 }
 
-/// A reader that adds everything that is read to a checksum, until it is told to stop.
+/// A reader that computes the checksum of the bytes that are read. It fails once `stop` is set.
 struct HashingReader<'a> {
     file: &'a File,
     hasher: Sha256,

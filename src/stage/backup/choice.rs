@@ -2,11 +2,11 @@
 
 use super::budget::{self, OtherWays};
 use super::external::ExternalBackup;
-use super::external_manifest::DraftManifest;
 use super::program::TimeLimit;
 use super::safety::{PassedOver, Safety};
 use super::work::BackupWork;
-use super::{command, dump, in_bucket, point};
+use super::{command, dump, external_manifest, in_bucket, point};
+use crate::clock;
 use crate::config::{BackupPlace, BackupWay};
 use crate::error::{BackupError, Cause};
 
@@ -49,12 +49,14 @@ async fn take_by(way: BackupWay, mut work: BackupWork<'_>, passed_over: &[Passed
     match way {
         BackupWay::Dump => dump_within_limit(work, passed_over).await,
         BackupWay::Point => {
-            let draft = DraftManifest::begin(&mut work, passed_over);
-            Ok(taken(ExternalBackup::Point(point::take(work).await?), draft, passed_over))
+            let started_at = clock::now();
+            let backup = ExternalBackup::Point(point::take(&mut work).await?);
+            Ok(taken(backup, &mut work, passed_over, started_at))
         }
         BackupWay::Command => {
-            let draft = DraftManifest::begin(&mut work, passed_over);
-            Ok(taken(ExternalBackup::Command(command::take(work).await?), draft, passed_over))
+            let started_at = clock::now();
+            let backup = ExternalBackup::Command(command::take(&mut work).await?);
+            Ok(taken(backup, &mut work, passed_over, started_at))
         }
         BackupWay::Off => {
             tracing::warn!("no backup: LOCKKEEPER_BACKUP goes without one where no other way fits");
@@ -64,9 +66,9 @@ async fn take_by(way: BackupWay, mut work: BackupWork<'_>, passed_over: &[Passed
 }
 
 /// Logs a backup that lies elsewhere, and writes its manifest.
-fn taken(backup: ExternalBackup, draft: DraftManifest, passed_over: &[PassedOver]) -> Safety {
+fn taken(backup: ExternalBackup, work: &mut BackupWork<'_>, passed_over: &[PassedOver], started_at: String) -> Safety {
     tracing::info!("backup taken: {backup}");
-    draft.publish(&backup);
+    external_manifest::write(work, &backup, passed_over, started_at);
     Safety::external(backup, passed_over)
 }
 

@@ -1,6 +1,6 @@
 //! A backup that a program of the user's takes, such as a snapshot of the volume. The request and the answer are JSON.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
@@ -10,10 +10,10 @@ use super::manifest::kind;
 use super::program::{BackupProgram, TimeLimit};
 use super::work::BackupWork;
 use crate::clock;
-use crate::duration::log_intervals;
 use crate::error::{BackupError, Cause};
 use crate::guarded_command::{MAX_DOCUMENT, OutputUse, excerpt, hide_secrets};
 use crate::masking::mask_known;
+use crate::progress::with_progress;
 use crate::stage::command_run::LockHold;
 
 /// The version of the format of request and answer.
@@ -104,8 +104,8 @@ impl Answer {
 ///
 /// # Errors
 /// Fails when the program does, when its output is no answer, and when the time is up.
-pub(super) async fn take(work: BackupWork<'_>) -> Result<CommandBackup, Cause> {
-    let BackupWork { mut hold, policy, range, subject, context } = work;
+pub(super) async fn take(work: &mut BackupWork<'_>) -> Result<CommandBackup, Cause> {
+    let BackupWork { hold, policy, range, subject, context } = work;
     let no_program = || Cause::Internal("there is no program that takes the backup".into());
     let command = policy.commands.backup.as_ref().ok_or_else(no_program)?;
     let program = BackupProgram { command, cancel: &context.cancel, time: TimeLimit::start(policy.timeout) };
@@ -128,7 +128,9 @@ pub(super) async fn take(work: BackupWork<'_>) -> Result<CommandBackup, Cause> {
     tracing::info!("{command} takes the backup");
     let mut answer = ask(&program, &request, hold.again()).await?;
     if answer.state == BackupState::Pending {
-        answer = wait(&program, &request, answer, hold).await?;
+        tracing::info!("the backup {} is pending", answer.id);
+        let activity = format!("waiting for the backup {}", answer.id);
+        answer = with_progress(&activity, wait(&program, &request, answer, hold.again())).await?;
     }
     // They are recorded in the database.
     Ok(CommandBackup { id: mask_known(&answer.id), location: mask_known(&answer.location) })
@@ -154,10 +156,7 @@ async fn wait(
     pending: Answer,
     mut hold: LockHold<'_>,
 ) -> Result<Answer, Cause> {
-    tracing::info!("the backup {} is pending", pending.id);
-    let start = Instant::now();
-    let (mut logs, mut pause) = (log_intervals().peekable(), FIRST_PAUSE);
-    let mut logged = start;
+    let mut pause = FIRST_PAUSE;
     let request = BackupRequest { action: Action::Poll, id: Some(&pending.id), ..request.clone() };
     let too_late = || {
         let (command, limit) = (program.command.to_string(), program.time.limit.unwrap_or_default());
@@ -181,10 +180,6 @@ async fn wait(
         }
         if answer.state == BackupState::Ready {
             return Ok(answer);
-        }
-        if logs.peek().is_some_and(|interval| logged.elapsed() >= *interval) {
-            (logged, _) = (Instant::now(), logs.next());
-            tracing::info!("still waiting for the backup {} after {} s", pending.id, start.elapsed().as_secs());
         }
     }
 }

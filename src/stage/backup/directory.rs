@@ -1,4 +1,4 @@
-//! The directory of the backups: its free space, the names of the files in it, and how a file gets its name.
+//! The directory of the backups: its free space, and how a file in it gets its name.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::RevisionRange;
 use super::manifest::{Manifest, manifest_of};
-use crate::clock;
+use super::names::{free_names, is_backup, stem, suffixes};
 use crate::database::postgres::dump::request::DumpForm;
 use crate::database::{DatabaseIdentity, with_suffix};
 use crate::dialect::Dialect;
@@ -24,9 +24,6 @@ const CONTENT_SUFFIXES: [&str; 4] = [".partial-wal", ".partial-shm", ".partial-j
 const PARTIAL_MANIFEST_SUFFIX: &str = ".json.partial";
 /// The number of bytes for the manifest, SQLite's journal, and the file system itself.
 pub(crate) const MARGIN: u64 = 64 * 1024;
-/// The largest number of bytes of a database name in a file name. A file system takes names of 255 bytes, and time,
-/// revision and suffixes need their part.
-const LONGEST_NAME: usize = 120;
 
 /// Creates the directory, for this user only, and makes its entry in the parent durable.
 ///
@@ -78,59 +75,6 @@ pub(crate) fn is_on_container_layer(dir: &Path) -> bool {
     rustix::fs::statfs(dir).is_ok_and(|stat| u64::try_from(stat.f_type) == Ok(OVERLAY_MAGIC))
 }
 
-/// Returns whether a file of this name is a backup of this database: `app-20260112T093000Z-from-0004.dump`.
-pub(crate) fn is_backup(name: &str, identity: &DatabaseIdentity) -> bool {
-    suffixes(identity.dialect)
-        .iter()
-        .any(|suffix| name.strip_suffix(suffix).is_some_and(|stem| is_stem(stem, identity)))
-}
-
-/// Returns whether a name without its suffix is that of a backup of this database.
-pub(super) fn is_stem(stem: &str, identity: &DatabaseIdentity) -> bool {
-    let is_timestamp = |text: &str| {
-        text.len() == "20260112T093000Z".len()
-            && text.chars().all(|character| character.is_ascii_digit() || "TZ".contains(character))
-    };
-    let remainder = stem.strip_prefix(&format!("{}-", sanitize(&identity.name)));
-    remainder.and_then(|remainder| remainder.split_once("-from-")).is_some_and(|(time, _)| is_timestamp(time))
-}
-
-/// Returns the suffix of a backup that is a file.
-pub(super) fn file_suffix(dialect: Dialect) -> &'static str {
-    suffixes(dialect)[0]
-}
-
-/// Returns the suffixes of the backups of a dialect: that of a file, and that of a directory if there are such backups.
-fn suffixes(dialect: Dialect) -> &'static [&'static str] {
-    match dialect {
-        Dialect::Postgres => &[".dump", ".dumpdir"],
-        Dialect::Sqlite => &[".db"],
-    }
-}
-
-/// Returns the name of a backup that is taken now, without its suffix.
-pub(super) fn stem(identity: &DatabaseIdentity, range: &RevisionRange) -> String {
-    let timestamp = clock::now_for_names();
-    let guarded = range.guarded.as_ref().and_then(|change| change.from_revision.as_deref());
-    let from = range.from.as_deref().map(str::to_owned).or_else(|| guarded.map(sanitize_revision));
-    let from = from.unwrap_or_else(|| "unversioned".into());
-    format!("{}-{timestamp}-from-{from}", sanitize(&identity.name))
-}
-
-/// Returns a revision of another tool as a part of a file name: the beginning of what may be the name of a file.
-fn sanitize_revision(revision: &str) -> String {
-    const LONGEST: usize = 40;
-    let safe = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
-    revision.chars().take(LONGEST).map(safe).collect()
-}
-
-/// Returns the name of a database as a part of a file name: cut to its length, with `_` for special characters.
-fn sanitize(name: &str) -> String {
-    let end = (0..=LONGEST_NAME.min(name.len())).rev().find(|&end| name.is_char_boundary(end));
-    let name = &name[..end.unwrap_or(0)];
-    name.chars().map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect()
-}
-
 /// A backup that does not have its final name yet. Dropping it before it is published removes it. The file of its
 /// manifest exists from the beginning and is locked, so that other runs can distinguish it from what a killed run has
 /// left. The lock is not on the backup's own file: where `flock` and SQLite's locks are of one kind, as on NFS, SQLite
@@ -160,15 +104,10 @@ impl PartialBackup {
         range: &RevisionRange,
         form: DumpForm,
     ) -> Result<PartialBackup, BackupError> {
-        let stem = stem(identity, range);
         let suffixes = suffixes(identity.dialect);
         let suffix = suffixes[usize::from(form != DumpForm::File && suffixes.len() > 1)];
-        for number in 1.. {
-            let file = match number {
-                1 => dir.join(format!("{stem}{suffix}")),
-                _ => dir.join(format!("{stem}-{number}{suffix}")),
-            };
-            if let Some(partial) = PartialBackup::at(file, form)? {
+        for name in free_names(&stem(identity, range), suffix) {
+            if let Some(partial) = PartialBackup::at(dir.join(name), form)? {
                 return Ok(partial);
             }
         }
@@ -315,36 +254,5 @@ pub(crate) fn remove_leftovers(dir: &Path, identity: &DatabaseIdentity) {
                 tracing::info!("removed what a stopped run left: {}", path.display());
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_tells_its_database() {
-        let identity = |name: &str| DatabaseIdentity { dialect: Dialect::Postgres, name: name.into() };
-        for (file, database, expected) in [
-            ("app-20260112T093000Z-from-0004.dump", "app", true),
-            ("app-20260112T093000Z-from-0004-2.dump", "app", true),
-            ("app-20260112T093000Z-from-0004.dumpdir", "app", true),
-            ("app-20260112T093000Z-from-0004.dumpdir.json", "app", false),
-            ("app-20260112T093000Z-from-unversioned.dump", "app", true),
-            ("a_b-20260112T093000Z-from-0004.dump", "a/b", true),
-            ("app-blue-20260112T093000Z-from-0004.dump", "app", false),
-            ("app-20260112T093000Z-from-0004.dump", "app-blue", false),
-            ("app-20260112T093000Z-from-0004.db", "app", false),
-            ("app-20260112T093000Z-from-0004.dump.json", "app", false),
-            ("app-taken-from-production.dump", "app", false),
-        ] {
-            assert_eq!(is_backup(file, &identity(database)), expected, "{file} of {database}");
-        }
-    }
-
-    #[test]
-    fn long_names_are_cut_between_characters() {
-        assert_eq!(sanitize(&"é".repeat(200)).len(), 120);
-        assert_eq!(sanitize("a b/c;d"), "a_b_c_d");
     }
 }

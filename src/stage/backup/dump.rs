@@ -20,17 +20,17 @@ use crate::stage::command_run::LockHold;
 pub(super) async fn write(work: BackupWork<'_>, dir: &Path, passed_over: &[PassedOver]) -> Result<Safety, BackupError> {
     let BackupWork { hold: LockHold { locked, canceller }, policy, range, subject, context } = work;
     let database = locked.database();
-    let BackupSubject { size, database_id } = subject;
+    let size = subject.size;
     let started_at = clock::now();
     let identity = database.identity();
     directory::make(dir)?;
     directory::remove_leftovers(dir, &identity);
-    check_room(dir, directory::needed(identity.dialect, *size))?;
+    check_room(dir, directory::needed(identity.dialect, size))?;
     // The partial file must be removed before `with_room` reads the free space.
-    let add_free_space = |error| with_room(error, dir, *size);
-    let form = dump_form::choose(database, policy, *size).await.map_err(BackupError::Source)?;
+    let add_free_space = |error| with_room(error, dir, size);
+    let form = dump_form::choose(database, policy, size).await.map_err(BackupError::Source)?;
     let partial = PartialBackup::create(dir, &identity, range, form).map_err(add_free_space)?;
-    let display = FileProgress::start(&context.progress, format!("backing up {}", identity.name), &partial.path, *size);
+    let display = FileProgress::start(&context.progress, format!("backing up {}", identity.name), &partial.path, size);
     let content = fill(database, canceller, policy, &partial, form).await;
     drop(display);
     let content = match content {
@@ -40,25 +40,20 @@ pub(super) async fn write(work: BackupWork<'_>, dir: &Path, passed_over: &[Passe
             return Err(add_free_space(error));
         }
     };
-    let manifest = Manifest {
-        database_id: database_id.clone(),
-        database_bytes: Some(*size),
-        passed_over: passed_over.to_vec(),
-        ..manifest(database, partial.name(), range, content, started_at)
-    };
+    let manifest = manifest(database, subject, range, passed_over, (partial.name(), content, started_at));
     let file = partial.publish(&manifest).map_err(add_free_space)?;
     announce(&file, manifest.bytes, dir);
     retention::retire(dir, &identity, policy.keep, &manifest);
     Ok(Safety::dumped(file, passed_over))
 }
 
-/// Returns the manifest of a backup whose content is complete.
+/// Returns the manifest of a backup whose content is complete, from its name, its content, and the time at which it began.
 pub(super) fn manifest(
     database: &Database,
-    name: String,
+    subject: &BackupSubject,
     range: &RevisionRange,
-    content: BackupContent,
-    started_at: String,
+    passed_over: &[PassedOver],
+    (name, content, started_at): (String, BackupContent, String),
 ) -> Manifest {
     let (identity, server) = (database.identity(), database.server());
     let BackupContent { tool_version, rows, files, sha256, bytes } = content;
@@ -70,9 +65,9 @@ pub(super) fn manifest(
         bytes,
         kind: kind(identity.dialect).into(),
         database: identity.name,
-        database_id: None,
-        database_bytes: None,
-        passed_over: Vec::new(),
+        database_id: subject.database_id.clone(),
+        database_bytes: Some(subject.size),
+        passed_over: passed_over.to_vec(),
         run: range.leads_somewhere().then_some(RunState::Begun),
         source: server.address,
         server_version: server.version,

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::directory::{self, PARTIAL_SUFFIX};
 use super::external::ExternalBackup;
 use super::manifest::{GuardedChange, are_certainly_equal, kind};
+use super::names;
+use super::retention::is_old_enough;
 use super::safety::PassedOver;
-use super::work::{BackupWork, RevisionRange};
+use super::work::BackupWork;
 use crate::clock;
 use crate::config::BackupKeep;
 use crate::database::DatabaseIdentity;
@@ -55,84 +57,54 @@ pub(crate) struct ExternalManifest {
     pub(crate) taken_at: String,
 }
 
-/// A manifest whose backup is being taken.
-pub(super) struct DraftManifest {
-    dir: PathBuf,
-    keep: BackupKeep,
-    identity: DatabaseIdentity,
-    range: RevisionRange,
-    source: String,
-    server_version: String,
-    database_id: Option<String>,
-    passed_over: Vec<PassedOver>,
+/// Writes the manifest of a backup, and deletes old ones of the same database. An error is logged: the history and the
+/// log name the backup as well, and a run that needs no file may have no directory to write to.
+pub(super) fn write(
+    work: &mut BackupWork<'_>,
+    backup: &ExternalBackup,
+    passed_over: &[PassedOver],
     started_at: String,
+) {
+    let (dir, range) = (&work.policy.dir, work.range);
+    let database = work.hold.locked.database();
+    let (identity, server) = (database.identity(), database.server());
+    let manifest = ExternalManifest {
+        backup: backup.clone(),
+        kind: kind(identity.dialect).into(),
+        database: identity.name.clone(),
+        database_id: work.subject.database_id.clone(),
+        source: server.address,
+        server_version: server.version,
+        lockkeeper_version: env!("CARGO_PKG_VERSION").into(),
+        from_revision: range.from.clone(),
+        to_revision: range.to.clone(),
+        guarded: range.guarded.clone(),
+        passed_over: passed_over.to_vec(),
+        started_at,
+        taken_at: clock::now(),
+    };
+    match publish(dir, &names::stem(&identity, range), &manifest) {
+        Ok(()) => retire(dir, &identity, work.policy.keep, &manifest),
+        Err(error) => tracing::warn!("{} has no manifest of this backup: {error}", dir.display()),
+    }
 }
 
-impl DraftManifest {
-    /// Begins the manifest of a backup.
-    pub(super) fn begin(work: &mut BackupWork<'_>, passed_over: &[PassedOver]) -> DraftManifest {
-        let database = work.hold.locked.database();
-        let server = database.server();
-        DraftManifest {
-            dir: work.policy.dir.clone(),
-            keep: work.policy.keep,
-            identity: database.identity(),
-            range: work.range.clone(),
-            source: server.address,
-            server_version: server.version,
-            database_id: work.subject.database_id.clone(),
-            passed_over: passed_over.to_vec(),
-            started_at: clock::now(),
+/// Writes a manifest under the first free name.
+fn publish(dir: &Path, stem: &str, manifest: &ExternalManifest) -> io::Result<()> {
+    directory::make(dir).map_err(|error| io::Error::other(error.to_string()))?;
+    let json = serde_json::to_vec_pretty(manifest)?;
+    for name in names::free_names(stem, &format!(".{}.json", manifest.backup.way())) {
+        let result = AtomicFile::create(&dir.join(name), PARTIAL_SUFFIX).and_then(|mut file| {
+            file.write_all(&json).map_err(AtomicFileError::Io)?;
+            file.publish()
+        });
+        match result {
+            Ok(_lock) => break,
+            Err(AtomicFileError::Taken | AtomicFileError::InUse) => {}
+            Err(AtomicFileError::Io(error)) => return Err(error),
         }
     }
-
-    /// Writes the manifest, and deletes old ones of the same database. An error is logged: the history and the log name
-    /// the backup as well, and a run that needs no file may have no directory to write to.
-    pub(super) fn publish(self, backup: &ExternalBackup) {
-        let manifest = ExternalManifest {
-            backup: backup.clone(),
-            kind: kind(self.identity.dialect).into(),
-            database: self.identity.name.clone(),
-            database_id: self.database_id.clone(),
-            source: self.source.clone(),
-            server_version: self.server_version.clone(),
-            lockkeeper_version: env!("CARGO_PKG_VERSION").into(),
-            from_revision: self.range.from.clone(),
-            to_revision: self.range.to.clone(),
-            guarded: self.range.guarded.clone(),
-            passed_over: self.passed_over.clone(),
-            started_at: self.started_at.clone(),
-            taken_at: clock::now(),
-        };
-        match self.write(&manifest) {
-            Ok(()) => retire(&self.dir, &self.identity, self.keep, &manifest),
-            Err(error) => tracing::warn!("{} has no manifest of this backup: {error}", self.dir.display()),
-        }
-    }
-
-    /// Writes the manifest under the first free name.
-    fn write(&self, manifest: &ExternalManifest) -> io::Result<()> {
-        directory::make(&self.dir).map_err(|error| io::Error::other(error.to_string()))?;
-        let json = serde_json::to_vec_pretty(manifest)?;
-        let stem = directory::stem(&self.identity, &self.range);
-        let way = manifest.backup.way();
-        for number in 1.. {
-            let name = match number {
-                1 => format!("{stem}.{way}.json"),
-                _ => format!("{stem}-{number}.{way}.json"),
-            };
-            let result = AtomicFile::create(&self.dir.join(name), PARTIAL_SUFFIX).and_then(|mut file| {
-                file.write_all(&json).map_err(AtomicFileError::Io)?;
-                file.publish()
-            });
-            match result {
-                Ok(_lock) => break,
-                Err(AtomicFileError::Taken | AtomicFileError::InUse) => {}
-                Err(AtomicFileError::Io(error)) => return Err(error),
-            }
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// Lists the manifests of the backups of a database that lie elsewhere, oldest first.
@@ -145,7 +117,7 @@ pub(crate) fn list(dir: &Path, identity: &DatabaseIdentity) -> io::Result<Vec<(P
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let stem = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix));
-        if !stem.is_some_and(|stem| directory::is_stem(stem, identity)) {
+        if !stem.is_some_and(|stem| names::is_stem(stem, identity)) {
             continue;
         }
         let manifest = safe_file::read(&path, MANIFEST_BYTES).ok();
@@ -166,10 +138,9 @@ fn retire(dir: &Path, identity: &DatabaseIdentity, keep: BackupKeep, newest: &Ex
     };
     let listed = list(dir, identity).unwrap_or_default();
     let older: Vec<_> = listed.into_iter().filter(|(_, manifest)| is_same(manifest)).collect();
-    let oldest_kept = keep.age.map(clock::ago);
     let surplus = older.len().saturating_sub(keep.count);
-    let is_old = |manifest: &ExternalManifest| oldest_kept.as_ref().is_none_or(|kept| manifest.taken_at < *kept);
-    for (path, _) in older.iter().take(surplus).filter(|(_, manifest)| is_old(manifest)) {
+    let is_old_enough = is_old_enough(keep);
+    for (path, _) in older.iter().take(surplus).filter(|(_, manifest)| is_old_enough(&manifest.taken_at)) {
         match fs::remove_file(path) {
             Ok(()) => tracing::info!("deleted the manifest of an old backup {}", path.display()),
             Err(error) => tracing::warn!("{} could not be deleted: {error}", path.display()),

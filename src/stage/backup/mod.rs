@@ -15,6 +15,7 @@ mod external;
 mod external_manifest;
 mod in_bucket;
 mod manifest;
+mod names;
 mod point;
 mod program;
 mod retention;

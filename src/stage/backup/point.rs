@@ -1,10 +1,11 @@
 //! A backup that is a point in the write-ahead log: a named restore point, up to which the log is archived.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::external::RestorePoint;
+use super::names::plain_character;
 use super::program::{BackupProgram, TimeLimit};
 use super::work::BackupWork;
 use super::work::RevisionRange;
@@ -13,9 +14,9 @@ use crate::database::postgres::restore_point::{
     ArchiveFailure, ArchiveState, CreatedPoint, PointSupport, RestorePoints,
 };
 use crate::database::{Database, DatabaseError};
-use crate::duration::log_intervals;
 use crate::error::{BackupError, Cause};
 use crate::guarded_command::{OutputUse, hide_secrets};
+use crate::progress::with_progress;
 
 /// The time limit without LOCKKEEPER_BACKUP_TIMEOUT: an archive that does not work makes no progress ever.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(600);
@@ -46,8 +47,8 @@ pub(super) async fn obstacle(database: &mut Database) -> Result<Option<String>, 
 ///
 /// # Errors
 /// Fails when the base command does, when the session is lost, and when the time is up.
-pub(super) async fn take(work: BackupWork<'_>) -> Result<RestorePoint, Cause> {
-    let BackupWork { mut hold, policy, range, context, .. } = work;
+pub(super) async fn take(work: &mut BackupWork<'_>) -> Result<RestorePoint, Cause> {
+    let BackupWork { hold, policy, range, context, .. } = work;
     let time = TimeLimit::start(Some(policy.timeout.unwrap_or(DEFAULT_LIMIT)));
     let cancel = &context.cancel;
     let name = hold.locked.database().identity().name;
@@ -65,10 +66,11 @@ pub(super) async fn take(work: BackupWork<'_>) -> Result<RestorePoint, Cause> {
     let (point, points) = RestorePoints::create(session, &name).await.map_err(Cause::Database)?;
     tracing::info!("restore point {name} at {}, in the segment {}", point.lsn, point.segment);
     let mut wait = ArchiveWait { points, point: &point, failure: None };
+    let activity = format!("waiting for the archive: segment {}", point.segment);
     tokio::select! {
         biased;
         reason = cancel.cancelled() => return Err(Cause::Stopped(reason)),
-        result = wait.until_archived() => result.map_err(Cause::Database)?,
+        result = with_progress(&activity, wait.until_archived()) => result.map_err(Cause::Database)?,
         () = time.is_up() => return Err(Cause::Backup(wait.too_late(time.limit.unwrap_or_default()))),
     }
     tracing::info!("the segment {} with the restore point {name} is archived", point.segment);
@@ -94,16 +96,9 @@ struct ArchiveWait<'a> {
 impl ArchiveWait<'_> {
     /// Asks the archiver again and again.
     async fn until_archived(&mut self) -> Result<(), DatabaseError> {
-        let start = Instant::now();
-        let (mut logs, mut pause) = (log_intervals().peekable(), FIRST_PAUSE);
-        let mut logged = start;
+        let mut pause = FIRST_PAUSE;
         while let ArchiveState::Waiting(failure) = self.points.is_archived(self.point).await? {
             self.note(failure);
-            if logs.peek().is_some_and(|interval| logged.elapsed() >= *interval) {
-                (logged, _) = (Instant::now(), logs.next());
-                let waited = start.elapsed().as_secs();
-                tracing::info!("still waiting for the archive: segment {} after {waited} s", self.point.segment);
-            }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -133,12 +128,11 @@ impl ArchiveWait<'_> {
 /// Returns the name of a restore point: `lockkeeper-app-20260112T093000123456Z-from-0004`. The microseconds distinguish it
 /// from those of other runs: a recovery ends at the first point of its name.
 fn point_name(database: &str, range: &RevisionRange, time: &str) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
     let time: String = time.chars().filter(char::is_ascii_alphanumeric).collect();
     let revision = range.before().unwrap_or("unversioned");
-    let revision: String = revision.chars().map(safe).take(MAX_REVISION).collect();
+    let revision: String = revision.chars().map(plain_character).take(MAX_REVISION).collect();
     let end = format!("-{time}-from-{revision}");
-    let start: String = "lockkeeper-".chars().chain(database.chars().map(safe)).collect();
+    let start: String = "lockkeeper-".chars().chain(database.chars().map(plain_character)).collect();
     start[..start.len().min(MAX_NAME.saturating_sub(end.len()))].to_owned() + &end
 }
 

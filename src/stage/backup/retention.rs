@@ -5,8 +5,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::directory::{PARTIAL_SUFFIX, is_backup, remove_entry};
+use super::directory::{PARTIAL_SUFFIX, remove_entry};
 use super::manifest::{Manifest, RunState, kind, manifest_of};
+use super::names::is_backup;
 use crate::clock;
 use crate::config::BackupKeep;
 use crate::database::{DatabaseIdentity, with_suffix};
@@ -97,15 +98,18 @@ pub(super) fn not_to_be_kept(
 /// Returns the backups that are to be deleted, of those that are older than the one that was just taken.
 fn surplus(older: &[(PathBuf, Manifest)], keep: BackupKeep) -> Vec<&PathBuf> {
     let surplus = (older.len() + 1).saturating_sub(keep.count);
-    let oldest_kept = keep.age.map(clock::ago);
-    let is_old_enough = |index: &usize| match &oldest_kept {
-        // Times of one form: their order is that of their texts.
-        Some(oldest_kept) => older[*index].1.verified_at < *oldest_kept,
-        None => true,
-    };
+    let is_old_enough = is_old_enough(keep);
     let before_failure = before_failed_run(older);
     let deletable = deletion_order(older).filter(|index| before_failure != Some(*index));
-    deletable.take(surplus).filter(is_old_enough).map(|index| &older[index].0).collect()
+    let surplus = deletable.take(surplus).map(|index| &older[index]);
+    surplus.filter(|(_, manifest)| is_old_enough(&manifest.verified_at)).map(|(path, _)| path).collect()
+}
+
+/// Returns a test of whether a backup of this time is too old to be kept for its age alone.
+pub(super) fn is_old_enough(keep: BackupKeep) -> impl Fn(&str) -> bool {
+    let oldest_kept = keep.age.map(clock::ago);
+    // Times of one form: their order is that of their texts.
+    move |time| oldest_kept.as_deref().is_none_or(|oldest_kept| time < oldest_kept)
 }
 
 /// Returns the newest backup that was taken before a run that has not succeeded: the one that its users may want back.

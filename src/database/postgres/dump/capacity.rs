@@ -22,14 +22,13 @@ const CONNECTIONS: &str = "SELECT least( \
 /// large objects, and for that of tables. The session that leads the dump locks every table and sequence, and each
 /// further session those that it dumps, with what holds their large values. The session that counts the rows gives its
 /// locks back after each table.
-const LOCKS: &str = "SELECT (SELECT 2 * count(*) FILTER (WHERE relkind IN ('r', 'p')) + count(*) FILTER (WHERE relkind = 'S') \
-     + 2 * count(*) FILTER (WHERE reltoastrelid <> 0) FROM pg_catalog.pg_class WHERE relnamespace NOT IN \
-     (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'information_schema' OR nspname ~ '^pg_'))::bigint, \
+const LOCKS: &str = "SELECT 2 * c.tables + c.sequences + 2 * c.with_large_values, \
      pg_catalog.current_setting('max_locks_per_transaction')::bigint * (pg_catalog.current_setting('max_connections')::bigint \
      + pg_catalog.current_setting('max_prepared_transactions')::bigint) - (SELECT count(*) FROM pg_catalog.pg_locks WHERE NOT fastpath), \
-     (SELECT count(*) FROM pg_catalog.pg_largeobject_metadata), \
-     (SELECT count(*) FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p') AND relnamespace NOT IN \
-     (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'information_schema' OR nspname ~ '^pg_'))";
+     (SELECT count(*) FROM pg_catalog.pg_largeobject_metadata), c.tables FROM (SELECT \
+     count(*) FILTER (WHERE relkind IN ('r', 'p')) AS tables, count(*) FILTER (WHERE relkind = 'S') AS sequences, \
+     count(*) FILTER (WHERE reltoastrelid <> 0) AS with_large_values FROM pg_catalog.pg_class WHERE relnamespace NOT IN \
+     (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'information_schema' OR nspname ~ '^pg_')) c";
 
 /// The room of the server of a session.
 pub(crate) struct Capacity<'a> {

@@ -45,7 +45,7 @@ impl MonitorSession {
         let result = tokio::time::timeout(response_timeout, sample(self.connected().await?)).await;
         let result = result.unwrap_or_else(|_| Err(no_answer_error(response_timeout)));
         if result.is_err() {
-            // What is left of the transaction ends with the session.
+            // The server rolls the transaction back when the session is closed.
             self.disconnect();
         }
         result

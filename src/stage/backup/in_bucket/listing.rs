@@ -7,8 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::manifests::{manifest_of, read_manifest};
 use crate::bucket::{Bucket, BucketError, BucketUrl, ListedObject};
 use crate::database::DatabaseIdentity;
-use crate::stage::backup::directory::is_backup;
 use crate::stage::backup::manifest::{Manifest, kind};
+use crate::stage::backup::names::is_backup;
 use crate::stage::backup::retention::ListedBackup;
 
 /// The age in seconds from which an object that is no backup is one of a killed run.

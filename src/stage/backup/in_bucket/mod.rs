@@ -17,12 +17,11 @@ use tokio::io::AsyncRead;
 use tokio::net::unix::pipe;
 
 use super::content::{BackupContent, dump_and_count, find_tools, from_sqlite};
-use super::directory::{file_suffix, stem};
 use super::dump::manifest;
-use super::manifest::Manifest;
+use super::names::{file_suffix, stem};
 use super::retention::{not_to_be_kept, note_deletion};
 use super::safety::{PassedOver, Safety};
-use super::work::{BackupSubject, BackupWork};
+use super::work::BackupWork;
 use crate::bucket::{Bucket, BucketError, BucketErrorKind, BucketUrl, TransferredContent};
 use crate::clock;
 use crate::config::BackupPolicy;
@@ -52,7 +51,6 @@ pub(super) async fn write(
 ) -> Result<Safety, BackupError> {
     let BackupWork { hold: LockHold { locked, canceller }, policy, range, subject, .. } = work;
     let database = locked.database();
-    let BackupSubject { size, database_id } = subject;
     let started_at = clock::now();
     let identity = database.identity();
     let bucket = Bucket::open(url).map_err(BackupError::Bucket)?;
@@ -60,7 +58,7 @@ pub(super) async fn write(
     remove_leftovers(&bucket, &identity).await.map_err(BackupError::Bucket)?;
     // Two runs of one second, of databases that share a name, cannot meet: nothing could tell whose object it is.
     let name = format!("{}-{:08x}{}", stem(&identity, range), fastrand::u32(..), file_suffix(identity.dialect));
-    let destination = Destination { bucket: &bucket, name: &name, expected: *size };
+    let destination = Destination { bucket: &bucket, name: &name, expected: subject.size };
     let content = async {
         match (database.source(), canceller) {
             (BackupSource::Postgres(server), Canceller::Postgres(monitor)) => {
@@ -72,12 +70,7 @@ pub(super) async fn write(
         }
     };
     let content = with_progress(&format!("backing up {}", identity.name), content).await?;
-    let manifest = Manifest {
-        database_id: database_id.clone(),
-        database_bytes: Some(*size),
-        passed_over: passed_over.to_vec(),
-        ..manifest(database, name.clone(), range, content, started_at)
-    };
+    let manifest = manifest(database, subject, range, passed_over, (name.clone(), content, started_at));
     put_manifest(&bucket, &manifest).await.map_err(BackupError::Bucket)?;
     let shown = bucket.url_of(&name);
     tracing::info!(bytes = manifest.bytes, "backup taken and verified: {shown}");
