@@ -30,6 +30,11 @@ pub(crate) fn now_with_microseconds() -> String {
     now.replace_nanosecond(now.microsecond() * 1000).unwrap_or(now).format(&Rfc3339).unwrap_or_default()
 }
 
+/// Returns the microsecond of the present second.
+pub(crate) fn microsecond() -> u32 {
+    OffsetDateTime::now_utc().microsecond()
+}
+
 /// Returns the present time of the day: `09:30:00Z`.
 pub(crate) fn now_time_of_day() -> String {
     let now = OffsetDateTime::now_utc();

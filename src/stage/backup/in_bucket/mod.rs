@@ -21,7 +21,7 @@ use super::dump::manifest;
 use super::names::{file_suffix, stem};
 use super::retention::{not_to_be_kept, note_deletion};
 use super::safety::{PassedOver, Safety};
-use super::work::BackupWork;
+use super::work::{BackupWork, RevisionRange};
 use crate::bucket::{Bucket, BucketError, BucketErrorKind, BucketUrl, TransferredContent};
 use crate::clock;
 use crate::config::BackupPolicy;
@@ -29,7 +29,7 @@ use crate::database::postgres::dump::DumpTools;
 use crate::database::postgres::dump::request::DumpForm;
 use crate::database::postgres::{MonitorSession, Postgres};
 use crate::database::row_counts::RowCounts;
-use crate::database::{BackupSource, Canceller};
+use crate::database::{BackupSource, Canceller, DatabaseIdentity};
 use crate::error::BackupError;
 use crate::progress::with_progress;
 use crate::safe_file;
@@ -56,8 +56,7 @@ pub(super) async fn write(
     let bucket = Bucket::open(url).map_err(BackupError::Bucket)?;
     // A bucket that cannot be used is found before anything is read.
     remove_leftovers(&bucket, &identity).await.map_err(BackupError::Bucket)?;
-    // Two runs of one second, of databases that share a name, cannot meet: nothing could tell whose object it is.
-    let name = format!("{}-{:08x}{}", stem(&identity, range), fastrand::u32(..), file_suffix(identity.dialect));
+    let name = object_name(&identity, range);
     let destination = Destination { bucket: &bucket, name: &name, expected: subject.size };
     let content = async {
         match (database.source(), canceller) {
@@ -80,6 +79,14 @@ pub(super) async fn write(
         note_deletion(&old, delete(&bucket, &name).await);
     }
     Ok(Safety::dumped(shown.into(), passed_over))
+}
+
+/// Returns the name of a backup that is taken now. Its last part begins with the microsecond, since the store's times have
+/// whole seconds: retention has to know which of two backups of one second is the older one. The rest is random, so that
+/// runs on databases that share a name cannot meet: nothing could tell whose object it is.
+fn object_name(identity: &DatabaseIdentity, range: &RevisionRange) -> String {
+    let (stem, microsecond) = (stem(identity, range), clock::microsecond());
+    format!("{stem}-{microsecond:05x}{:08x}{}", fastrand::u32(..), file_suffix(identity.dialect))
 }
 
 /// Deletes a backup. The manifest goes first: the archive is none without it.
